@@ -1,0 +1,138 @@
+//! Points in time that can be stored: UTC, to the millisecond.
+//!
+//! In: the system clock, or a number. Out: RFC 3339 text on the wire, milliseconds in the store.
+//! Fails: on text that is not RFC 3339. Waiting is not done here but with `tokio::time`, so that
+//! a test can pause it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The present, by the system clock.
+    pub fn now() -> Self {
+        Self(jiff::Timestamp::now().as_millisecond())
+    }
+    /// From milliseconds since the epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+    /// Whole seconds since the epoch.
+    pub fn as_secs(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.parse::<jiff::Timestamp>()?.as_millisecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A `Duration` as people write it in a config: `500ms`, `30s`, `5m`, `1h30m`; a bare number is seconds.
+pub mod human {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Reads `500ms`, `30s`, `5m`, `2h`, `1d` and sums of them; a bare number is seconds.
+    pub fn parse(text: &str) -> Option<Duration> {
+        let mut rest = text.trim();
+        if rest.is_empty() {
+            return None;
+        }
+        let mut total = Duration::ZERO;
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let number: f64 = rest[..digits].parse().ok()?;
+            rest = &rest[digits..];
+            let letters = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+            let seconds = match rest[..letters].trim() {
+                "" | "s" => 1.0,
+                "ms" => 0.001,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                _ => return None,
+            };
+            rest = &rest[letters..];
+            total += Duration::try_from_secs_f64(number * seconds).ok()?;
+        }
+        Some(total)
+    }
+
+    /// Prints the largest exact unit: `90s`, `5m`, `250ms`.
+    pub fn print(duration: Duration) -> String {
+        let millis = duration.as_millis();
+        match millis {
+            0 => "0s".to_owned(),
+            m if m % 3_600_000 == 0 => format!("{}h", m / 3_600_000),
+            m if m % 60_000 == 0 => format!("{}m", m / 60_000),
+            m if m % 1_000 == 0 => format!("{}s", m / 1_000),
+            m => format!("{m}ms"),
+        }
+    }
+
+    /// For `#[serde(with = "base::clock::human")]`.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&print(*duration))
+    }
+
+    /// For `#[serde(with = "base::clock::human")]`.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Seconds(f64),
+            Text(String),
+        }
+        let wrong =
+            |what: &dyn std::fmt::Display| serde::de::Error::custom(format!("`{what}` is not a duration; write 500ms, 30s, 5m or 1h"));
+        match Raw::deserialize(deserializer)? {
+            Raw::Seconds(s) => Duration::try_from_secs_f64(s).ok().ok_or_else(|| wrong(&s)),
+            Raw::Text(text) => parse(&text).ok_or_else(|| wrong(&text)),
+        }
+    }
+}

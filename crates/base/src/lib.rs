@@ -1,0 +1,20 @@
+//! Small things that every room needs; no I/O, no product noun.
+//!
+//! Life of a value that crosses rooms: it is named by an id ([`id`]), measured in units ([`size`]),
+//! stamped with a time ([`clock`]), kept from prying eyes when it is a [`Secret`], carried by a
+//! task ([`tasks`]) that waits between tries ([`backoff`]), and when it goes wrong it says so as a
+//! [`Fault`].
+
+pub mod backoff;
+pub mod clock;
+pub mod fault;
+pub mod id;
+pub mod secret;
+pub mod size;
+pub mod tasks;
+
+pub use backoff::Backoff;
+pub use clock::Timestamp;
+pub use fault::{Fault, Kind, Retry, chain};
+pub use secret::Secret;
+pub use size::ByteSize;

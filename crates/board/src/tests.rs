@@ -1,0 +1,237 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Timestamp;
+use proptest::prelude::*;
+use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Reason, ReasonCode};
+
+use crate::{Board, Entry, Error, Member, State, Table, Wait};
+
+const PATIENT: Duration = Duration::from_secs(3600);
+
+fn name() -> Name {
+    Name::parse("tiny").unwrap()
+}
+
+fn wait(patience: Duration) -> Wait {
+    Wait { patience_ready: patience, patience_cold: patience, keep_alive: None, avoid: None }
+}
+
+fn entry(state: State, slots: &[u32], max_queue: u32) -> Arc<Entry> {
+    let mut spec = Deployment::named(name());
+    spec.max_queue = max_queue;
+    let member = |(i, slots): (usize, &u32)| {
+        Arc::new(Member {
+            id: InstanceId::new(format!("i{i}")),
+            endpoint: Endpoint::Url("http://127.0.0.1:1/v1".into()),
+            key: None,
+            slots: *slots,
+        })
+    };
+    Arc::new(Entry {
+        name: name(),
+        revision: 1,
+        created: Timestamp::from_millis(0),
+        spec: Arc::new(spec),
+        dialect: Dialect { chat: true, completions: true, embeddings: true, always_stream: false, stream_usage: true },
+        version: None,
+        upstream_model: "tiny".into(),
+        state,
+        instances: slots.iter().enumerate().map(member).collect(),
+    })
+}
+
+fn board(state: State, slots: &[u32], max_queue: u32) -> Arc<Board> {
+    let board = Board::new();
+    publish(&board, entry(state, slots, max_queue));
+    board
+}
+
+fn publish(board: &Board, entry: Arc<Entry>) {
+    board.publish(Table { deployments: BTreeMap::from([(name(), entry)]) });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_given_to_the_least_busy_member_and_never_beyond_its_slots() {
+    let board = board(State::Ready, &[1, 2], 8);
+    let a = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let b = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    assert_ne!(a.member.id, b.member.id);
+    let c = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    assert_eq!(c.member.id.as_str(), "i1");
+    let error = board.lease(&name(), wait(Duration::from_secs(2))).await.unwrap_err();
+    assert!(matches!(error, Error::QueueTimeout { waited, .. } if waited >= Duration::from_secs(2)), "{error}");
+    assert_eq!(board.in_flight(), 3);
+    drop((a, b, c));
+    assert_eq!(board.in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_line_refuses_at_once() {
+    let board = board(State::Ready, &[1], 1);
+    let _held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let mut waiting = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut waiting).await.is_none());
+    let error = board.lease(&name(), wait(PATIENT)).await.unwrap_err();
+    assert_eq!(error, Error::QueueFull { deployment: name(), waiting: 1 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_the_line_is_passed_over_and_leaks_nothing() {
+    let board = board(State::Ready, &[1], 8);
+    let held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let mut leaver = Box::pin(board.lease(&key, wait(PATIENT)));
+    let mut stayer = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut leaver).await.is_none());
+    assert!(futures_poll(&mut stayer).await.is_none());
+    drop(leaver);
+    drop(held);
+    let lease = stayer.await.unwrap();
+    drop(lease);
+    assert_eq!(board.in_flight(), 0);
+    assert_eq!(board.demand()[0].waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_leaves_with_a_slot_already_sent_gives_it_back() {
+    let board = board(State::Ready, &[1], 8);
+    let held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let mut leaver = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut leaver).await.is_none());
+    drop(held); // the slot now lies in the leaver's channel
+    assert_eq!(board.in_flight(), 1);
+    drop(leaver);
+    assert_eq!(board.in_flight(), 0);
+    board.lease(&name(), wait(Duration::ZERO)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_a_cold_model_are_served_when_it_is_published_ready() {
+    let board = board(State::Cold, &[], 8);
+    let mut wanted = board.wanted();
+    wanted.mark_unchanged();
+    let key = name();
+    let mut caller = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut caller).await.is_none());
+    assert!(wanted.has_changed().unwrap(), "the fleet is told");
+    assert_eq!(board.demand()[0].waiting, 1);
+    publish(&board, entry(State::Ready, &[1], 8));
+    assert_eq!(caller.await.unwrap().member.id.as_str(), "i0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_goes_down_answers_its_line_with_the_reason() {
+    let board = board(State::Cold, &[], 8);
+    let key = name();
+    let mut caller = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut caller).await.is_none());
+    let reason = Reason::new(ReasonCode::ModelCorrupt, "bytes 4 to 8 are wrong", "fetch it again");
+    publish(&board, entry(State::Down(reason.clone()), &[], 8));
+    assert_eq!(caller.await.unwrap_err(), Error::Down { deployment: name(), reason });
+    board.publish(Table::default());
+    assert_eq!(board.lease(&name(), wait(PATIENT)).await.unwrap_err(), Error::NotFound(name()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_deployment_that_is_gone_are_seen_until_they_end() {
+    let board = board(State::Ready, &[1], 8);
+    let held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    board.publish(Table::default());
+    board.publish(Table::default());
+    assert_eq!(board.member_use(&name(), &held.member.id).in_flight, 1);
+    let mut wanted = board.wanted();
+    wanted.mark_unchanged();
+    drop(held);
+    assert!(wanted.has_changed().unwrap(), "the fleet is told that it may be stopped");
+    board.publish(Table::default());
+    assert!(board.demand().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_failed_a_caller_is_avoided_and_reported_once() {
+    let board = board(State::Ready, &[4, 4], 8);
+    let first = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    first.failed();
+    first.failed();
+    let avoid = Some(first.member.id.clone());
+    drop(first);
+    let again = board.lease(&name(), Wait { avoid: avoid.clone(), ..wait(PATIENT) }).await.unwrap();
+    assert_ne!(Some(again.member.id.clone()), avoid);
+    assert_eq!(board.take_suspects(), avoid.into_iter().collect::<Vec<_>>());
+    assert!(board.take_suspects().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_sends_the_line_away_and_draining_waits_for_the_rest() {
+    let board = board(State::Ready, &[1], 8);
+    let held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let mut caller = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut caller).await.is_none());
+    board.close_admission();
+    assert_eq!(caller.await.unwrap_err(), Error::Closed);
+    assert_eq!(board.lease(&name(), wait(PATIENT)).await.unwrap_err(), Error::Closed);
+    let mut drained = Box::pin(board.drained());
+    assert!(futures_poll(&mut drained).await.is_none());
+    drop(held);
+    drained.await;
+}
+
+/// Polls once: `None` while it is pending.
+async fn futures_poll<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(cx) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+proptest! {
+    #[test]
+    fn whatever_callers_do_slots_are_never_exceeded_and_all_come_back(
+        slots in proptest::collection::vec(1_u32..4, 1..4),
+        steps in proptest::collection::vec((0_u8..4, 0_usize..8), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let board = board(State::Ready, &slots, 64);
+            let key = name();
+            let most: u32 = slots.iter().sum();
+            let (mut held, mut line) = (Vec::new(), Vec::new());
+            for (step, at) in steps {
+                match step {
+                    0 | 1 => {
+                        let mut caller = Box::pin(board.lease(&key, wait(PATIENT)));
+                        match futures_poll(&mut caller).await {
+                            Some(lease) => held.push(lease.unwrap()),
+                            None => line.push(caller),
+                        }
+                    }
+                    2 if !held.is_empty() => { held.swap_remove(at % held.len()); }
+                    3 if !line.is_empty() => { drop(line.swap_remove(at % line.len())); }
+                    _ => {}
+                }
+                let mut still = Vec::new();
+                for mut caller in line.drain(..) {
+                    match futures_poll(&mut caller).await {
+                        Some(lease) => held.push(lease.unwrap()),
+                        None => still.push(caller),
+                    }
+                }
+                line = still;
+                assert!(board.in_flight() <= most as usize);
+                assert_eq!(board.in_flight(), held.len());
+                assert!(line.is_empty() || held.len() == most as usize, "someone waits although a slot is free");
+            }
+            drop(line);
+            drop(held);
+            assert_eq!(board.in_flight(), 0);
+        });
+    }
+}

@@ -1,0 +1,179 @@
+//! llama.cpp's server as a child process on a Unix socket.
+//!
+//! In: a GGUF version and a deployment. Out: its command line. From: `llama-server --help` and its
+//! README; what its defaults would do to us is said beside each flag that overrides one.
+
+use std::time::Duration;
+
+use base::ByteSize;
+use spec::{Deployment, Dialect, Endpoint, Order, Revision, Version};
+
+use crate::{Engine, Error, Load, Memory, Place, Probe, metrics, order};
+
+/// llama.cpp's server.
+#[derive(Debug)]
+pub(crate) struct LlamaServer;
+
+/// Bytes that `sun_path` holds, less its final zero.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// Flags that `args` may not hold, and what to write instead.
+const OWNED: [(&[&str], &str); 10] = [
+    (&["-m", "--model", "-mu", "--model-url", "-hf", "--hf-repo"], "set model:"),
+    (&["--host", "--port", "--reuse-port", "--path", "--api-prefix"], "use the gateway's address"),
+    (&["-a", "--alias"], "set name:"),
+    (&["-c", "--ctx-size"], "set context:"),
+    (&["-np", "--parallel", "-kvu", "--kv-unified"], "set parallel:"),
+    (&["-t", "--threads"], "set threads:"),
+    (&["-ngl", "--gpu-layers", "--n-gpu-layers"], "set gpu_layers:"),
+    (&["--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file"], "use Penstock's tokens"),
+    (&["--embedding", "--embeddings"], "set embeddings: true"),
+    (&["--models-dir", "--models-preset", "--tools", "--agent", "-ag", "--mcp-servers-config", "--mcp-servers-json"], "leave it out"),
+];
+
+impl Engine for LlamaServer {
+    fn order(&self, revision: &Revision, place: &Place) -> Result<Order, Error> {
+        let spec = &revision.spec;
+        let version =
+            revision.version.as_ref().ok_or_else(|| Error::NoVersion { deployment: spec.name.clone(), revision: revision.number })?;
+        owned_flags(&spec.args)?;
+        let mut order = order(revision, place, self.memory(Some(version), spec));
+        let socket = socket_path(&order)?;
+        let mut line = Line::new(&place.binary);
+        line.must("--model", version.path.display())?;
+        line.must("--alias", &spec.name)?;
+        line.must("--host", socket)?;
+        // Without -kvu the context is split between the slots, so each gets all that was promised.
+        line.must("--ctx-size", u64::from(context(version, spec)) * u64::from(spec.slots()))?;
+        line.must("--parallel", spec.slots())?;
+        line.flag("--no-kv-unified");
+        line.must("--threads", spec.threads.unwrap_or(place.threads).max(1))?;
+        line.option("--threads-http", spec.slots().saturating_add(SPARE_HTTP_THREADS));
+        line.option("--cache-ram", 0); // else up to 8 GiB that no budget knows of
+        line.option("--n-gpu-layers", if place.gpu { spec.gpu_layers.map_or("all".to_owned(), |n| n.to_string()) } else { "0".to_owned() });
+        line.flag_or("--no-ui", "--no-webui");
+        line.option("--cors-origins", "localhost"); // else any page may ask with the person's credentials
+        line.flag("--no-cors-credentials");
+        line.flag("--no-slots"); // else prompts can be read there
+        line.flag("--metrics");
+        line.flag("--offline");
+        if spec.embeddings {
+            let context = context(version, spec);
+            line.must("--embeddings", "")?;
+            line.option("--pooling", "mean");
+            // An input longer than one physical batch is refused with 500.
+            line.option("--batch-size", context);
+            line.option("--ubatch-size", context);
+        }
+        line.args.extend(spec.args.iter().cloned());
+        order.args = line.args;
+        order.env.clone_from(&spec.env);
+        order.env.insert("LLAMA_API_KEY".to_owned(), place.key.expose().to_owned()); // an argument could be read by all
+        Ok(order)
+    }
+
+    fn memory(&self, version: Option<&Version>, spec: &Deployment) -> Memory {
+        let Some(version) = version else { return Memory::default() };
+        let tokens = u64::from(context(version, spec)) * u64::from(spec.slots());
+        Memory {
+            weights: version.weights,
+            kv_cache: ByteSize(version.kv_bytes_per_token.saturating_mul(tokens)),
+            overhead: ByteSize(PROCESS.0 + compute_buffer(version)),
+        }
+    }
+
+    fn probe(&self) -> Probe {
+        Probe { path: "/health", loading: Some(503), key_may_be_refused: false, timeout: Duration::from_secs(5) }
+    }
+
+    fn load(&self, page: &str) -> Option<Load> {
+        let number = |name| metrics::value(page, name);
+        Some(Load {
+            running: metrics::count(number("llamacpp:requests_processing")?),
+            waiting: metrics::count(number("llamacpp:requests_deferred").unwrap_or(0.0)),
+            generated: metrics::total(number("llamacpp:tokens_predicted_total").unwrap_or(0.0)),
+        })
+    }
+
+    fn dialect(&self, spec: &Deployment) -> Dialect {
+        Dialect { chat: true, completions: true, embeddings: spec.embeddings, always_stream: true, stream_usage: true }
+    }
+}
+
+/// Its HTTP threads beside one for each slot: probes, metrics, a caller that just left.
+const SPARE_HTTP_THREADS: u32 = 4;
+/// Code, heap and vocabulary of an idle server.
+const PROCESS: ByteSize = ByteSize::mib(24);
+/// Tokens in one physical batch, by default.
+const BATCH: u64 = 512;
+
+/// Activations of one batch: the logits of the last layer dominate, then a few hidden states.
+fn compute_buffer(version: &Version) -> u64 {
+    const FLOAT: u64 = 4;
+    const HIDDEN_STATES: u64 = 16;
+    BATCH * FLOAT * (u64::from(version.vocabulary) + HIDDEN_STATES * u64::from(version.embedding_length))
+}
+
+fn context(version: &Version, spec: &Deployment) -> u32 {
+    spec.context.unwrap_or(version.context_length).max(1)
+}
+
+fn owned_flags(args: &[String]) -> Result<(), Error> {
+    for arg in args {
+        let flag = arg.split('=').next().unwrap_or(arg);
+        if let Some((_, instead)) = OWNED.iter().find(|(flags, _)| flags.contains(&flag)) {
+            return Err(Error::OwnedFlag { flag: flag.to_owned(), instead });
+        }
+    }
+    Ok(())
+}
+
+fn socket_path(order: &Order) -> Result<String, Error> {
+    let path = match &order.endpoint {
+        Endpoint::Unix(path) => path.display().to_string(),
+        Endpoint::Url(url) => url.clone(),
+    };
+    let length = path.len();
+    if length > LONGEST_SOCKET_PATH { Err(Error::SocketPath { length, most: LONGEST_SOCKET_PATH, path }) } else { Ok(path) }
+}
+
+/// A command line that is built from the flags which this build of the engine knows.
+struct Line<'a> {
+    binary: &'a spec::Binary,
+    args: Vec<String>,
+}
+
+impl<'a> Line<'a> {
+    fn new(binary: &'a spec::Binary) -> Self {
+        Self { binary, args: Vec::new() }
+    }
+    fn knows(&self, flag: &str) -> bool {
+        self.binary.flags.contains(flag)
+    }
+    /// A flag without which the engine cannot be run.
+    fn must(&mut self, flag: &'static str, value: impl std::fmt::Display) -> Result<(), Error> {
+        if !self.knows(flag) {
+            return Err(Error::MissingFlag { program: "llama-server", version: self.binary.version.clone(), flag });
+        }
+        self.option(flag, value);
+        Ok(())
+    }
+    /// A flag with a value, if the engine knows it.
+    fn option(&mut self, flag: &str, value: impl std::fmt::Display) {
+        if self.knows(flag) {
+            self.args.push(flag.to_owned());
+            let value = value.to_string();
+            if !value.is_empty() {
+                self.args.push(value);
+            }
+        }
+    }
+    /// A bare flag, if the engine knows it.
+    fn flag(&mut self, flag: &str) {
+        self.option(flag, "");
+    }
+    /// The first of two names of the same flag that the engine knows.
+    fn flag_or(&mut self, flag: &str, older: &str) {
+        self.flag(if self.knows(flag) { flag } else { older });
+    }
+}

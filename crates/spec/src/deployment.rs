@@ -1,0 +1,301 @@
+//! The wish: this model, on this engine and runtime, so many replicas, within these limits.
+//!
+//! In: an entry of the config's `deployments`, or the body of `POST /api/v1/deployments`; both are
+//! this struct. Out: [`Deployment::check`] says all that is wrong. A [`Revision`] is a wish frozen
+//! together with the version of the model that it resolved to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base::Timestamp;
+use base::clock::human;
+use serde::{Deserialize, Serialize};
+
+mod check;
+
+use crate::engine::{EngineKind, RuntimeKind};
+use crate::model::Version;
+use crate::name::Name;
+use crate::source::Source;
+
+/// What one person wants served under one public model name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deployment {
+    /// The public model name that clients send.
+    pub name: Name,
+    /// Where the model comes from; not for remote engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Source>,
+    /// What runs. When it is not given: `openai` if `url` is set, else `llama-server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineKind>,
+    /// Where it runs; by default where the engine usually runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeKind>,
+    /// The steps from wish to service: `opensourcellm`, `remote`, or one from the config.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Context length of one call, in tokens; the model's own when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
+    /// Calls that one instance serves at once (slots): 1 for an engine of ours, 256 for a remote one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<u32>,
+    /// CPU threads of one instance; one for each core of the machine at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Layers to put on the GPU; all when not given and a GPU is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+    /// Whether the instance also serves embeddings.
+    #[serde(default)]
+    pub embeddings: bool,
+    /// How many instances, and for how long without callers.
+    #[serde(default)]
+    pub replicas: Replicas,
+    /// Keeps the instance loaded whatever its keep-alive says.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Callers that may wait in line for a slot; one more is answered 429.
+    #[serde(default = "default_max_queue")]
+    pub max_queue: u32,
+    /// Time limits of a call.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Base URL of a remote engine, with its `/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Name of the environment variable with the remote engine's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    /// Model name to send to the remote engine; the deployment's name when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_model: Option<String>,
+    /// More arguments for the engine, as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// More environment for the engine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn default_max_queue() -> u32 {
+    512
+}
+
+/// How many instances there may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Replicas {
+    /// Always at least so many; 0 loads on the first call.
+    pub min: u32,
+    /// Never more than so many.
+    pub max: u32,
+    /// How long an instance above `min` stays without callers; `None` keeps it.
+    #[serde(with = "keep_alive")]
+    pub keep_alive: Option<Duration>,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        const FIVE_MINUTES: Duration = Duration::from_mins(5); // what Ollama's users know
+        Self { min: 0, max: 1, keep_alive: Some(FIVE_MINUTES) }
+    }
+}
+
+/// Time limits of a call, each its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Until the engine accepts the connection.
+    #[serde(with = "human")]
+    pub connect: Duration,
+    /// From sending the call until the first byte of the answer.
+    #[serde(with = "human")]
+    pub first_token: Duration,
+    /// Between two pieces of a stream.
+    #[serde(with = "human")]
+    pub idle: Duration,
+    /// The whole call.
+    #[serde(with = "human")]
+    pub total: Duration,
+    /// In line for a slot of a ready instance.
+    #[serde(with = "human")]
+    pub wait: Duration,
+    /// For a start without any sign of progress; also how long a caller waits for a cold model.
+    #[serde(with = "human")]
+    pub start: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            first_token: Duration::from_mins(5),
+            idle: Duration::from_mins(1),
+            total: Duration::from_hours(1),
+            wait: Duration::from_secs(30),
+            start: Duration::from_mins(5),
+        }
+    }
+}
+
+impl Deployment {
+    /// A wish with defaults for all but its name.
+    pub fn named(name: Name) -> Self {
+        Self {
+            name,
+            model: None,
+            engine: None,
+            runtime: None,
+            pipeline: None,
+            context: None,
+            parallel: None,
+            threads: None,
+            gpu_layers: None,
+            embeddings: false,
+            replicas: Replicas::default(),
+            pinned: false,
+            max_queue: default_max_queue(),
+            timeouts: Timeouts::default(),
+            url: None,
+            api_key_env: None,
+            upstream_model: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+    /// The engine, given or implied.
+    pub fn engine(&self) -> EngineKind {
+        self.engine.unwrap_or(if self.url.is_some() { EngineKind::Openai } else { EngineKind::LlamaServer })
+    }
+    /// The runtime, given or implied.
+    pub fn runtime(&self) -> RuntimeKind {
+        self.runtime.unwrap_or_else(|| self.engine().default_runtime())
+    }
+    /// Calls that one instance serves at once. One at a time gives each the whole context, and more is
+    /// a choice that costs memory; a remote engine keeps its own line.
+    pub fn slots(&self) -> u32 {
+        self.parallel.unwrap_or(match self.runtime() {
+            RuntimeKind::Process => 1,
+            RuntimeKind::External => check::MOST_PARALLEL,
+        })
+    }
+    /// The pipeline, given or implied.
+    pub fn pipeline(&self) -> &str {
+        self.pipeline.as_deref().unwrap_or(match self.runtime() {
+            RuntimeKind::Process => "opensourcellm",
+            RuntimeKind::External => "remote",
+        })
+    }
+}
+
+/// A wish as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The wish.
+    pub spec: Deployment,
+    /// Rises by one with every change of the wish.
+    pub generation: u64,
+    /// Who wrote it: `config` entries follow the file, `api` entries stay until they are deleted.
+    pub origin: Origin,
+    /// Set when it is to go; it leaves the store when its instances have.
+    pub deleting: bool,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+    /// When the wish last changed.
+    pub updated_at: Timestamp,
+}
+
+/// Who wrote a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The config file, or a flag.
+    Config,
+    /// The REST API.
+    Api,
+}
+
+/// A wish frozen together with what it resolved to. Its number is the wish's generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The generation it was frozen from.
+    pub number: u64,
+    /// The wish.
+    pub spec: Deployment,
+    /// The model's version; remote engines have none.
+    pub version: Option<Version>,
+}
+
+/// A step of a pipeline, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Find the version that the source names.
+    Resolve,
+    /// Bring its files here.
+    Fetch,
+    /// Check that they are what they say.
+    Verify,
+    /// How much memory it will take.
+    Estimate,
+    /// Where it goes.
+    Place,
+    /// Start it.
+    Launch,
+    /// Wait until it can answer.
+    Warm,
+    /// Let callers in.
+    Expose,
+    /// Ask a remote engine whether it is there.
+    Check,
+}
+
+/// The steps of a built-in pipeline, in order.
+pub fn pipeline(name: &str) -> Option<&'static [Step]> {
+    use Step::{Check, Estimate, Expose, Fetch, Launch, Place, Resolve, Verify, Warm};
+    match name {
+        "opensourcellm" => Some(&[Resolve, Fetch, Verify, Estimate, Place, Launch, Warm, Expose]),
+        "remote" => Some(&[Check, Expose]),
+        _ => None,
+    }
+}
+
+/// `keep_alive`: a duration, or `-1`, `never` or `forever` to keep the instance.
+pub mod keep_alive {
+    use std::time::Duration;
+
+    use base::clock::human;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Prints `forever` for none.
+    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(duration) => human::serialize(duration, serializer),
+            None => serializer.serialize_str("forever"),
+        }
+    }
+
+    /// Reads a duration, or a word for "keep it".
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(f64),
+            Text(String),
+        }
+        let wrong = |what: String| serde::de::Error::custom(format!("`{what}` is not a keep-alive; write 5m, 0 or forever"));
+        match Raw::deserialize(deserializer)? {
+            Raw::Number(n) if n < 0.0 => Ok(None),
+            Raw::Number(n) => Duration::try_from_secs_f64(n).ok().map(Some).ok_or_else(|| wrong(n.to_string())),
+            Raw::Text(text) if matches!(text.as_str(), "forever" | "never" | "-1") => Ok(None),
+            Raw::Text(text) => human::parse(&text).map(Some).ok_or_else(|| wrong(text)),
+        }
+    }
+}

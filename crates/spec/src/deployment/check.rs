@@ -1,0 +1,90 @@
+//! What is wrong with a wish by itself, all of it at once.
+//!
+//! In: a deployment. Out: nothing, or every fault with the field, what is wrong and what to write.
+//! Pure: whether a file is there or a model fits is found out by others.
+
+use super::{Deployment, pipeline};
+use crate::check::{Invalid, Problem};
+use crate::engine::{EngineKind, RuntimeKind};
+
+/// Slots that one instance may have.
+pub(super) const MOST_PARALLEL: u32 = 256;
+const MOST_REPLICAS: u32 = 256;
+/// Less than a chat template and one sentence take.
+const LEAST_CONTEXT: u32 = 64;
+
+impl Deployment {
+    /// Everything that is wrong with the wish by itself.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.pipeline_problem()];
+        Invalid::from_problems(problems.into_iter().flatten().chain(self.number_problems()).collect())
+    }
+
+    fn engine_problem(&self) -> Option<Problem> {
+        let (engine, runtime) = (self.engine(), self.runtime());
+        let usual = engine.default_runtime();
+        (runtime != usual)
+            .then(|| problem("runtime", format!("engine `{engine}` does not run on `{runtime}`"), &format!("use runtime: {usual}")))
+    }
+
+    fn model_problem(&self) -> Option<Problem> {
+        let engine = self.engine();
+        (engine.needs_model() && self.model.is_none())
+            .then(|| problem("model", format!("engine `{engine}` needs a model"), "add model: file:PATH"))
+    }
+
+    fn url_problem(&self) -> Option<Problem> {
+        let engine = self.engine();
+        match (engine, self.url.as_deref()) {
+            (EngineKind::Openai, None) => {
+                Some(problem("url", "engine `openai` needs the address of the server".to_owned(), "add url: http://HOST:PORT/v1"))
+            }
+            (EngineKind::Openai, Some(url)) => {
+                let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+                let wrong = host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace);
+                wrong.then(|| problem("url", format!("`{url}` is not the URL of a server"), "write http://HOST:PORT/v1"))
+            }
+            (_, Some(_)) => Some(problem("url", format!("engine `{engine}` takes no url"), "remove url, or use engine: openai")),
+            (_, None) => None,
+        }
+    }
+
+    fn pipeline_problem(&self) -> Option<Problem> {
+        let (name, runtime) = (self.pipeline(), self.runtime());
+        if pipeline(name).is_none() {
+            return Some(problem("pipeline", format!("there is no pipeline `{name}`"), "use opensourcellm or remote, or leave it out"));
+        }
+        let fits = (name == "remote") == (runtime == RuntimeKind::External);
+        (!fits).then(|| problem("pipeline", format!("pipeline `{name}` does not fit runtime `{runtime}`"), "leave it out"))
+    }
+
+    fn number_problems(&self) -> Vec<Problem> {
+        let replicas = &self.replicas;
+        let mut found = Vec::new();
+        if !(1..=MOST_PARALLEL).contains(&self.slots()) {
+            found.push(problem(
+                "parallel",
+                format!("{} is not between 1 and {MOST_PARALLEL}", self.slots()),
+                "use 1 to serve one call at a time",
+            ));
+        }
+        if self.context.is_some_and(|context| context < LEAST_CONTEXT) {
+            found.push(problem("context", format!("less than {LEAST_CONTEXT} tokens"), "leave it out to use the model's own context"));
+        }
+        if self.threads == Some(0) {
+            found.push(problem("threads", "0 threads cannot work".to_owned(), "leave it out, or use 1 or more"));
+        }
+        if replicas.max == 0 || replicas.min > replicas.max {
+            let what = format!("min {} and max {} do not fit together", replicas.min, replicas.max);
+            found.push(problem("replicas", what, "max is at least 1 and at least min"));
+        }
+        if replicas.max > MOST_REPLICAS {
+            found.push(problem("replicas.max", format!("more than {MOST_REPLICAS}"), "one deployment has at most that many instances"));
+        }
+        found
+    }
+}
+
+fn problem(field: &str, what: String, hint: &str) -> Problem {
+    Problem { field: field.to_owned(), what, hint: hint.to_owned() }
+}

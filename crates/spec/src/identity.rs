@@ -1,0 +1,83 @@
+//! Who may do what and how much: tokens as they are stored, without the token itself.
+
+use base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::check::{Invalid, Problem};
+
+base::id! {
+    /// The id of a token.
+    TokenId
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Call models.
+    Inference,
+    /// Operate Penstock; includes inference.
+    Admin,
+}
+
+/// How much.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute, in and out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u64>,
+    /// Calls at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+}
+
+/// A token as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Its id.
+    pub id: TokenId,
+    /// What people call it.
+    pub name: String,
+    /// The first characters of the token, to tell one from another.
+    pub prefix: String,
+    /// SHA-256 of the whole token, in hexadecimal.
+    #[serde(skip_serializing, default)]
+    pub hash: String,
+    /// The project that its use is booked on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// The models that it may use; all when there is no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+    /// How much.
+    #[serde(default)]
+    pub limits: Limits,
+    /// From when on it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Limits {
+    /// A limit of zero would refuse everything.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let zero = [
+            ("limits.requests_per_minute", self.requests_per_minute == Some(0)),
+            ("limits.tokens_per_minute", self.tokens_per_minute == Some(0)),
+            ("limits.concurrency", self.concurrency == Some(0)),
+        ];
+        let problems = zero.into_iter().filter(|(_, is_zero)| *is_zero).map(|(field, _)| Problem {
+            field: field.to_owned(),
+            what: "0 would refuse every call".to_owned(),
+            hint: "leave it out for no limit, or revoke the token".to_owned(),
+        });
+        Invalid::from_problems(problems.collect())
+    }
+}

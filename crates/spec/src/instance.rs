@@ -1,0 +1,189 @@
+//! One running engine of one revision, its phase, and why it is not ready.
+
+use base::{ByteSize, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{EngineKind, RuntimeKind};
+use crate::name::Name;
+
+base::id! {
+    /// The id of an instance: 16 hexadecimal digits; it names its folder, socket and keeper.
+    InstanceId
+}
+
+/// Where in its life an instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Decided, nothing done.
+    Pending,
+    /// Its files are being brought here and verified.
+    Fetching,
+    /// It waits for room.
+    Placing,
+    /// Its process is being started.
+    Starting,
+    /// Its engine reads the model.
+    Loading,
+    /// It answers, and is being tried.
+    Warming,
+    /// Callers may come.
+    Ready,
+    /// Loaded but asleep.
+    Sleeping,
+    /// It was ready and no longer answers.
+    Unhealthy,
+    /// No new callers; the old ones finish.
+    Draining,
+    /// It has been told to end.
+    Stopping,
+    /// It has ended; its memory is awaited.
+    Reclaiming,
+    /// Gone.
+    Stopped,
+    /// It could not be brought up, or died.
+    Failed,
+}
+
+impl Phase {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Fetching => "fetching",
+            Self::Placing => "placing",
+            Self::Starting => "starting",
+            Self::Loading => "loading",
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Sleeping => "sleeping",
+            Self::Unhealthy => "unhealthy",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Reclaiming => "reclaiming",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+    /// On the way up: it will be ready without anybody doing more.
+    pub fn is_rising(self) -> bool {
+        matches!(self, Self::Pending | Self::Fetching | Self::Placing | Self::Starting | Self::Loading | Self::Warming)
+    }
+    /// On the way down, or gone.
+    pub fn is_falling(self) -> bool {
+        matches!(self, Self::Draining | Self::Stopping | Self::Reclaiming | Self::Stopped)
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The closed list of reasons for not being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasonCode {
+    /// Nobody has asked for it.
+    Idle,
+    /// Asked for, on its way.
+    Progressing,
+    /// The model's file is not there.
+    ModelMissing,
+    /// The file is damaged or not a model.
+    ModelCorrupt,
+    /// The engine does not know this architecture.
+    ModelUnknown,
+    /// The source cannot be fetched from here.
+    SourceUnreachable,
+    /// The engine's program cannot be found.
+    EngineMissing,
+    /// The engine refused the order.
+    EngineRejected,
+    /// The engine ended by itself.
+    EngineExited,
+    /// The engine ran out of memory.
+    OutOfMemory,
+    /// It will never fit on this machine.
+    DoesNotFit,
+    /// It would fit if something else left.
+    NoRoom,
+    /// No progress for too long.
+    StartTimeout,
+    /// It does not answer its probe.
+    Unresponsive,
+    /// The remote server does not answer, or refuses.
+    RemoteUnreachable,
+    /// Its environment variable with the key is not set.
+    KeyMissing,
+    /// Somebody asked for it to be unloaded.
+    Unloaded,
+    /// Nobody used it for its keep-alive.
+    KeepAliveOver,
+    /// Its deployment changed or was deleted.
+    Superseded,
+    /// Penstock is stopping.
+    ShuttingDown,
+}
+
+/// Why it is not ready: a code, the numbers, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The code.
+    pub code: ReasonCode,
+    /// With the numbers, for people.
+    pub message: String,
+    /// What to do; empty when nothing needs to be done.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remedy: String,
+}
+
+impl Reason {
+    /// A reason with a remedy.
+    pub fn new(code: ReasonCode, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code, message: message.into(), remedy: remedy.into() }
+    }
+}
+
+/// An instance as operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Its id.
+    pub id: InstanceId,
+    /// The deployment it belongs to.
+    pub deployment: Name,
+    /// The revision it runs.
+    pub revision: u64,
+    /// What runs.
+    pub engine: EngineKind,
+    /// Where it runs.
+    pub runtime: RuntimeKind,
+    /// Where in its life it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Estimated memory, or measured once it runs.
+    pub memory: ByteSize,
+    /// Process id, when it is a process here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Address, without its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Calls running on it now.
+    pub in_flight: u32,
+    /// Calls it takes at once.
+    pub slots: u32,
+    /// Last call's end or start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+    /// When it was decided.
+    pub created_at: Timestamp,
+    /// From order to ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_ms: Option<u64>,
+}

@@ -1,0 +1,35 @@
+//! The nouns of Penstock as plain values, each with its own check.
+//!
+//! Life of a wish: a person writes a [`Deployment`]; [`Deployment::check`] finds every fault in it;
+//! it is frozen as a [`Revision`] that points to a [`Version`] of a model; an engine turns the
+//! revision into an [`Order`]; a runtime carries it out and reports what it [`Seen`]s; the fleet
+//! tells the story as [`Phase`]s of an [`Instance`] and as [`Event`]s; callers with [`Token`]s use
+//! it, and each call leaves one [`Usage`] row. Nothing in here does I/O.
+
+pub mod check;
+pub mod deployment;
+pub mod engine;
+pub mod event;
+pub mod identity;
+pub mod instance;
+pub mod model;
+pub mod name;
+pub mod node;
+pub mod operation;
+pub mod order;
+pub mod source;
+pub mod usage;
+
+pub use check::{Invalid, Problem, suggest};
+pub use deployment::{Deployment, Record, Replicas, Revision, Step, Timeouts};
+pub use engine::{Dialect, EngineKind, RuntimeKind};
+pub use event::{Event, EventKind};
+pub use identity::{Limits, Scope, Token, TokenId};
+pub use instance::{Instance, InstanceId, Phase, Reason, ReasonCode};
+pub use model::{Format, Model, Version};
+pub use name::Name;
+pub use node::{Device, DeviceKind, Node};
+pub use operation::{Operation, OperationId, OperationState};
+pub use order::{Binary, Endpoint, Exit, Order, Program, Seen, SeenState};
+pub use source::Source;
+pub use usage::{Ending, Usage};

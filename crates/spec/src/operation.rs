@@ -1,0 +1,56 @@
+//! A durable job with progress.
+
+use base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::instance::Reason;
+use crate::name::Name;
+
+base::id! {
+    /// The id of an operation.
+    OperationId
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its id.
+    pub id: OperationId,
+    /// `load`, `unload`, `register`, `delete`.
+    pub kind: String,
+    /// What it is about.
+    pub target: Name,
+    /// How far it is.
+    pub state: OperationState,
+    /// 0 to 1, when it can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// For people.
+    pub message: String,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it last moved.
+    pub updated_at: Timestamp,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OperationState {
+    /// Under way.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Failed, with a reason.
+    Failed,
+}
+
+impl OperationState {
+    /// No more will happen.
+    pub fn is_over(self) -> bool {
+        self != Self::Running
+    }
+}
