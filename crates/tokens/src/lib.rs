@@ -1,0 +1,24 @@
+//! Life of a count:
+//!
+//! somebody wants to know how many tokens a text is for a model. If the model's [`Counter`] is at
+//! hand, it says so as the engine would ([`counter`]); if not, it is read once from the vocabulary
+//! in the model's file and kept with a few others ([`Counts`]); byte-level vocabularies are cut by
+//! the rules that their makers chose (`splits`, `byte_level`), SentencePiece ones are rebuilt
+//! from their scores (`sentence_piece`). Until then, and for models that we cannot read, there is
+//! an [`estimate()`].
+
+mod byte_level;
+pub mod counter;
+pub mod counts;
+pub mod error;
+pub mod estimate;
+mod sentence_piece;
+mod splits;
+
+pub use counter::Counter;
+pub use counts::Counts;
+pub use error::Error;
+pub use estimate::estimate;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! Text comes back as it went in, pieces are cut where the engine cuts them, and a counter is read
+//! once however many ask.
+
+use std::sync::{Arc, LazyLock};
+
+use base::{Fault as _, Kind};
+use gguf::Vocabulary;
+use gguf::sample::Sample;
+use gguf::vocabulary::TokenType;
+use proptest::prelude::*;
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, PreTokenizerWrapper};
+
+use crate::byte_level::cutters;
+use crate::splits::cut;
+use crate::{Counter, Counts, Error, estimate};
+
+const TEXTS: [&str; 9] = [
+    "What is the capital of France?",
+    "The capital of France is Paris.\n",
+    "  two  spaces,\n\n\tand a tab\t\n",
+    "12345 67 8.9e10 it's IT'S we'LL",
+    "Größe, naïve, Ελλάδα, Москва",
+    "日本語のテキスト 中文",
+    "emoji \u{1f980}\u{1f9d1}\u{200d}\u{1f680}!",
+    "fn main() { println!(\"{}\", 1 << 3); }\r\n",
+    "\u{0}\u{7f}\u{feff}\u{a0}x",
+];
+
+fn tiny() -> std::path::PathBuf {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny.gguf").into()
+}
+
+fn vocabulary(sample: &Sample) -> Vocabulary {
+    gguf::parse_vocabulary(sample.header().as_slice(), sample.file_len()).unwrap()
+}
+
+/// Writes a file of this sample, with its data.
+fn written(folder: &tempfile::TempDir, sample: &Sample) -> std::path::PathBuf {
+    let path = folder.path().join("sample.gguf");
+    let mut bytes = sample.header();
+    bytes.resize(usize::try_from(sample.file_len()).unwrap(), 0);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// What cuts under this name.
+fn knives(pre: Option<&str>) -> Vec<PreTokenizerWrapper> {
+    cutters(&cut(pre).unwrap()).unwrap()
+}
+
+fn pieces(knives: &[PreTokenizerWrapper], text: &str) -> Vec<String> {
+    let mut whole = PreTokenizedString::from(text);
+    for knife in knives {
+        knife.pre_tokenize(&mut whole).unwrap();
+    }
+    let splits = whole.get_splits(OffsetReferential::Original, OffsetType::Byte);
+    splits.into_iter().map(|(piece, ..)| piece.to_owned()).collect()
+}
+
+#[test]
+fn every_text_comes_back_from_the_tokens_of_our_model() {
+    let counter = Counter::from_gguf(tiny()).unwrap();
+    for text in TEXTS {
+        let tokens = counter.encode(text).unwrap();
+        assert_eq!(counter.tokenizer.decode(&tokens, false).unwrap(), text);
+        assert_eq!(counter.count(text), tokens.len() as u64);
+        assert!(tokens.len() <= text.len(), "more tokens than bytes: {text:?}");
+    }
+    assert_eq!(counter.count(""), 0);
+}
+
+#[test]
+fn a_token_of_our_model_is_its_own_encoding() {
+    let vocabulary = Vocabulary::read(tiny()).unwrap();
+    let counter = Counter::new(&vocabulary).unwrap();
+    let knives = knives(vocabulary.pre.as_deref());
+    let (mut tried, mut itself) = (0, 0);
+    for (id, kind) in (0..).zip(&vocabulary.types) {
+        let text = counter.tokenizer.decode(&[id], false).unwrap();
+        // A token that is half a letter, or that the cutting would part, cannot stand alone.
+        if text.contains('\u{fffd}') || *kind != TokenType::Normal || pieces(&knives, &text).len() != 1 {
+            continue;
+        }
+        let tokens = counter.encode(&text).unwrap();
+        assert_eq!(counter.tokenizer.decode(&tokens, false).unwrap(), text);
+        tried += 1;
+        itself += u32::from(tokens == [id]);
+    }
+    assert!(tried > 200, "only {tried} tokens can stand alone");
+    // A merge that another one forestalls leaves a token that no text becomes; they are few.
+    assert!(itself * 100 >= tried * 98, "{itself} of {tried}");
+}
+
+#[test]
+fn special_tokens_count_one_wherever_they_stand() {
+    let vocabulary = Vocabulary::read(tiny()).unwrap();
+    let counter = Counter::new(&vocabulary).unwrap();
+    let specials: Vec<_> = vocabulary.tokens.iter().zip(&vocabulary.types).filter(|(_, kind)| **kind == TokenType::Control).collect();
+    assert!(!specials.is_empty());
+    for (special, _) in specials {
+        assert_eq!(counter.count(special), 1, "{special}");
+        let inside = format!("Hello{special}world");
+        assert_eq!(counter.count(&inside), counter.count("Hello") + 1 + counter.count("world"), "{special}");
+    }
+}
+
+#[test]
+fn what_the_engine_puts_around_a_prompt_is_known() {
+    let base = Sample::llama().number("tokenizer.ggml.bos_token_id", 3);
+    let around = |sample: &Sample| Counter::new(&vocabulary(sample)).unwrap().around();
+    assert_eq!(around(&base), 0);
+    assert_eq!(around(&base.clone().flag("tokenizer.ggml.add_bos_token", true)), 1);
+    let both = base.flag("tokenizer.ggml.add_bos_token", true).flag("tokenizer.ggml.add_eos_token", true);
+    assert_eq!(around(&both), 2);
+}
+
+#[test]
+fn pieces_are_cut_as_each_family_does() {
+    let text = "I'LL pay $12345.67 now\n\n ok";
+    let cases: [(&str, &[&str]); 6] = [
+        ("gpt-2", &["I", "'", "LL", " pay", " $", "12345", ".", "67", " now", "\n\n", " ok"]),
+        ("starcoder", &["I", "'", "LL", " pay", " $", "1", "2", "3", "4", "5", ".", "6", "7", " now", "\n\n", " ok"]),
+        ("llama-bpe", &["I", "'LL", " pay", " $", "123", "45", ".", "67", " now", "\n\n", " ok"]),
+        ("qwen2", &["I", "'LL", " pay", " $", "1", "2", "3", "4", "5", ".", "6", "7", " now", "\n\n", " ok"]),
+        ("gpt-4o", &["I'LL", " pay", " $", "123", "45", ".", "67", " now", "\n\n", " ok"]),
+        ("deepseek-v3", &["I", "'LL", " pay", " $", "123", "45", ".", "67", " now", "\n\n", " ok"]),
+    ];
+    for (pre, expected) in cases {
+        assert_eq!(pieces(&knives(Some(pre)), text), expected, "{pre}");
+    }
+    assert_eq!(pieces(&knives(Some("tekken")), "fooBarBAZ 12"), ["foo", "Bar", "BAZ", " ", "1", "2"]);
+    assert_eq!(pieces(&knives(Some("deepseek-v3")), "a日本b"), ["a", "日本", "b"]);
+    assert_eq!(pieces(&knives(Some("qwen35")), "e\u{301}a"), ["e\u{301}a"]);
+    assert_eq!(pieces(&knives(None), "wait... 1234"), ["wait", "...", " ", "123", "4"]);
+}
+
+#[test]
+fn every_known_name_gives_expressions_that_compile() {
+    let names = [
+        "default",
+        "falcon",
+        "gpt-2",
+        "smollm",
+        "llama-bpe",
+        "dbrx",
+        "glm4",
+        "minicpm5",
+        "qwen2",
+        "qwen35",
+        "deepseek-v3",
+        "gpt-4o",
+        "tekken",
+    ];
+    for name in names {
+        let knives = knives(Some(name));
+        for text in TEXTS {
+            assert_eq!(pieces(&knives, text).concat(), text, "{name}");
+        }
+    }
+    assert_eq!(cut(Some("none such")), None);
+}
+
+#[test]
+fn sentence_piece_merges_the_best_score_first_and_falls_back_to_bytes() {
+    let letters = ["<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u{2581}", "a", "b", "c"];
+    let merged = ["ab", "bc", "\u{2581}a", "\u{2581}abc"];
+    let tokens: Vec<&str> = letters.into_iter().chain(merged).collect();
+    let scores = [0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -21.0, -22.0, -23.0, -2.0, -1.0, -3.0, -4.0];
+    let types = [2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1];
+    let sample = Sample::of("llama")
+        .text("tokenizer.ggml.model", "llama")
+        .texts("tokenizer.ggml.tokens", &tokens)
+        .reals("tokenizer.ggml.scores", &scores)
+        .numbers("tokenizer.ggml.token_type", &types)
+        .number("tokenizer.ggml.bos_token_id", 1);
+    let counter = Counter::new(&vocabulary(&sample)).unwrap();
+    let spelt = |text: &str| -> Vec<&str> { counter.encode(text).unwrap().iter().map(|id| tokens[*id as usize]).collect() };
+    // `bc` goes first, then `_a`, then both.
+    assert_eq!(spelt("abc"), ["\u{2581}abc"]);
+    assert_eq!(spelt("a abc"), ["\u{2581}a", "\u{2581}abc"]);
+    assert_eq!(spelt("ab"), ["\u{2581}", "ab"]);
+    assert_eq!(spelt("cé"), ["\u{2581}", "c", "<0xC3>", "<0xA9>"]);
+    assert_eq!(spelt("a</s>b"), ["\u{2581}a", "</s>", "\u{2581}", "b"]);
+    assert_eq!(counter.around(), 1);
+
+    let bare = Counter::new(&vocabulary(&sample.flag("tokenizer.ggml.add_space_prefix", false))).unwrap();
+    assert_eq!(bare.count("abc"), 2);
+}
+
+#[test]
+fn tokenizers_that_we_do_not_have_are_named() {
+    let of = |model: &str, pre: &str| {
+        let sample = Sample::of("llama").text("tokenizer.ggml.model", model).text("tokenizer.ggml.pre", pre);
+        Counter::new(&vocabulary(&sample.texts("tokenizer.ggml.tokens", &["a"]))).unwrap_err()
+    };
+    assert!(matches!(of("bert", "x"), Error::Model { model } if model == "bert"));
+    assert!(matches!(of("gpt2", "klingon"), Error::Pre { pre } if pre == "klingon"));
+    assert!(matches!(of("llama", "default"), Error::Model { .. }));
+    assert_eq!(of("bert", "x").kind(), Kind::Unavailable);
+}
+
+#[test]
+fn a_merge_of_tokens_that_are_not_there_is_an_error() {
+    let sample = Sample::of("llama")
+        .text("tokenizer.ggml.model", "gpt2")
+        .texts("tokenizer.ggml.tokens", &["a", "b"])
+        .texts("tokenizer.ggml.merges", &["a b"]);
+    assert!(matches!(Counter::new(&vocabulary(&sample)), Err(Error::Build(_))));
+}
+
+#[test]
+fn a_counter_is_read_once_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, &Sample::llama());
+    let counts = Counts::default();
+    assert!(counts.ready("one").is_none());
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let asks: Vec<_> = (0..4).map(|_| scope.spawn(|| counts.read("one", &path).unwrap())).collect();
+        asks.into_iter().map(|ask| ask.join().unwrap()).collect()
+    });
+    assert!(all.iter().all(|counter| Arc::ptr_eq(counter, &all[0])));
+    assert_eq!(all[0].count("ab<|end|>"), 2);
+    std::fs::remove_file(&path).unwrap();
+    assert!(Arc::ptr_eq(&counts.read("one", &path).unwrap(), &all[0]));
+    assert!(Arc::ptr_eq(&counts.ready("one").unwrap(), &all[0]));
+    counts.forget("one");
+    assert!(counts.ready("one").is_none());
+}
+
+#[test]
+fn the_counter_not_asked_for_longest_goes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(&folder, &Sample::llama());
+    let counts = Counts::new(2);
+    for digest in ["one", "two"] {
+        counts.read(digest, &path).unwrap();
+    }
+    assert!(counts.ready("one").is_some());
+    counts.read("three", &path).unwrap();
+    let kept = ["one", "two", "three"].map(|digest| counts.ready(digest).is_some());
+    assert_eq!(kept, [true, false, true]);
+}
+
+#[test]
+fn what_can_never_be_read_is_not_tried_again_but_a_missing_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sample.gguf");
+    let counts = Counts::default();
+    assert_eq!(counts.read("one", &path).unwrap_err().kind(), Kind::NotFound);
+    std::fs::write(&path, b"<html>").unwrap();
+    assert_eq!(counts.read("one", &path).unwrap_err().kind(), Kind::Invalid);
+    written(&folder, &Sample::llama());
+    assert_eq!(counts.read("one", &path).unwrap_err().kind(), Kind::Invalid);
+    assert!(counts.ready("one").is_none());
+    assert!(counts.read("two", &path).is_ok());
+}
+
+#[test]
+fn an_estimate_is_near_for_english_and_never_zero_for_text() {
+    assert_eq!(estimate(""), 0);
+    assert_eq!(estimate("a"), 1);
+    assert_eq!(estimate("What is the capital of France?"), 8);
+    assert_eq!(estimate("日本語"), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_at_all_comes_back(text in "\\PC{0,40}|[ \\t\\r\\na-zA-Z0-9']{0,40}") {
+        static COUNTER: LazyLock<Counter> = LazyLock::new(|| Counter::from_gguf(tiny()).unwrap());
+        let counter = &*COUNTER;
+        let tokens = counter.encode(&text).unwrap();
+        prop_assert_eq!(counter.tokenizer.decode(&tokens, false).unwrap(), text);
+    }
+}
