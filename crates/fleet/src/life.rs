@@ -1,0 +1,151 @@
+//! The life of one instance: the phase table.
+//!
+//! In: an instance as this turn sees it. Out: what happens to it next, if anything. Pure. Placing
+//! and the decision to drain are made in [`crate::plan`], which sees the others too; everything
+//! that follows from the instance alone stands in the one `match` here.
+
+use std::time::Duration;
+
+use base::Timestamp;
+use spec::{Exit, Phase, Reason, ReasonCode, RuntimeKind};
+
+use crate::world::{Health, Item, Sight, Start};
+
+/// What happens next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It stays where it is.
+    Stay,
+    /// It goes to this phase.
+    Move(Phase, Option<Reason>),
+    /// It failed.
+    Fail(Reason),
+    /// Its end is to be asked for.
+    Stop,
+    /// Nothing is left of it.
+    Forget,
+}
+
+/// How long an instance may be unreachable before it is replaced.
+pub const UNHEALTHY_FOR: Duration = Duration::from_secs(30);
+/// How long callers may go on after an instance began to drain.
+pub const DRAIN_FOR: Duration = Duration::from_mins(5);
+/// How long a start may be invisible to the runtime before it counts as lost.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a failed instance is shown.
+pub const FAILED_SHOWN_FOR: Duration = Duration::from_mins(10);
+
+/// The phase table.
+pub fn next(item: &Item, now: Timestamp) -> Next {
+    use Phase::{
+        Draining, Failed, Fetching, Loading, Pending, Placing, Ready, Reclaiming, Sleeping, Starting, Stopped, Stopping, Unhealthy, Warming,
+    };
+    let here = now.since(item.since);
+    match (item.phase, &item.sight) {
+        (Starting | Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Exited(exit)) => Next::Fail(ended(exit, item.phase)),
+        (Starting, _) if matches!(item.start, Start::Failed(_)) => Next::Fail(start_failure(item)),
+        (Starting, Sight::Running { .. }) if item.start == Start::Done => {
+            Next::Move(Loading, Some(progressing("the engine reads the model")))
+        }
+        (Starting, Sight::Absent) if item.start == Start::Done && here > SEEN_WITHIN => Next::Fail(vanished()),
+        (Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Absent) => Next::Fail(vanished()),
+        (Loading, _) if item.health == Health::Up => Next::Move(Warming, Some(progressing("it answers its probe"))),
+        (Loading, _) => still_loading(item, now),
+        (Warming, _) => Next::Move(Ready, None),
+        (Ready, _) if matches!(item.health, Health::Down(..)) => Next::Move(Unhealthy, Some(unresponsive(item))),
+        (Unhealthy, _) if item.health == Health::Up => Next::Move(Ready, None),
+        (Unhealthy, _) if here > UNHEALTHY_FOR => Next::Fail(unresponsive(item)),
+        (Draining, Sight::Exited(_) | Sight::Absent) => Next::Move(Stopping, item.reason.clone()),
+        (Draining, _) if item.used.in_flight == 0 || here > DRAIN_FOR => Next::Move(Stopping, item.reason.clone()),
+        (Stopping | Failed, _) if !item.stop_asked => Next::Stop,
+        (Stopping, Sight::Absent | Sight::Exited(_)) => Next::Move(Reclaiming, item.reason.clone()),
+        (Reclaiming, _) => Next::Move(Stopped, item.reason.clone()),
+        (Stopped, _) => Next::Forget,
+        (Failed, Sight::Absent | Sight::Exited(_)) if here > FAILED_SHOWN_FOR => Next::Forget,
+        // These wait for somebody: for room, for the start's report, for a caller to end, for the engine's end.
+        (Pending | Fetching | Placing | Starting | Ready | Unhealthy | Sleeping | Draining | Stopping | Failed, _) => Next::Stay,
+    }
+}
+
+/// A load goes on as long as it shows progress; without any for the deployment's start limit it fails.
+fn still_loading(item: &Item, now: Timestamp) -> Next {
+    let limit = item.revision.spec.timeouts.start;
+    if let Health::Down(what, since) = &item.health
+        && item.runtime == RuntimeKind::External
+        && now.since(*since) >= REMOTE_PATIENCE
+    {
+        let remedy = "check that the server runs, its url and the key in api_key_env";
+        return Next::Fail(Reason::new(ReasonCode::RemoteUnreachable, what.clone(), remedy));
+    }
+    if now.since(item.progress_at) > limit {
+        let message = format!("no sign of progress for {}", base::clock::human::print(limit));
+        return Next::Fail(Reason::new(ReasonCode::StartTimeout, message, "see `penstock logs`; raise timeouts.start for slow disks"));
+    }
+    Next::Stay
+}
+
+/// A remote server gets this long to answer its first probes.
+const REMOTE_PATIENCE: Duration = Duration::from_secs(1);
+
+fn progressing(message: &str) -> Reason {
+    Reason::new(ReasonCode::Progressing, message, "")
+}
+
+fn start_failure(item: &Item) -> Reason {
+    match &item.start {
+        Start::Failed(reason) => reason.clone(),
+        _ => vanished(),
+    }
+}
+
+fn vanished() -> Reason {
+    Reason::new(ReasonCode::EngineExited, "its keeper is gone, and the engine with it", "it is started again when it is asked for")
+}
+
+fn unresponsive(item: &Item) -> Reason {
+    let what = match &item.health {
+        Health::Down(what, _) => what.as_str(),
+        _ => "it does not answer",
+    };
+    Reason::new(ReasonCode::Unresponsive, what, "it is replaced if it does not come back")
+}
+
+/// What an exit means, from its status and its last words.
+fn ended(exit: &Exit, phase: Phase) -> Reason {
+    const SIGKILL: i32 = 9;
+    let words = last_words(exit);
+    if let Some(error) = &exit.spawn_error {
+        return Reason::new(ReasonCode::EngineMissing, format!("the engine could not be started: {error}"), "run `penstock doctor`");
+    }
+    let lower = words.to_lowercase();
+    if ["out of memory", "failed to allocate", "cannot allocate", "bad_alloc"].iter().any(|sign| lower.contains(sign)) {
+        return Reason::new(
+            ReasonCode::OutOfMemory,
+            format!("the engine ran out of memory{words}"),
+            "lower context or parallel, or use a smaller quantisation",
+        );
+    }
+    let how = match (exit.code, exit.signal) {
+        (Some(code), _) => format!("with status {code}"),
+        (None, Some(SIGKILL)) => "by KILL; the kernel does that when memory runs out".to_owned(),
+        (None, Some(signal)) => format!("by signal {signal}"),
+        (None, None) => "without a status".to_owned(),
+    };
+    let when = if phase == Phase::Ready { "while it served" } else { "before it was ready" };
+    let code = if phase < Phase::Ready && exit.code.is_some() { ReasonCode::EngineRejected } else { ReasonCode::EngineExited };
+    Reason::new(code, format!("the engine ended {how} {when}{words}"), "see `penstock logs` for all that it said")
+}
+
+fn last_words(exit: &Exit) -> String {
+    const SHOWN: usize = 3;
+    let telling = |line: &&String| {
+        let lower = line.to_lowercase();
+        ["error", "fail", "invalid", "unable", "couldn't", "cannot"].iter().any(|sign| lower.contains(sign))
+    };
+    let mut lines: Vec<&str> = exit.last_lines.iter().filter(telling).map(|line| line.trim()).collect();
+    if lines.is_empty() {
+        lines = exit.last_lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    }
+    let from = lines.len().saturating_sub(SHOWN);
+    if lines.is_empty() { String::new() } else { format!(": {}", lines[from..].join(" / ")) }
+}

@@ -1,0 +1,104 @@
+//! Looks at the store, the runtimes and the callers, and brings the world up to date.
+//!
+//! In: what is stored, what runs, who waits. Out: the [`World`] of this turn. Fails: a part that
+//! cannot be read leaves its share of the world as it was, and is logged: a database that stalls
+//! must not stop engines. Holds: nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::Timestamp;
+use board::{Board, Demand};
+use runtime::Runtime;
+use spec::deployment::Record;
+use spec::{InstanceId, RuntimeKind, Seen, SeenState};
+
+use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
+
+/// Takes in the stored wishes.
+pub fn wishes(world: &mut World, records: Vec<Record>) {
+    let mut before = std::mem::take(&mut world.wishes);
+    for record in records {
+        let name = record.spec.name.clone();
+        let wish = match before.remove(&name) {
+            Some(wish) if wish.record.generation == record.generation && wish.record.created_at == record.created_at => {
+                Wish { record, ..wish }
+            }
+            Some(wish) => Wish { demand: wish.demand, jobs: wish.jobs, ..fresh(record) },
+            None => fresh(record),
+        };
+        world.wishes.insert(name, wish);
+    }
+}
+
+fn fresh(record: Record) -> Wish {
+    let deployment = record.spec.name.clone();
+    Wish {
+        record,
+        demand: Demand { deployment, waiting: 0, in_flight: 0, last_used: None, keep_alive: None },
+        resolve: Resolve::Pending,
+        hand: Hand::Off,
+        failures: 0,
+        retry_at: None,
+        failure: None,
+        load_ms: None,
+        jobs: Vec::new(),
+    }
+}
+
+/// Takes in what callers want and do.
+pub fn demand(world: &mut World, board: &Board) {
+    for demand in board.demand() {
+        if let Some(wish) = world.wishes.get_mut(&demand.deployment) {
+            if demand.waiting > 0 && wish.hand == Hand::Unload {
+                wish.hand = Hand::Off;
+            }
+            wish.demand = demand;
+        }
+    }
+    for item in world.items.values_mut() {
+        item.used = board.member_use(&item.deployment, &item.id);
+    }
+}
+
+/// What each runtime shows; a runtime that did not answer is missing.
+pub type Sightings = BTreeMap<RuntimeKind, BTreeMap<InstanceId, Seen>>;
+
+/// Asks every runtime what runs.
+pub async fn sightings(runtimes: &[Arc<dyn Runtime>]) -> Sightings {
+    let mut all = Sightings::new();
+    for runtime in runtimes {
+        match runtime.list().await {
+            Ok(seen) => {
+                all.insert(runtime.kind(), seen.into_iter().map(|seen| (seen.order.instance.clone(), seen)).collect());
+            }
+            Err(error) => tracing::warn!(runtime = %runtime.kind(), error = base::chain(&error), "the runtime could not be read"),
+        }
+    }
+    all
+}
+
+/// Takes in what runs. Returns what runs and nobody knows.
+pub fn sights(world: &mut World, mut seen: Sightings) -> Vec<Seen> {
+    let now = world.now;
+    for item in world.items.values_mut() {
+        let Some(here) = seen.get_mut(&item.runtime) else { continue };
+        match here.remove(&item.id) {
+            Some(seen) => take_in(item, seen, now),
+            None => item.sight = Sight::Absent,
+        }
+    }
+    seen.into_values().flat_map(BTreeMap::into_values).collect()
+}
+
+/// What one sighting says of one instance.
+pub fn take_in(item: &mut Item, seen: Seen, now: Timestamp) {
+    if seen.log_lines != item.log_lines {
+        item.log_lines = seen.log_lines;
+        item.progress_at = now;
+    }
+    item.sight = match seen.state {
+        SeenState::Running | SeenState::Stopping => Sight::Running { pid: seen.pid, resident: seen.resident },
+        SeenState::Exited(exit) => Sight::Exited(exit),
+    };
+}

@@ -1,0 +1,49 @@
+//! Whether an instance fits, and if not, whether it ever can.
+//!
+//! In: what it needs, the room, what is held. Out: a [`Fit`] with the numbers. Pure. "Fits" means
+//! `held + need + margin <= budget` and that the device itself shows the bytes free.
+
+use base::ByteSize;
+use spec::DeviceKind;
+
+use crate::world::Room;
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It fits now.
+    Fits,
+    /// It would fit if so many bytes were given back.
+    NoRoom {
+        /// What it needs.
+        need: ByteSize,
+        /// What must be given back.
+        missing: ByteSize,
+        /// What there is in all.
+        budget: ByteSize,
+    },
+    /// It will never fit here.
+    Never {
+        /// What it needs.
+        need: ByteSize,
+        /// What there is in all, less the margin.
+        budget: ByteSize,
+    },
+}
+
+/// Whether `need` more fits beside what is `held`.
+pub fn place(need: ByteSize, room: &Room, held: ByteSize) -> Fit {
+    let total = memory(room, |device| device.total);
+    let budget = room.budget.unwrap_or(total).saturating_sub(room.margin);
+    if need > budget {
+        return Fit::Never { need, budget };
+    }
+    let over_budget = (held + need).saturating_sub(budget);
+    let over_device = if total == ByteSize(0) { ByteSize(0) } else { need.saturating_sub(memory(room, |device| device.free)) };
+    let missing = over_budget.max(over_device);
+    if missing == ByteSize(0) { Fit::Fits } else { Fit::NoRoom { need, missing, budget } }
+}
+
+fn memory(room: &Room, of: impl Fn(&spec::Device) -> ByteSize) -> ByteSize {
+    room.nodes.iter().flat_map(|node| &node.devices).filter(|device| device.kind == DeviceKind::Ram).map(of).sum()
+}

@@ -1,0 +1,152 @@
+//! Asks an instance whether it is up, for as long as it lives.
+//!
+//! In: where it listens and what to ask. Out: a report to the owner whenever the answer changes.
+//! Fails: an unreachable instance is an answer too. Holds: one task for each instance; it asks
+//! often while the instance comes up, since every millisecond until "ready" is a caller's wait, and
+//! seldom afterwards.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base::tasks::{self, Task};
+use base::{Secret, Timestamp};
+use bytes::Bytes;
+use engine::Probe;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, StatusCode, header};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use spec::{Endpoint, InstanceId};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+
+use crate::turn::Event;
+use crate::world::Health;
+
+/// Whom to ask, and what.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) id: InstanceId,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) key: Option<Secret>,
+    pub(crate) probe: Probe,
+}
+
+const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
+const ASKS_EACH: usize = 40;
+const UP: Duration = Duration::from_secs(5);
+/// So many misses in a row count as down; one may be a busy moment.
+const MISSES: u32 = 2;
+const AFTER_MISS: Duration = Duration::from_millis(500);
+
+/// Starts to ask. `nudge` makes it ask at once, after a caller's complaint.
+pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mpsc::Sender<Event>) -> Task {
+    tasks::spawn("probe", async move {
+        let mut last = Health::Unknown;
+        let (mut asks, mut misses) = (0_usize, 0_u32);
+        loop {
+            let mut health = ask(&target).await;
+            asks += 1;
+            misses = if matches!(health, Health::Down(..)) { misses + 1 } else { 0 };
+            let was_up = last == Health::Up;
+            if was_up && misses > 0 && misses < MISSES {
+                health = Health::Up;
+            }
+            if health.word() != last.word() {
+                last = health.clone();
+                if reports.send(Event::Probed(target.id.clone(), health)).await.is_err() {
+                    return;
+                }
+            }
+            let pause = match (&last, misses) {
+                (Health::Up, 0) => UP,
+                (Health::Up, _) => AFTER_MISS,
+                _ => RISING[(asks / ASKS_EACH).min(RISING.len() - 1)],
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                changed = nudge.changed() => if changed.is_err() { return },
+            }
+        }
+    })
+}
+
+impl Health {
+    fn word(&self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Loading => 1,
+            Self::Up => 2,
+            Self::Down(..) => 3,
+        }
+    }
+}
+
+/// One question.
+async fn ask(target: &Target) -> Health {
+    let answer = tokio::time::timeout(target.probe.timeout, get(target)).await;
+    let down = |what: String| Health::Down(what, Timestamp::now());
+    match answer {
+        Ok(Ok(status)) => judge(status, &target.probe),
+        Ok(Err(error)) => down(format!("{} cannot be reached: {}", target.endpoint, base::chain(error.as_ref()))),
+        Err(_) => down(format!("{} gave no answer within {} s", target.endpoint, target.probe.timeout.as_secs())),
+    }
+}
+
+fn judge(status: StatusCode, probe: &Probe) -> Health {
+    let down = |what: String| Health::Down(what, Timestamp::now());
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !probe.key_may_be_refused => {
+            down(format!("it refuses our key with status {status}"))
+        }
+        status if Some(status.as_u16()) == probe.loading => Health::Loading,
+        status if status.is_server_error() => down(format!("it answers its probe with status {status}")),
+        _ => Health::Up, // servers without the probe's path are up as well
+    }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+async fn get(target: &Target) -> Result<StatusCode, Cause> {
+    match &target.endpoint {
+        Endpoint::Unix(path) => get_unix(path, target).await,
+        Endpoint::Url(base) => get_url(base, target).await,
+    }
+}
+
+fn request(uri: &str, target: &Target) -> Result<Request<Empty<Bytes>>, Cause> {
+    let mut request = Request::get(uri);
+    if let Some(key) = &target.key {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose()));
+    }
+    Ok(request.body(Empty::new())?)
+}
+
+async fn get_unix(path: &Path, target: &Target) -> Result<StatusCode, Cause> {
+    let stream = TokioIo::new(UnixStream::connect(path).await?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(stream).await?;
+    let mut request = request(target.probe.path, target)?;
+    request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
+    let exchange = async {
+        let reply = sender.send_request(request).await?;
+        let status = reply.status();
+        reply.into_body().collect().await?;
+        Ok::<_, Cause>(status)
+    };
+    let mut connection = std::pin::pin!(connection);
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        biased;
+        status = &mut exchange => status,
+        ended = &mut connection => { ended?; exchange.await }
+    }
+}
+
+async fn get_url(base: &str, target: &Target) -> Result<StatusCode, Cause> {
+    let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())?;
+    let client: Client<_, Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.https_or_http().enable_http1().build());
+    let reply = client.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
+    Ok(reply.status())
+}

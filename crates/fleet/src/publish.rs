@@ -1,0 +1,74 @@
+//! Writes the ready set to the board.
+//!
+//! In: the world. Out: one table, in one swap. An instance that drains, or whose deployment is
+//! being deleted, is not in it any more: it leaves in the same swap as its successor enters. An
+//! entry that did not change stays the same `Arc`, so that the board touches only what moved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Secret;
+use board::{Entry, Member, State, Table};
+use spec::{Name, Phase, Revision, RuntimeKind};
+
+use crate::world::{Item, Resolve, Wish, World};
+
+/// An estimate never says that it is done.
+const NEARLY: f64 = 0.99;
+
+/// The table for this world; `before` is what is published now.
+pub(crate) fn table(world: &World, before: &Table, remote_key: &dyn Fn(&Revision) -> Option<Secret>) -> Table {
+    let wishes = world.wishes.iter().filter(|(_, wish)| !wish.record.deleting);
+    let deployments = wishes.map(|(name, wish)| {
+        let new = entry(name, wish, world, remote_key);
+        let entry = match before.deployments.get(name) {
+            Some(old) if **old == new => Arc::clone(old),
+            _ => Arc::new(new),
+        };
+        (name.clone(), entry)
+    });
+    Table { deployments: deployments.collect() }
+}
+
+fn entry(name: &Name, wish: &Wish, world: &World, remote_key: &dyn Fn(&Revision) -> Option<Secret>) -> Entry {
+    let ready: Vec<&Item> = world.items_of(name).filter(|item| item.phase == Phase::Ready).collect();
+    let newest = ready.iter().map(|item| item.revision.number).max();
+    let serving: Vec<&Item> = ready.into_iter().filter(|item| Some(item.revision.number) == newest).collect();
+    let revision = serving.first().map(|item| &item.revision).or_else(|| wish.revision());
+    let spec = revision.map_or_else(|| wish.record.spec.clone(), |revision| revision.spec.clone());
+    let members = serving.iter().filter_map(|item| {
+        let key = if item.runtime == RuntimeKind::External { remote_key(&item.revision) } else { Some(item.key.clone()) };
+        Some(Arc::new(Member { id: item.id.clone(), endpoint: item.endpoint.clone()?, key, slots: item.slots }))
+    });
+    Entry {
+        name: name.clone(),
+        revision: revision.map_or(wish.record.generation, |revision| revision.number),
+        created: wish.record.created_at,
+        dialect: engine::engine(spec.engine()).dialect(&spec),
+        version: revision.and_then(|revision| revision.version.clone()).map(Arc::new),
+        upstream_model: spec.upstream_model.clone().unwrap_or_else(|| name.to_string()),
+        state: state(name, wish, world, !serving.is_empty()),
+        instances: members.collect(),
+        spec: Arc::new(spec),
+    }
+}
+
+fn state(name: &Name, wish: &Wish, world: &World, serves: bool) -> State {
+    if serves {
+        return State::Ready;
+    }
+    let rising = world.items_of(name).filter(|item| item.phase.is_rising()).max_by_key(|item| item.phase);
+    if let Some(item) = rising {
+        let took = world.now.since(item.created_at);
+        let eta = wish.load_ms.map(|ms| Duration::from_millis(ms).saturating_sub(took));
+        let progress = wish.load_ms.map(|ms| (took.as_secs_f64() / Duration::from_millis(ms.max(1)).as_secs_f64()).min(NEARLY));
+        return State::Rising { phase: item.phase, since: item.created_at, progress, eta };
+    }
+    if let Resolve::Failed(reason, _) = &wish.resolve {
+        return State::Down(reason.clone());
+    }
+    match (&wish.failure, wish.retry_at) {
+        (Some(reason), Some(at)) if at > world.now => State::Down(reason.clone()),
+        _ => State::Cold,
+    }
+}

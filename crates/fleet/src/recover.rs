@@ -1,0 +1,69 @@
+//! What ran before this process did, and what runs that nobody wants.
+//!
+//! In: sightings and the stored intents. Out: instances taken over, strangers told to end. An
+//! instance is taken over only if its id, its fence and its revision are all known.
+
+use std::sync::Arc;
+
+use spec::{Event, EventKind, InstanceId, Phase, Revision, RuntimeKind, Seen, SeenState};
+use store::Kept;
+
+use crate::act::{ask_to_stop, new_item, watch};
+use crate::observe::{self, Sightings};
+use crate::turn::Owner;
+use crate::world::Start;
+
+/// Takes over what ran before this process did: an instance whose intent, fence and revision are known.
+pub(crate) async fn adopt(owner: &mut Owner, mut seen: Sightings) -> Result<(), crate::Error> {
+    for kept in owner.store.list_instances().await? {
+        let found = seen.values_mut().find_map(|here| here.get(&kept.id)).filter(|seen| seen.order.fence == kept.fence).cloned();
+        let revision = owner.store.get_revision(&kept.deployment, kept.revision).await?;
+        match (found, revision) {
+            (Some(found), Some(revision)) if found.state == SeenState::Running && owner.world.wishes.contains_key(&kept.deployment) => {
+                take_over(owner, &kept, found, revision);
+            }
+            _ => {
+                owner.store.remove_instance(&kept.id).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
+    let now = owner.world.now;
+    let mut item = new_item(kept.id.clone(), Arc::new(revision), kept.key.clone(), kept.created_at);
+    item.phase = Phase::Loading;
+    item.since = now;
+    item.start = Start::Done;
+    item.fence = kept.fence;
+    item.endpoint = Some(seen.order.endpoint.clone());
+    observe::take_in(&mut item, seen, now);
+    let event = Event::now(EventKind::InstanceAdopted, format!("{}: a running instance was found again", kept.deployment));
+    owner.story.tell(Event { instance: Some(kept.id.clone()), ..event.of(&kept.deployment) });
+    owner.world.items.insert(kept.id.clone(), item);
+    watch(owner, &kept.id);
+}
+
+/// What runs and nobody knows is told to end.
+pub(crate) fn send_away(owner: &mut Owner, strangers: Vec<Seen>) {
+    for seen in strangers {
+        let id = seen.order.instance.clone();
+        let kind = if seen.order.program == spec::Program::None { RuntimeKind::External } else { RuntimeKind::Process };
+        let Some(runtime) = owner.runtime(kind) else { continue };
+        if !owner.strangers.insert(id.clone()) {
+            continue;
+        }
+        if seen.state == SeenState::Running {
+            let event =
+                Event::now(EventKind::InstanceOrphaned, format!("{}: an instance that nobody wants is stopped", seen.order.deployment));
+            owner.story.tell(Event { instance: Some(id.clone()), ..event.of(&seen.order.deployment) });
+        }
+        ask_to_stop(owner, id, runtime);
+    }
+}
+
+/// An end has been asked for.
+pub(crate) fn stop_was_asked(owner: &mut Owner, id: &InstanceId) {
+    owner.strangers.remove(id);
+}

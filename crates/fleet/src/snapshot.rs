@@ -1,0 +1,160 @@
+//! What others may see of the engine room: one value, made anew after each turn that changed it.
+
+use std::collections::BTreeMap;
+
+use base::ByteSize;
+use spec::deployment::{Record, Step};
+use spec::{Instance, Name, Node, Phase, Reason, ReasonCode, Version};
+
+use crate::pipeline::{self, Done};
+use crate::world::{Item, Resolve, Sight, Wish, World};
+
+/// The engine room at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub deployments: BTreeMap<Name, DeploymentView>,
+    /// Oldest first.
+    pub instances: Vec<Instance>,
+    /// The machines.
+    pub nodes: Vec<NodeView>,
+    /// Totals since the start.
+    pub counters: Counters,
+    /// The memory budget, when one is set.
+    pub budget: Option<ByteSize>,
+    /// Always left free.
+    pub margin: ByteSize,
+    /// Held by our instances.
+    pub used: ByteSize,
+}
+
+/// Totals since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Instances that became ready.
+    pub loads: u64,
+    /// Instances drained to make room.
+    pub evictions: u64,
+    /// Instances that failed.
+    pub failures: u64,
+}
+
+/// A deployment.
+#[derive(Debug, Clone)]
+pub struct DeploymentView {
+    /// As it is stored.
+    pub record: Record,
+    /// The phase of its foremost instance; `Stopped` when it has none.
+    pub phase: Phase,
+    /// Why it is not ready.
+    pub reason: Option<Reason>,
+    /// The revision that serves, or is wanted.
+    pub revision: u64,
+    /// The model's version, once it is resolved.
+    pub version: Option<Version>,
+    /// Instances that serve.
+    pub ready: u32,
+    /// Callers in line.
+    pub waiting: u32,
+    /// Calls running.
+    pub in_flight: u32,
+    /// The steps of its pipeline.
+    pub steps: Vec<StepView>,
+    /// What one instance takes, by estimate.
+    pub memory: ByteSize,
+}
+
+/// A step of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepView {
+    /// Which.
+    pub step: Step,
+    /// Whether it is done.
+    pub done: Done,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// The machine.
+    pub node: Node,
+    /// What our instances hold of it.
+    pub held: ByteSize,
+}
+
+/// The view of this world.
+pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
+    let held = world.held();
+    let mut items: Vec<&Item> = world.items.values().collect();
+    items.sort_by_key(|item| item.created_at);
+    Snapshot {
+        deployments: world.wishes.iter().map(|(name, wish)| (name.clone(), deployment(name, wish, world))).collect(),
+        instances: items.into_iter().map(instance).collect(),
+        nodes: world.room.nodes.iter().map(|node| NodeView { node: node.clone(), held }).collect(),
+        counters,
+        budget: world.room.budget,
+        margin: world.room.margin,
+        used: held,
+    }
+}
+
+fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
+    let items: Vec<&Item> = world.items_of(name).collect();
+    let foremost = items.iter().copied().filter(|item| item.is_serving()).max_by_key(|item| item.phase);
+    let foremost = foremost.or_else(|| items.iter().copied().max_by_key(|item| item.created_at));
+    let ready: Vec<&&Item> = items.iter().filter(|item| item.phase == Phase::Ready).collect();
+    let phase = match (foremost, &wish.resolve) {
+        (Some(item), _) => item.phase,
+        (None, Resolve::Failed(..)) => Phase::Failed,
+        (None, _) => Phase::Stopped,
+    };
+    DeploymentView {
+        phase,
+        reason: if ready.is_empty() { Some(reason(wish, foremost)) } else { None },
+        revision: ready.iter().map(|item| item.revision.number).max().unwrap_or(wish.record.generation),
+        version: wish.revision().and_then(|revision| revision.version.clone()),
+        ready: u32::try_from(ready.len()).unwrap_or(u32::MAX),
+        waiting: wish.demand.waiting,
+        in_flight: wish.demand.in_flight,
+        steps: pipeline::steps(wish, foremost).into_iter().map(|(step, done)| StepView { step, done }).collect(),
+        memory: wish.revision().map(|r| engine::engine(r.spec.engine()).memory(r.version.as_ref(), &r.spec).total()).unwrap_or_default(),
+        record: wish.record.clone(),
+    }
+}
+
+fn reason(wish: &Wish, foremost: Option<&Item>) -> Reason {
+    if let Some(reason) = foremost.filter(|item| item.phase != Phase::Stopped).and_then(|item| item.reason.clone()) {
+        return reason;
+    }
+    match (&wish.resolve, &wish.failure) {
+        (Resolve::Failed(reason, _), _) | (_, Some(reason)) => reason.clone(),
+        (Resolve::Pending | Resolve::Running, None) => Reason::new(ReasonCode::Progressing, "the model's files are being read", ""),
+        (Resolve::Done(_), None) => Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it"),
+    }
+}
+
+/// An instance as operators see it.
+pub(crate) fn instance(item: &Item) -> Instance {
+    let (pid, resident) = match &item.sight {
+        Sight::Running { pid, resident } => (*pid, *resident),
+        _ => (None, None),
+    };
+    Instance {
+        id: item.id.clone(),
+        deployment: item.deployment.clone(),
+        revision: item.revision.number,
+        engine: item.engine,
+        runtime: item.runtime,
+        phase: item.phase,
+        since: item.since,
+        reason: item.reason.clone(),
+        memory: resident.unwrap_or(item.memory),
+        pid,
+        endpoint: item.endpoint.as_ref().map(ToString::to_string),
+        in_flight: item.used.in_flight,
+        slots: item.slots,
+        last_used: item.used.last_used,
+        created_at: item.created_at,
+        load_ms: item.load_ms,
+    }
+}

@@ -1,0 +1,246 @@
+//! The one owner of the engine room's state, and its turns.
+//!
+//! In: pokes, reports of its own tasks, changes that runtimes and callers signal, and a tick. Out:
+//! a turn: observe, plan, act, publish. Holds: the world; nobody else changes it. From: level-
+//! triggered controllers of Kubernetes: a lost signal costs at most one tick, never the outcome.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Timestamp;
+use base::tasks::Task;
+use board::Board;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use registry::Registry;
+use runtime::Runtime;
+use spec::{InstanceId, Name, Operation, OperationId, Order, Reason, Revision, RuntimeKind};
+use store::Store;
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::handle::{Parts, Secrets, StopHow};
+use crate::launch::Yard;
+use crate::snapshot::{Counters, Snapshot, snapshot};
+use crate::story::Story;
+use crate::world::{Hand, Health, Room, World};
+use crate::{act, jobs, observe, plan, publish, recover};
+
+/// What may happen to the owner.
+#[derive(Debug)]
+pub enum Event {
+    /// A wish was frozen, or could not be.
+    Resolved(Name, u64, Result<Arc<Revision>, Reason>),
+    /// A start has been handed to its runtime, or failed.
+    Started(InstanceId, Result<Order, Reason>),
+    /// A probe's answer changed.
+    Probed(InstanceId, Health),
+    /// An end has been asked for.
+    StopAsked(InstanceId),
+    /// An operator's hand.
+    Hand(Name, Hand, Operation),
+    /// Another room's event.
+    Tell(spec::Event),
+    /// Penstock goes down.
+    Stop(StopHow, oneshot::Sender<()>),
+}
+
+/// The owner.
+pub(crate) struct Owner {
+    pub(crate) world: World,
+    pub(crate) counters: Counters,
+    pub(crate) story: Story,
+    pub(crate) store: Store,
+    pub(crate) registry: Registry,
+    pub(crate) board: Arc<Board>,
+    pub(crate) runtimes: Vec<Arc<dyn Runtime>>,
+    pub(crate) secrets: Secrets,
+    pub(crate) yard: Yard,
+    pub(crate) messages: mpsc::Sender<Event>,
+    pub(crate) probes: HashMap<InstanceId, (Task, watch::Sender<u64>)>,
+    pub(crate) strangers: HashSet<InstanceId>,
+    pub(crate) operations: HashMap<OperationId, Operation>,
+    snapshots: watch::Sender<Arc<Snapshot>>,
+    tick: Duration,
+    stop: Option<(StopHow, Instant, oneshot::Sender<()>)>,
+}
+
+/// Rounds of one turn; what is left is done by the next.
+const ROUNDS: usize = 8;
+/// Signals that come within this time are one turn.
+const GATHER: Duration = Duration::from_millis(1);
+
+/// Takes turns until it is told to stop.
+pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke: Arc<Notify>) {
+    let mut wanted = owner.board.wanted();
+    let mut changes: Vec<watch::Receiver<u64>> = owner.runtimes.iter().map(|runtime| runtime.changes()).collect();
+    loop {
+        owner.turn().await;
+        if owner.has_stopped().await {
+            return;
+        }
+        tokio::select! {
+            message = inbox.recv() => match message {
+                Some(message) => owner.take(message),
+                None => return,
+            },
+            () = poke.notified() => {}
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = any_change(&mut changes) => {}
+            () = tokio::time::sleep(owner.tick) => {}
+        }
+        tokio::time::sleep(GATHER).await;
+        while let Ok(message) = inbox.try_recv() {
+            owner.take(message);
+        }
+    }
+}
+
+async fn any_change(changes: &mut [watch::Receiver<u64>]) {
+    let mut waits: FuturesUnordered<_> = changes.iter_mut().map(watch::Receiver::changed).collect();
+    while let Some(changed) = waits.next().await {
+        if changed.is_ok() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await; // no runtime can change any more; the tick goes on
+}
+
+impl Owner {
+    pub(crate) fn new(parts: Parts, messages: mpsc::Sender<Event>, snapshots: watch::Sender<Arc<Snapshot>>) -> Self {
+        let config = parts.config;
+        let yard = Yard {
+            store: parts.store.clone(),
+            programs: parts.programs,
+            instances_dir: config.data_dir.join("instances"),
+            orphan_ttl: config.orphan_ttl,
+            threads: config.threads,
+        };
+        let room = Room { nodes: Vec::new(), budget: config.budget, margin: config.margin };
+        Self {
+            world: World { room, ..World::default() },
+            counters: Counters::default(),
+            story: Story::new(parts.store.clone()),
+            store: parts.store,
+            registry: parts.registry,
+            board: parts.board,
+            runtimes: parts.runtimes,
+            secrets: parts.secrets,
+            yard,
+            messages,
+            probes: HashMap::new(),
+            strangers: HashSet::new(),
+            operations: HashMap::new(),
+            snapshots,
+            tick: config.tick,
+            stop: None,
+        }
+    }
+
+    pub(crate) fn listeners(&self) -> broadcast::Sender<spec::Event> {
+        self.story.listeners()
+    }
+
+    pub(crate) fn runtime(&self, kind: RuntimeKind) -> Option<Arc<dyn Runtime>> {
+        self.runtimes.iter().find(|runtime| runtime.kind() == kind).cloned()
+    }
+
+    fn take(&mut self, message: Event) {
+        match message {
+            Event::Resolved(name, generation, result) => act::resolved(self, &name, generation, result),
+            Event::Started(id, result) => act::started(self, &id, result),
+            Event::Probed(id, health) => act::probed(self, &id, health),
+            Event::StopAsked(id) => recover::stop_was_asked(self, &id),
+            Event::Hand(name, hand, operation) => jobs::by_hand(self, &name, hand, operation),
+            Event::Tell(event) => self.story.tell(event),
+            Event::Stop(how, reply) => {
+                self.story.tell(spec::Event::now(spec::EventKind::Stopping, "penstock is stopping"));
+                self.world.stopping = !how.adopt;
+                self.stop = Some((how, Instant::now() + how.grace, reply));
+            }
+        }
+    }
+
+    async fn turn(&mut self) {
+        self.observe().await;
+        for _ in 0..ROUNDS {
+            self.world.now = Timestamp::now();
+            observe::demand(&mut self.world, &self.board);
+            let actions = plan::plan(&self.world);
+            let idle = actions.is_empty();
+            for action in actions {
+                act::act(self, action).await;
+            }
+            self.publish();
+            if idle {
+                break;
+            }
+        }
+        self.story.flush().await;
+        jobs::settle(self).await;
+        self.snapshots.send_replace(Arc::new(snapshot(&self.world, self.counters)));
+    }
+
+    async fn observe(&mut self) {
+        self.world.now = Timestamp::now();
+        match self.store.list_deployments().await {
+            Ok(records) => observe::wishes(&mut self.world, records),
+            Err(error) => tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
+        }
+        self.look_at_room().await;
+        let seen = observe::sightings(&self.runtimes).await;
+        let strangers = observe::sights(&mut self.world, seen);
+        recover::send_away(self, strangers);
+        for id in self.board.take_suspects() {
+            if let Some((_, nudge)) = self.probes.get(&id) {
+                nudge.send_modify(|n| *n = n.wrapping_add(1));
+            }
+        }
+    }
+
+    async fn look_at_room(&mut self) {
+        let mut nodes = Vec::new();
+        for runtime in &self.runtimes {
+            match runtime.capacity().await {
+                Ok(found) => nodes.extend(found),
+                Err(error) => tracing::warn!(runtime = %runtime.kind(), error = base::chain(&error), "its capacity could not be read"),
+            }
+        }
+        self.world.room.nodes = nodes;
+    }
+
+    fn publish(&self) {
+        let secrets = &self.secrets;
+        let remote_key = |revision: &Revision| revision.spec.api_key_env.as_deref().and_then(|name| secrets(name));
+        let before = self.board.table();
+        let table = publish::table(&self.world, &before, &remote_key);
+        let same = before.deployments.len() == table.deployments.len()
+            && table.deployments.iter().all(|(name, entry)| before.deployments.get(name).is_some_and(|old| Arc::ptr_eq(old, entry)));
+        if !same {
+            self.board.publish(table);
+        }
+    }
+
+    /// Finds what ran before this process did.
+    pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
+        self.world.now = Timestamp::now();
+        observe::wishes(&mut self.world, self.store.list_deployments().await?);
+        let seen = observe::sightings(&self.runtimes).await;
+        recover::adopt(self, seen).await?;
+        self.story.tell(spec::Event::now(spec::EventKind::Started, "penstock started"));
+        self.turn().await;
+        Ok(())
+    }
+
+    async fn has_stopped(&mut self) -> bool {
+        let Some((how, until, _)) = &self.stop else { return false };
+        let over = how.adopt || self.world.items.is_empty() || Instant::now() >= *until;
+        if over {
+            self.story.flush().await;
+            if let Some((_, _, reply)) = self.stop.take() {
+                let _ = reply.send(()); // the asker may have gone
+            }
+        }
+        over
+    }
+}

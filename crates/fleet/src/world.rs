@@ -1,0 +1,227 @@
+//! The world as one turn sees it: wishes, instances, room. A value; who owns it is `turn`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ByteSize, Secret, Timestamp};
+use board::{Demand, KeepAlive, MemberUse};
+use spec::deployment::Record;
+use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, OperationId, Phase, Reason, Revision, RuntimeKind};
+
+/// Everything that a decision may look at.
+#[derive(Debug, Clone, Default)]
+pub struct World {
+    /// When this turn looked.
+    pub now: Timestamp,
+    /// Set once Penstock goes down.
+    pub stopping: bool,
+    /// By name.
+    pub wishes: BTreeMap<Name, Wish>,
+    /// By id.
+    pub items: BTreeMap<InstanceId, Item>,
+    /// Machines and memory.
+    pub room: Room,
+}
+
+/// One deployment: what is stored, what callers want, how far it is.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// As it is stored.
+    pub record: Record,
+    /// What callers want now.
+    pub demand: Demand,
+    /// Whether the wish has been frozen as a revision.
+    pub resolve: Resolve,
+    /// What an operator asked for.
+    pub hand: Hand,
+    /// Starts that failed in a row.
+    pub failures: u32,
+    /// No new start before this.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last start failed.
+    pub failure: Option<Reason>,
+    /// How long the last load took.
+    pub load_ms: Option<u64>,
+    /// Jobs that wait for this deployment: a load, an unload.
+    pub jobs: Vec<(OperationId, Hand)>,
+}
+
+/// How far the freezing of a wish is.
+#[derive(Debug, Clone, Default)]
+pub enum Resolve {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// Under way.
+    Running,
+    /// Done.
+    Done(Arc<Revision>),
+    /// Not possible, for this reason; not to be tried again before then.
+    Failed(Reason, Timestamp),
+}
+
+/// What an operator asked for by hand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hand {
+    /// Nothing; callers decide.
+    #[default]
+    Off,
+    /// Load it, until it is ready.
+    Load,
+    /// Unload it, until somebody calls it.
+    Unload,
+}
+
+/// One instance.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its deployment.
+    pub deployment: Name,
+    /// Its revision.
+    pub revision: Arc<Revision>,
+    /// The fence of its order; 0 until it has one.
+    pub fence: u64,
+    /// What runs.
+    pub engine: EngineKind,
+    /// Where.
+    pub runtime: RuntimeKind,
+    /// Where in its life it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why it is not ready.
+    pub reason: Option<Reason>,
+    /// What it takes.
+    pub memory: ByteSize,
+    /// Calls it takes at once.
+    pub slots: u32,
+    /// Where it listens, once ordered.
+    pub endpoint: Option<Endpoint>,
+    /// The key that it asks for.
+    pub key: Secret,
+    /// When it was decided.
+    pub created_at: Timestamp,
+    /// From decision to ready.
+    pub load_ms: Option<u64>,
+    /// How far its start is.
+    pub start: Start,
+    /// What the runtime sees.
+    pub sight: Sight,
+    /// What the probe says.
+    pub health: Health,
+    /// What callers do with it.
+    pub used: MemberUse,
+    /// Last sign of progress while it comes up.
+    pub progress_at: Timestamp,
+    /// Lines that it had logged then.
+    pub log_lines: u64,
+    /// Set when its end has been asked for.
+    pub stop_asked: bool,
+}
+
+/// How far a start is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing done.
+    #[default]
+    Pending,
+    /// A task is at it.
+    Running,
+    /// The runtime has it.
+    Done,
+    /// It failed.
+    Failed(Reason),
+}
+
+/// What the runtime sees of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// It lives.
+    Running {
+        /// Its process.
+        pid: Option<u32>,
+        /// Its memory.
+        resident: Option<ByteSize>,
+    },
+    /// It has ended.
+    Exited(Exit),
+}
+
+/// What the probe says of an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Not asked, or no answer while it comes up.
+    #[default]
+    Unknown,
+    /// It answers that it still loads.
+    Loading,
+    /// It answers.
+    Up,
+    /// It does not answer, or refuses, since then.
+    Down(String, Timestamp),
+}
+
+/// Machines and memory.
+#[derive(Debug, Clone, Default)]
+pub struct Room {
+    /// The machines.
+    pub nodes: Vec<Node>,
+    /// All instances together may take so much; all of the memory when not set.
+    pub budget: Option<ByteSize>,
+    /// Always left free.
+    pub margin: ByteSize,
+}
+
+impl World {
+    /// The instances of a deployment, oldest first.
+    pub fn items_of<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Item> {
+        self.items.values().filter(move |item| item.deployment == *name)
+    }
+    /// Memory held by everything that was started and is not gone.
+    pub fn held(&self) -> ByteSize {
+        self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory).sum()
+    }
+}
+
+impl Wish {
+    /// The revision that is wanted, once it is frozen.
+    pub fn revision(&self) -> Option<&Arc<Revision>> {
+        match &self.resolve {
+            Resolve::Done(revision) => Some(revision),
+            _ => None,
+        }
+    }
+    /// Somebody waits or is being served.
+    pub fn is_asked_for(&self) -> bool {
+        self.demand.waiting > 0 || self.demand.in_flight > 0
+    }
+    /// How long an instance stays without callers: the callers' word, else the wish's.
+    pub fn keep_alive(&self) -> Option<Duration> {
+        match self.demand.keep_alive {
+            Some(KeepAlive::For(time)) => Some(time),
+            Some(KeepAlive::Forever) => None,
+            None => self.record.spec.replicas.keep_alive,
+        }
+    }
+}
+
+impl Item {
+    /// It has memory, or is about to.
+    pub fn holds_memory(&self) -> bool {
+        !matches!(self.phase, Phase::Pending | Phase::Fetching | Phase::Placing | Phase::Stopped | Phase::Failed)
+    }
+    /// It serves, or will without anybody doing more.
+    pub fn is_serving(&self) -> bool {
+        self.phase.is_rising() || matches!(self.phase, Phase::Ready | Phase::Unhealthy | Phase::Sleeping)
+    }
+    /// When it was last of use.
+    pub fn last_of_use(&self) -> Timestamp {
+        self.used.last_used.map_or(self.since, |used| used.max(self.since))
+    }
+}

@@ -1,0 +1,9 @@
+//! For tests: fake parts of the world that tell the truth.
+//!
+//! Life of a fake engine: a room under test orders it through [`FakeRuntime`], which serves its
+//! probe on the very socket that the order names; the test then makes it load slowly, crash or
+//! vanish, and looks at what the room does about it.
+
+mod runtime_fake;
+
+pub use runtime_fake::{FakeRuntime, Script};
