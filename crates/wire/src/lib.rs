@@ -1,0 +1,33 @@
+//! Other people's wire formats without I/O: nothing here opens a socket, reads a clock or starts a task.
+//!
+//! Life of a call's bytes: the client's body is scanned once, at its top level, without a tree
+//! ([`scan`]); the few members that we must change are spliced, all else stays byte for byte
+//! ([`splice`]); what the gateway has to know is read from the scan, and what it says itself is
+//! built ([`openai`], [`infer`], [`modserv`]). The engine's answer comes back as server-sent events
+//! ([`sse`]), read one chunk at a time ([`chunk`]), and becomes what the client asked for: the same
+//! stream, put right ([`stream`]), one JSON reply ([`fold`]), or lines ([`infer::Lines`]).
+
+pub mod scan;
+
+pub mod splice;
+
+pub mod sse;
+
+pub mod openai;
+
+pub mod chunk;
+
+pub mod stream;
+
+pub mod fold;
+
+pub mod infer;
+
+pub mod modserv;
+
+mod error;
+
+#[cfg(test)]
+mod sample;
+
+pub use error::Error;

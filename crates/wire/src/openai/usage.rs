@@ -1,0 +1,96 @@
+//! How many tokens did a call take, by the engine's own count?
+//!
+//! In: the `usage` members of replies and stream events. Out: one [`Usage`]. Fails: never; what is not a
+//! usage is none. Engines differ: one usage at the end, one on the last chunk of each choice, or one usage-only chunk for
+//! each choice (llama-server with `n` over 1); `Tally` makes one of them all.
+
+use std::collections::BTreeMap;
+
+use crate::scan::{self, Scan};
+
+/// Token counts of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Tokens in, cached ones included.
+    pub prompt: u64,
+    /// Tokens out, reasoning included.
+    pub completion: u64,
+    /// Both.
+    pub total: u64,
+    /// Of the tokens in, those that the engine had cached.
+    pub cached: u64,
+}
+
+impl Usage {
+    /// From counts of one's own.
+    pub fn new(prompt: u64, completion: u64) -> Self {
+        Self { prompt, completion, total: prompt.saturating_add(completion), cached: 0 }
+    }
+
+    /// Reads the text of a `usage` member.
+    pub fn parse(text: &str) -> Option<Self> {
+        let scan = scan::object_in(text).ok()?;
+        let prompt = scan.u64("prompt_tokens")?;
+        let completion = scan.u64("completion_tokens").unwrap_or(0);
+        let total = scan.u64("total_tokens").unwrap_or(prompt.saturating_add(completion));
+        let cached = scan.object("prompt_tokens_details").and_then(|details| details.u64("cached_tokens")).unwrap_or(0);
+        Some(Self { prompt, completion, total, cached })
+    }
+
+    /// Reads the `usage` of a whole reply.
+    pub fn of(reply: &Scan<'_>) -> Option<Self> {
+        Self::parse(reply.value("usage")?)
+    }
+
+    /// As a `usage` member.
+    pub fn to_json(self) -> String {
+        let Self { prompt, completion, total, cached } = self;
+        format!(
+            "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total},\
+             \"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}}}"
+        )
+    }
+}
+
+/// The usages that one stream has brought so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// From chunks without choices.
+    alone: Vec<Usage>,
+    /// The last one from chunks of each choice.
+    by_choice: BTreeMap<u64, Usage>,
+    /// The text of the last one.
+    last: Option<String>,
+}
+
+/// More usage-only chunks than choices can be are not kept apart.
+const MOST_ALONE: usize = 1024;
+
+impl Tally {
+    /// Notes a usage and the choices of the chunk that it came with.
+    pub(crate) fn note(&mut self, text: &str, mut choices: impl Iterator<Item = u64>) {
+        let Some(usage) = Usage::parse(text) else { return };
+        self.last = Some(text.to_owned());
+        match choices.next() {
+            Some(index) => {
+                self.by_choice.insert(index, usage);
+            }
+            None if self.alone.len() < MOST_ALONE => self.alone.push(usage),
+            None => {}
+        }
+    }
+
+    /// One usage for the call, and its text as the engine wrote it if it is the engine's as it stands.
+    pub(crate) fn total(&self, choices: usize) -> Option<(Usage, String)> {
+        let parts: Vec<Usage> = if self.alone.is_empty() { self.by_choice.values().copied().collect() } else { self.alone.clone() };
+        let last = *parts.last()?;
+        if parts.len() == 1 || choices <= 1 {
+            return Some((last, self.last.clone().unwrap_or_else(|| last.to_json())));
+        }
+        let prompt = parts.iter().map(|part| part.prompt).max().unwrap_or(0);
+        let completion = parts.iter().map(|part| part.completion).fold(0, u64::saturating_add);
+        let cached = parts.iter().map(|part| part.cached).min().unwrap_or(0);
+        let usage = Usage { cached, ..Usage::new(prompt, completion) };
+        Some((usage, usage.to_json()))
+    }
+}

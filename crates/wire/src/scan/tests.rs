@@ -1,0 +1,143 @@
+//! Does the scan find what lies in a body, and does it refuse what is not JSON, where it is not?
+
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::{Kind, MAX_DEPTH, MAX_MEMBERS, array_in, decode, object, object_in, value_in};
+use crate::sample;
+
+#[test]
+fn members_are_read_by_their_kind() {
+    let body = br#" { "model" : "a\/b\u00e9" ,"stream":true,"n":2,"x":[1,{"y":"]"}],"o":{"include_usage":false},"z":null } "#;
+    let scan = object(body).unwrap();
+    assert_eq!(scan.str("model").unwrap(), "a/bé");
+    assert_eq!(scan.bool("stream"), Some(true));
+    assert_eq!(scan.u64("n"), Some(2));
+    assert_eq!(scan.value("x"), Some(r#"[1,{"y":"]"}]"#));
+    assert_eq!(scan.object("o").unwrap().bool("include_usage"), Some(false));
+    assert!(scan.is_null("z"));
+    assert!(!scan.is_null("absent"));
+    let kinds: Vec<Kind> = scan.members().iter().map(|member| member.kind).collect();
+    assert_eq!(kinds, [Kind::String, Kind::Bool, Kind::Number, Kind::Array, Kind::Object, Kind::Null]);
+    assert_eq!((scan.str("n"), scan.bool("n"), scan.u64("model")), (None, None, None));
+}
+
+#[test]
+fn of_duplicate_keys_the_last_is_read_however_it_is_written() {
+    let scan = object_in(r#"{"model":"mine","mod\u0065l":"yours"}"#).unwrap();
+    assert_eq!(scan.str("model").unwrap(), "yours");
+    assert_eq!(scan.members().len(), 2);
+}
+
+#[test]
+fn whole_numbers_are_read_in_every_spelling() {
+    let whole = |number: &str| object_in(&format!("{{\"n\":{number}}}")).unwrap().u64("n");
+    assert_eq!(whole("18446744073709551615"), Some(u64::MAX));
+    assert_eq!(whole("16.0"), Some(16));
+    assert_eq!(whole("1e3"), Some(1000));
+    for other in ["-1", "1.5", "18446744073709551616", "1e400"] {
+        assert_eq!(whole(other), None, "{other}");
+    }
+}
+
+#[test]
+fn an_unpaired_surrogate_passes_but_cannot_be_decoded() {
+    let scan = object_in(r#"{"text":"\ud83d","model":"m"}"#).unwrap();
+    assert_eq!(scan.str("text"), None);
+    assert_eq!(scan.value("text"), Some(r#""\ud83d""#));
+    assert_eq!(decode(r#""\ud83d\ude00""#).unwrap(), "😀");
+}
+
+#[test]
+fn the_error_says_where_and_what_was_expected() {
+    let cases: [(&[u8], usize, &str); 18] = [
+        (b"", 0, "byte 0: expected `{` at the start of a JSON object, found the end of the body"),
+        (b"[]", 0, "byte 0: expected `{` at the start of a JSON object, found `[`"),
+        (b"{bad", 1, "byte 1: expected a key in double quotes, found `b`"),
+        (b"{\"a\" 1}", 5, "byte 5: expected `:` after a key, found `1`"),
+        (b"{\"a\":}", 5, "byte 5: expected a JSON value, found `}`"),
+        (b"{\"a\":1,}", 7, "byte 7: expected a key in double quotes, found `}`"),
+        (b"{\"a\":1 \"b\"", 7, "byte 7: expected `,` or `}` after a member, found `\"`"),
+        (b"{\"a\":[1 2]}", 8, "byte 8: expected `,` or `]` after an element, found `2`"),
+        (b"{\"a\":[1}", 7, "byte 7: expected `,` or `]` after an element, found `}`"),
+        (b"{\"a\":01}", 6, "byte 6: expected `,` or `}` after a member, found `1`"),
+        (b"{\"a\":-}", 6, "byte 6: expected a digit, found `}`"),
+        (b"{\"a\":1.}", 7, "byte 7: expected a digit, found `}`"),
+        (b"{\"a\":tru}", 5, "byte 5: expected true, false or null, found `t`"),
+        (b"{\"a\":\"x", 7, "byte 7: expected a closing quote, found the end of the body"),
+        (b"{\"a\":\"\n\"}", 6, "byte 6: expected an escape such as \\n in place of a control character, found byte 0x0a"),
+        (b"{\"a\":\"\\u12g4\"}", 10, "byte 10: expected four hexadecimal digits after \\u, found `g`"),
+        (b"{\"a\":\"\xff\"}", 6, "byte 6: expected valid UTF-8, found byte 0xff"),
+        (b"{} x", 3, "byte 3: expected nothing after the JSON value, found `x`"),
+    ];
+    for (body, at, text) in cases {
+        let error = object(body).unwrap_err();
+        assert_eq!((error.at, error.to_string().as_str()), (at, text));
+    }
+}
+
+#[test]
+fn nesting_goes_as_deep_as_the_limit_and_no_deeper() {
+    let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let limit = MAX_DEPTH as usize;
+    assert!(object_in(&nested(limit - 1)).is_ok());
+    let error = object_in(&nested(limit)).unwrap_err();
+    assert_eq!(error.expected, "no more than 128 levels of nesting");
+    assert!(object_in(&"{\"a\":".repeat(1_000_000)).is_err());
+}
+
+#[test]
+fn more_members_than_the_limit_are_refused() {
+    let with = |n: usize| format!("{{{}}}", vec!["\"a\":1"; n].join(","));
+    assert_eq!(object_in(&with(MAX_MEMBERS)).unwrap().members().len(), MAX_MEMBERS);
+    assert!(object_in(&with(MAX_MEMBERS + 1)).is_err());
+}
+
+#[test]
+fn arrays_come_apart() {
+    let elements = array_in(r#" [1, "a,b" ,[2,3],{"c":[]}] "#).unwrap();
+    let texts: Vec<&str> = elements.iter().map(|(text, _)| *text).collect();
+    assert_eq!(texts, ["1", "\"a,b\"", "[2,3]", r#"{"c":[]}"#]);
+    assert!(array_in("[]").unwrap().is_empty());
+    assert!(array_in("[1,]").is_err());
+    assert_eq!(value_in(" true ").unwrap(), Kind::Bool);
+}
+
+#[test]
+fn spans_outlive_the_text_and_can_be_put_back_on_it() {
+    let body = r#"{"model":"m","n":3}"#.to_owned();
+    let spans = object_in(&body).unwrap().into_spans();
+    assert_eq!(spans.on(&body).u64("n"), Some(3));
+    assert_eq!(spans.on("another text").value("n"), None);
+}
+
+proptest! {
+    #[test]
+    fn the_scan_agrees_with_serde_json_on_what_is_an_object(
+        object in sample::object(),
+        at in any::<prop::sample::Index>(),
+        byte in prop::option::of(any::<u8>()),
+    ) {
+        let mut body = object.text().into_bytes();
+        if let Some(byte) = byte {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let theirs = serde_json::from_slice::<&RawValue>(&body).is_ok_and(|raw| raw.get().starts_with('{'));
+        prop_assert_eq!(super::object(&body).is_ok(), theirs, "{}", String::from_utf8_lossy(&body));
+    }
+
+    #[test]
+    fn every_member_is_found_where_it_was_written(object in sample::object()) {
+        let text = object.text();
+        let scan = object_in(&text).unwrap();
+        let found: Vec<(&str, &str)> = scan.members().iter().map(|m| (scan.raw_key(*m), scan.raw(*m))).collect();
+        let written: Vec<(&str, &str)> = object.pieces.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect();
+        prop_assert_eq!(found, written);
+    }
+
+    #[test]
+    fn no_bytes_make_the_scan_panic(body in prop::collection::vec(prop::sample::select(&b"{}[]\",:\\u0ae1-+.tn \n\xe9"[..]), 0..64)) {
+        let _ = super::object(&body);
+    }
+}

@@ -1,0 +1,86 @@
+//! Life of a test run: what tests need is obtained, everything is built, run and counted.
+//!
+//! In: the site and a choice. Out: the tests' own output, then one line `N passed, N failed, N
+//! skipped`, the last of all. Fails: never without that line; whatever goes wrong on the way (an
+//! engine that cannot be had, code that does not compile, a test that crashes) counts as failed.
+
+mod tally;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use self::tally::Tally;
+use crate::site::Site;
+use crate::{dist, engine, say, shell};
+
+/// Tells tests where the real engine is.
+const TEST_ENGINE_VARIABLE: &str = "PENSTOCK_TEST_LLAMA_SERVER";
+
+/// Which tests to run.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) jobs: usize,
+    pub(crate) without_dist: bool,
+    pub(crate) filter: Option<String>,
+}
+
+/// Runs them and prints the count.
+pub(crate) fn run(site: &Site, choice: &Choice) -> ExitCode {
+    let mut tally = Tally::default();
+    if let Err(error) = crates(site, choice, &mut tally) {
+        say::line(&format!("error: {error:#}"));
+        tally.failed += 1;
+    }
+    if choice.filter.is_none() {
+        release(site, choice, &mut tally);
+    }
+    say::result(&tally.to_string());
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
+    say::step("llama-server, the engine that the tests talk to");
+    let engine = engine::obtain(site, choice.jobs, engine::Use::Here)?;
+    let jobs = choice.jobs.to_string();
+    let cargo = |more: &[&str]| {
+        let mut cargo = site.cargo();
+        cargo.args(["test", "--workspace", "--no-fail-fast", "--jobs", &jobs]).args(more);
+        cargo.env(TEST_ENGINE_VARIABLE, &engine);
+        cargo
+    };
+    say::step("building all tests");
+    shell::run(&mut cargo(&["--no-run"])).context("the tests do not compile")?;
+    say::step("running all tests");
+    // With --show-output a passing test's `skipped: why` is seen; the tally hides the rest of it.
+    let mut command = cargo(&["--", "--show-output"]);
+    command.args(&choice.filter);
+    let status = shell::lines(&mut command, |line| {
+        if tally.read(line) {
+            say::result(line);
+        }
+    })?;
+    if !status.success() && tally.failed == 0 {
+        anyhow::bail!("cargo test ended with {status}, though no test said that it failed: one crashed, see above");
+    }
+    Ok(())
+}
+
+fn release(site: &Site, choice: &Choice, tally: &mut Tally) {
+    if choice.without_dist {
+        say::result("skipped: the release binary (--without-dist)");
+        tally.skipped += 1;
+        return;
+    }
+    match dist::smoke(site, choice.jobs) {
+        Ok(()) => {
+            say::result("test the_release_binary_answers_in_an_empty_environment ... ok");
+            tally.passed += 1;
+        }
+        Err(error) => {
+            say::result("test the_release_binary_answers_in_an_empty_environment ... FAILED");
+            say::line(&format!("error: {error:#}"));
+            tally.failed += 1;
+        }
+    }
+}
