@@ -1,0 +1,116 @@
+//! Which content does a file have?
+//!
+//! In: a file. Out: `sha256:` and 64 hexadecimal digits, from the store if the file is as it was
+//! when it was hashed. For a model in several files: the digest of the list of their digests.
+//! Fails: when the file changes meanwhile. Holds: one file is hashed at a time, so that two callers
+//! do not read the same 40 GB twice. Dropping the future ends the reading.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use base::{Timestamp, tasks};
+use sha2::{Digest as _, Sha256};
+use store::FileStamp;
+
+use crate::error::Error;
+use crate::parts;
+use crate::progress::Progress;
+use crate::registry::Registry;
+
+/// Read at once; larger brings nothing.
+const CHUNK: usize = 1 << 20;
+/// A file may change again within one tick of the file system's clock, and look the same. Digests of
+/// files younger than this are not remembered.
+const SETTLED: Duration = Duration::from_secs(2);
+
+impl Registry {
+    /// The digest over all files of a model.
+    pub(crate) async fn digest(&self, files: &[FileStamp], progress: &Progress) -> Result<String, Error> {
+        progress.begin(files.iter().map(|file| file.len).sum());
+        let mut digests = Vec::with_capacity(files.len());
+        for file in files {
+            digests.push(self.digest_of_file(file, progress).await?);
+        }
+        match digests.pop() {
+            Some(only) if digests.is_empty() => Ok(only),
+            last => {
+                digests.extend(last);
+                Ok(named(&Sha256::digest(digests.join("\n"))))
+            }
+        }
+    }
+
+    async fn digest_of_file(&self, file: &FileStamp, progress: &Progress) -> Result<String, Error> {
+        if let Some(known) = self.known(file, progress).await? {
+            return Ok(known);
+        }
+        let _turn = self.inner.hashing.acquire().await;
+        // Whoever had the turn before may have hashed this very file.
+        if let Some(known) = self.known(file, progress).await? {
+            return Ok(known);
+        }
+        let digest = hashed(file.path.clone(), progress.clone()).await?;
+        if parts::stamp(&file.path)? != *file {
+            return Err(Error::Changing { path: file.path.clone() });
+        }
+        if is_settled(file) {
+            self.inner.store.put_digest(file, &digest).await?;
+        }
+        Ok(digest)
+    }
+
+    async fn known(&self, file: &FileStamp, progress: &Progress) -> Result<Option<String>, Error> {
+        let known = self.inner.store.get_digest(file).await?;
+        if known.is_some() {
+            progress.add(file.len);
+        }
+        Ok(known)
+    }
+}
+
+fn is_settled(file: &FileStamp) -> bool {
+    const NANOS_PER_MILLI: i64 = 1_000_000;
+    Timestamp::now().since(Timestamp::from_millis(file.mtime.div_euclid(NANOS_PER_MILLI))) >= SETTLED
+}
+
+async fn hashed(path: PathBuf, progress: Progress) -> Result<String, Error> {
+    let wanted = Wanted(Arc::new(AtomicBool::new(true)));
+    let still_wanted = Arc::clone(&wanted.0);
+    let named = path.clone();
+    let done = tasks::blocking("digest", move || hash(&path, &progress, &still_wanted)).await;
+    done.unwrap_or(Err(Error::Interrupted { path: named }))
+}
+
+/// Tells the thread to stop when nobody waits for it any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+fn hash(path: &Path, progress: &Progress, wanted: &AtomicBool) -> Result<String, Error> {
+    let failed = |source| Error::io(path.to_owned(), source);
+    let mut file = File::open(path).map_err(failed)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    while wanted.load(Ordering::Relaxed) {
+        let read = file.read(&mut chunk).map_err(failed)?;
+        if read == 0 {
+            return Ok(named(&hasher.finalize()));
+        }
+        hasher.update(&chunk[..read]);
+        progress.add(read as u64);
+    }
+    Err(Error::Interrupted { path: path.to_owned() })
+}
+
+fn named(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(u32::from(digit), 16));
+    "sha256:".chars().chain(digits).collect()
+}

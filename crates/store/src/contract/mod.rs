@@ -1,0 +1,54 @@
+//! What must every database behind [`Store`](crate::Store) do?
+//!
+//! In: a place, an async closure that opens the same new, empty database each time it is called.
+//! Out: nothing, or a panic that says which promise was broken. Use [`contract!`](crate::contract!)
+//! in a test file: it makes one test of each promise. From: quickwit's one suite for all metastores.
+
+pub mod sample;
+
+pub mod records;
+pub mod story;
+pub mod wishes;
+
+/// Makes a `#[tokio::test]` of every promise; the expression makes a new place for each test.
+///
+/// A place is an `AsyncFn() -> Result<Store, Error>` that opens the same database whenever it is
+/// called, so that a test can close it, or just drop it, and look at what is left.
+#[macro_export]
+macro_rules! contract {
+    ($place:expr) => {
+        $crate::contract! { @tests $place;
+            wishes::a_new_wish_has_generation_one_and_comes_back_as_it_was,
+            wishes::a_name_is_taken_once,
+            wishes::the_generation_rises_with_a_change_and_only_then,
+            wishes::a_stale_generation_is_refused_and_changes_nothing,
+            wishes::of_many_writers_that_expect_the_same_generation_one_wins,
+            wishes::a_wish_that_is_to_go_can_be_brought_back_and_leaves_only_when_told,
+            wishes::revisions_belong_to_a_wish_and_go_with_it,
+            wishes::old_revisions_make_room_but_not_those_that_run,
+            records::models_come_back_with_versions_and_tags,
+            records::intents_come_back_in_the_order_of_their_fences_and_hide_their_key,
+            records::tokens_come_back_with_their_hash_and_hashes_are_unique,
+            records::services_keep_their_id_when_the_deployment_changes,
+            records::a_digest_holds_while_the_file_is_what_it_was,
+            records::fences_rise_and_never_come_twice,
+            records::the_installation_keeps_its_id,
+            story::events_keep_the_order_in_which_they_were_stored,
+            story::events_can_be_asked_for_by_deployment_and_from_either_end,
+            story::writers_at_the_same_time_share_no_id,
+            story::operations_are_listed_newest_first_and_finished_ones_make_room,
+            story::a_call_is_counted_once_however_often_it_is_sent,
+            story::usage_is_summed_over_a_span_of_time,
+            story::what_was_stored_survives_a_drop_without_a_close,
+            story::a_closed_store_says_so,
+        }
+    };
+    (@tests $place:expr; $($part:ident :: $promise:ident),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $promise() -> Result<(), $crate::Error> {
+                $crate::contract::$part::$promise($place).await
+            }
+        )+
+    };
+}

@@ -1,0 +1,148 @@
+//! Values for the promises: small, different from each other, and with every optional part set
+//! somewhere, so that a column that is lost is noticed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::{ByteSize, Secret, Timestamp};
+use spec::{
+    Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId, OperationState, Reason,
+    ReasonCode, Revision, Scope, Source, Token, TokenId, Usage, Version,
+};
+
+use crate::error::Error;
+use crate::instances::Kept;
+
+/// A name; the contract only uses good ones.
+pub fn name(text: &str) -> Result<Name, Error> {
+    good(Name::parse(text))
+}
+
+/// Bad samples are reported as what cannot be stored.
+fn good<T>(made: Result<T, Invalid>) -> Result<T, Error> {
+    made.map_err(|invalid| Error::Unstorable { what: "sample", source: serde::de::Error::custom(invalid) })
+}
+
+/// A wish with many parts set.
+pub fn wish(text: &str) -> Result<Deployment, Error> {
+    let mut wish = Deployment::named(name(text)?);
+    wish.model = Some(good(Source::parse("file:/models/tiny.gguf"))?);
+    wish.context = Some(4096);
+    wish.replicas.keep_alive = Some(Duration::from_millis(1_500));
+    wish.args = vec!["--flash-attn".to_owned(), "on".to_owned()];
+    wish.env = BTreeMap::from([("KEY".to_owned(), "a \"b\" ü".to_owned())]);
+    Ok(wish)
+}
+
+/// Makes it another wish under the same name.
+pub fn vary(wish: &mut Deployment, number: u32) {
+    wish.labels.insert("variant".to_owned(), number.to_string());
+}
+
+/// A revision of a wish.
+pub fn revision(wish: &Deployment, number: u64) -> Revision {
+    Revision { number, spec: wish.clone(), version: Some(version("sha256:aa")) }
+}
+
+/// A version.
+pub fn version(digest: &str) -> Version {
+    Version {
+        digest: digest.to_owned(),
+        path: PathBuf::from("/models/tiny.gguf"),
+        size: ByteSize(1_773_280),
+        format: Format::Gguf,
+        architecture: "llama".to_owned(),
+        quantisation: "F16".to_owned(),
+        title: Some("Tiny".to_owned()),
+        parameters: 800_000,
+        context_length: 4096,
+        layers: 4,
+        weights: ByteSize(1_700_000),
+        kv_bytes_per_token: 1024,
+        embedding_length: 128,
+        vocabulary: 320,
+        has_template: true,
+    }
+}
+
+/// A model with two versions and two tags.
+pub fn model(text: &str) -> Result<Model, Error> {
+    Ok(Model {
+        name: name(text)?,
+        source: good(Source::parse("file:/models/tiny.gguf"))?,
+        tags: BTreeMap::from([("latest".to_owned(), "sha256:bb".to_owned()), ("prod".to_owned(), "sha256:aa".to_owned())]),
+        versions: vec![version("sha256:bb"), version("sha256:aa")],
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(2),
+    })
+}
+
+/// An intent.
+pub fn kept(id: &str, deployment: &Name, fence: u64) -> Kept {
+    Kept {
+        id: InstanceId::new(id),
+        deployment: deployment.clone(),
+        revision: 3,
+        fence,
+        key: Secret::new(format!("key-of-{id}")),
+        created_at: Timestamp::from_millis(5),
+    }
+}
+
+/// A token.
+pub fn token(id: &str, hash: &str) -> Token {
+    Token {
+        id: TokenId::new(id),
+        name: format!("name of {id}"),
+        prefix: "psk_abcd".to_owned(),
+        hash: hash.to_owned(),
+        project: Some("red".to_owned()),
+        scopes: vec![Scope::Inference, Scope::Admin],
+        models: Some(vec!["tiny".to_owned()]),
+        limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(10_000), concurrency: Some(2) },
+        expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
+        created_at: Timestamp::from_millis(7),
+    }
+}
+
+/// An event with a text to know it by.
+pub fn event(text: &str, deployment: Option<&Name>) -> Event {
+    let event = Event::now(EventKind::DeploymentUpdated, text);
+    deployment.map_or(event.clone(), |name| event.of(name))
+}
+
+/// An operation that began at this millisecond.
+pub fn operation(id: &str, target: &Name, began: i64, state: OperationState) -> Operation {
+    let failed = state == OperationState::Failed;
+    Operation {
+        id: OperationId::new(id),
+        kind: "load".to_owned(),
+        target: target.clone(),
+        state,
+        progress: Some(0.5),
+        reason: failed.then(|| Reason::new(ReasonCode::EngineExited, "it ended", "look at its log")),
+        message: "loading".to_owned(),
+        created_at: Timestamp::from_millis(began),
+        updated_at: Timestamp::from_millis(began + 1),
+    }
+}
+
+/// A call.
+pub fn usage(request_id: &str, at: i64, model: &str, ending: Ending) -> Usage {
+    Usage {
+        request_id: request_id.to_owned(),
+        at: Timestamp::from_millis(at),
+        token: Some(TokenId::new("t1")),
+        project: None,
+        model: model.to_owned(),
+        operation: "chat".to_owned(),
+        status: 200,
+        ending,
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        estimated: false,
+        duration_ms: 120,
+        first_byte_ms: Some(30),
+    }
+}

@@ -1,0 +1,35 @@
+//! Life of a fact that must survive:
+//!
+//! the database is opened by one Penstock at a time (`lock`) and brought up to date (`open`);
+//! then a person's wish is stored with its generation (`deployments`) and frozen (`revisions`)
+//! together with what its model resolved to (`models`, `digests`); what is decided to run is
+//! written down before it is started (`instances`); who may do what is kept as hashes (`tokens`);
+//! what happens is told in order (`events`), jobs report how far they are (`operations`), calls
+//! leave a row (`usage`), older clients keep their ids (`services`), and a few single facts
+//! belong to the installation (`meta`). What goes wrong is an [`Error`]. [`mod@contract`] is the suite
+//! that every database has to pass.
+
+pub mod contract;
+mod deployments;
+mod digests;
+mod error;
+mod events;
+mod instances;
+mod lock;
+mod meta;
+mod models;
+mod open;
+mod operations;
+mod revisions;
+mod row;
+mod services;
+mod tokens;
+mod usage;
+
+pub use digests::FileStamp;
+pub use error::Error;
+pub use events::EventQuery;
+pub use instances::Kept;
+pub use open::Store;
+pub use services::Service;
+pub use usage::UsageTotal;

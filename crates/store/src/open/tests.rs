@@ -1,0 +1,52 @@
+//! What happens when the disk is full, and when two changes meet.
+
+use base::{Fault as _, Kind};
+use spec::{Event, EventKind};
+
+use super::*;
+use crate::events::EventQuery;
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_change_and_loses_nothing() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("penstock.db")).await?;
+    store.append_events(&[Event::now(EventKind::Started, "up")]).await?;
+    // As if the disk ended where the file does.
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(store.writer()).await?;
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    sqlx::query(sqlx::AssertSqlSafe(limit)).execute(store.writer()).await?;
+
+    let large = Event::now(EventKind::Started, "x".repeat(100_000));
+    let refused = store.append_events(std::slice::from_ref(&large)).await;
+    let Err(error) = refused else { panic!("it must be refused: {refused:?}") };
+    assert!(matches!(error, Error::Full(_)), "{error:?}");
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert!(error.hint().unwrap_or_default().contains("free some space"));
+    assert_eq!(store.list_events(EventQuery::default()).await?.len(), 1, "what was stored is still there");
+
+    sqlx::query("PRAGMA max_page_count = 100000").execute(store.writer()).await?;
+    assert_eq!(store.append_events(&[large]).await?, [2], "and it goes on when there is space again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn readers_cannot_write() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("penstock.db")).await?;
+    let refused = sqlx::query("DELETE FROM meta").execute(store.reader()).await.map_err(Error::from);
+    assert!(matches!(refused, Err(Error::ReadOnly(_))), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_was_just_written_while_a_change_is_under_way() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("penstock.db")).await?;
+    let id = store.installation_id().await?;
+    let mut change = store.begin().await?;
+    sqlx::query("UPDATE meta SET value = 'other' WHERE key = 'installation'").execute(&mut *change).await?;
+    assert_eq!(store.installation_id().await?, id, "not before the commit");
+    change.commit().await?;
+    assert_eq!(store.installation_id().await?, "other");
+    Ok(())
+}

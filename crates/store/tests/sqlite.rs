@@ -1,0 +1,138 @@
+//! SQLite keeps the contract of every database, and what is particular to a file.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base::{Fault as _, Kind};
+use spec::{Event, EventKind};
+use store::{Error, EventQuery, Store};
+use tempfile::TempDir;
+
+/// A database of its own in a folder that goes away with the closure.
+fn place() -> impl AsyncFn() -> Result<Store, Error> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    async move || Store::open(dir.path().join("penstock.db")).await
+}
+
+store::contract!(place());
+
+fn folder() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("penstock.db");
+    (dir, path)
+}
+
+async fn refused(path: impl AsRef<Path>) -> Error {
+    Store::open(path).await.expect_err("it must not open")
+}
+
+#[tokio::test]
+async fn two_penstocks_never_share_a_database_and_the_second_is_told_who_has_it() {
+    let (_dir, path) = folder();
+    let first = Store::open(&path).await.expect("a store");
+    let error = refused(&path).await;
+    assert!(matches!(&error, Error::Locked { pid: Some(pid), .. } if *pid == std::process::id()), "{error:?}");
+    let hint = error.hint().unwrap_or_default();
+    assert!(hint.contains(&format!("stop the process {}", std::process::id())) && hint.contains("data_dir"), "{hint}");
+    first.close().await;
+    Store::open(&path).await.expect("free again");
+}
+
+#[tokio::test]
+async fn a_lock_whose_holder_has_died_is_no_obstacle() {
+    let (_dir, path) = folder();
+    fs::write(path.with_file_name("penstock.db.lock"), "4194999").expect("a leftover");
+    Store::open(&path).await.expect("nobody holds it");
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_penstock_is_refused() {
+    let (_dir, path) = folder();
+    let store = Store::open(&path).await.expect("a store");
+    store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("a connection");
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', 1, x'00', 0)",
+    )
+    .execute(&pool)
+    .await
+    .expect("a later migration");
+    pool.close().await;
+    let error = refused(&path).await;
+    assert!(matches!(&error, Error::Newer { found: 9999, known, .. } if *known < 9999), "{error:?}");
+    assert!(error.hint().unwrap_or_default().contains("newer Penstock"));
+    // The refusal gave the lock back.
+    assert!(matches!(refused(&path).await, Error::Newer { .. }));
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let (_dir, path) = folder();
+    let text = "this is a letter, not a database, and it is long enough to look like one\n".repeat(20);
+    fs::write(&path, &text).expect("a file");
+    let error = refused(&path).await;
+    assert!(matches!(&error, Error::Damaged(_)), "{error:?}");
+    assert_eq!(fs::read_to_string(&path).expect("still there"), text);
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_written_is_named() {
+    let (dir, _) = folder();
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let below_a_file = refused(file.join("data/penstock.db")).await;
+    assert!(matches!(&below_a_file, Error::NotWritable { path, .. } if path.starts_with(&file)), "{below_a_file:?}");
+    assert_eq!(below_a_file.kind(), Kind::Invalid);
+    assert!(below_a_file.hint().unwrap_or_default().contains("data_dir"));
+    let a_folder = refused(dir.path()).await;
+    assert!(matches!(&a_folder, Error::NotWritable { path, .. } if path == dir.path()), "{a_folder:?}");
+}
+
+#[tokio::test]
+async fn another_kind_of_database_is_refused_without_showing_its_password() {
+    let error = refused("postgres://penstock:hunter2@db/penstock").await;
+    assert!(matches!(&error, Error::Unsupported(_)), "{error:?}");
+    assert!(error.to_string().contains("postgres") && !format!("{error:?} {error}").contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn a_path_may_be_written_as_a_url_and_its_folder_is_made() {
+    let (dir, _) = folder();
+    let path = dir.path().join("new/deep/penstock.db");
+    let store = Store::open(format!("sqlite://{}", path.display())).await.expect("a store");
+    assert!(path.is_file());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn the_files_are_for_their_owner_only() {
+    let (dir, path) = folder();
+    fs::write(&path, "").expect("an empty file");
+    fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("open to all");
+    let store = Store::open(&path).await.expect("a store");
+    store.next_fence().await.expect("a fence");
+    let mut seen = 0;
+    for entry in fs::read_dir(dir.path()).expect("the folder") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("its mode").permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", entry.path().display());
+        seen += 1;
+    }
+    assert!(seen >= 3, "database, log and lock, not {seen}");
+}
+
+#[tokio::test]
+async fn a_closed_database_is_one_file() {
+    let (dir, path) = folder();
+    let store = Store::open(&path).await.expect("a store");
+    store.append_events(&[Event::now(EventKind::Started, "up")]).await.expect("an event");
+    store.close().await;
+    let mut names: Vec<_> = fs::read_dir(dir.path()).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["penstock.db", "penstock.db.lock"], "the log is folded in, so a copy of the file is a copy of all");
+    let store = Store::open(&path).await.expect("a store");
+    assert_eq!(store.list_events(EventQuery::default()).await.expect("events").len(), 1);
+}
