@@ -1,3 +1,5 @@
+//! Slots never exceeded, lines served in order, nothing leaked: the board by itself.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

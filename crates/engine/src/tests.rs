@@ -1,3 +1,5 @@
+//! Command lines, memory and dialects, by snapshot and by value.
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,0 +1,173 @@
+//! The client verbs of the command line.
+//!
+//! Life of a verb: its words are read by clap into a [`Command`]; [`Server`] knows where the server
+//! is and which token to show; the verb asks over HTTP like any other client; what comes back goes
+//! through [`out`] as a table for people, or as JSON or YAML for programs. What goes wrong is a
+//! [`Failure`] with an exit status that scripts can use: 1 failed, 2 misused, 3 not found, 4 not
+//! allowed, 5 no server.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+mod chat;
+mod deploy;
+mod doctor;
+mod failure;
+mod follow;
+mod http;
+mod look;
+mod out;
+mod own;
+mod run;
+mod token;
+
+pub use failure::Failure;
+use http::Server;
+
+/// What every client verb understands.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// Where the server is
+    #[arg(long, global = true, env = "PENSTOCK_URL", default_value = "http://127.0.0.1:8080", help_heading = "Server")]
+    pub url: String,
+    /// The token to show; without it, the admin token of a server on this machine is tried
+    #[arg(long, global = true, env = "PENSTOCK_TOKEN", hide_env_values = true, help_heading = "Server")]
+    pub token: Option<String>,
+    /// How to print
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, help_heading = "Server")]
+    pub output: Output,
+    /// Where the server of this machine keeps its data, for its token
+    #[arg(skip)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// As the API gives it.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// A client verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Talk to a model; loads it if need be
+    #[command(
+        after_help = "Examples:\n  penstock run tiny\n  penstock run tiny \"What is the capital of France?\"\n  penstock run ./models/tiny.gguf < question.txt"
+    )]
+    Run(run::Run),
+    /// List what is served
+    #[command(visible_alias = "ls")]
+    List,
+    /// List running instances
+    Ps,
+    /// Show all that is known of one deployment
+    Show {
+        /// The deployment
+        name: String,
+    },
+    /// Say step by step why a deployment is as it is
+    Explain {
+        /// The deployment
+        name: String,
+    },
+    /// Put a model into service, or change how it is served
+    #[command(
+        after_help = "Examples:\n  penstock deploy tiny --model ./models/tiny.gguf --wait\n  penstock deploy gpt --engine openai --url http://127.0.0.1:9000/v1 --api-key-env UPSTREAM_KEY\n  penstock deploy -f deployment.yaml"
+    )]
+    Deploy(Box<deploy::Deploy>),
+    /// Load a deployment now
+    Load {
+        /// The deployment
+        name: String,
+    },
+    /// Unload a deployment; the next call loads it again
+    Stop {
+        /// The deployment
+        name: String,
+    },
+    /// Take a deployment out of service
+    Rm {
+        /// The deployment
+        name: String,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
+    /// Wait until a deployment is ready
+    Wait {
+        /// The deployment
+        name: String,
+        /// Give up after this time
+        #[arg(long, default_value = "5m", value_parser = duration)]
+        timeout: std::time::Duration,
+    },
+    /// Show the log of an engine
+    Logs(follow::Logs),
+    /// Show what happened
+    Events(follow::Events),
+    /// Make, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Check this machine and the server
+    Doctor,
+    /// Print a completion script, for example: source <(penstock completion bash)
+    Completion {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Does what the verb says.
+pub fn run(command: Command, globals: &Globals) -> ExitCode {
+    let done = match command {
+        Command::Completion { shell } => completion(shell),
+        Command::Doctor => doctor::doctor(globals),
+        Command::Run(words) => run::run(&words, globals),
+        other => Server::of(globals).and_then(|server| ask(other, &server, globals.output)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out::complain(&failure);
+            failure.status()
+        }
+    }
+}
+
+fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure> {
+    match command {
+        Command::List => look::list(server, output),
+        Command::Ps => look::instances(server, output),
+        Command::Show { name } => look::show(server, &name, output),
+        Command::Explain { name } => look::explain(server, &name, output),
+        Command::Deploy(words) => deploy::deploy(server, &words, output),
+        Command::Load { name } => deploy::load(server, &name, output),
+        Command::Stop { name } => deploy::stop(server, &name, output),
+        Command::Rm { name, yes } => deploy::remove(server, &name, yes),
+        Command::Wait { name, timeout } => deploy::wait(server, &name, timeout),
+        Command::Logs(words) => follow::logs(server, &words),
+        Command::Events(words) => follow::events(server, &words, output),
+        Command::Token(verb) => token::token(server, verb, output),
+        Command::Run(_) | Command::Doctor | Command::Completion { .. } => Ok(()), // done above, without a server
+    }
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut crate::cli::command(), "penstock", &mut script);
+    out::print(&String::from_utf8_lossy(&script))
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    base::clock::human::parse(text).ok_or_else(|| "write 500ms, 30s, 5m or 1h".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! What goes on: `logs` and `events`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::http::{Server, segment};
+use super::look::{items, path};
+use super::out::{answer, line, table, text};
+use super::{Failure, Output};
+
+/// Whose log.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// A deployment, or the id of an instance
+    name: String,
+    /// Go on as lines are written
+    #[arg(short, long)]
+    follow: bool,
+    /// Only so many last lines
+    #[arg(short = 'n', long)]
+    tail: Option<usize>,
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Go on as things happen
+    #[arg(short, long)]
+    follow: bool,
+    /// Only of this deployment
+    #[arg(long)]
+    deployment: Option<String>,
+    /// So many at most
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+pub(crate) fn logs(server: &Server, words: &Logs) -> Result<(), Failure> {
+    let tail = words.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
+    let query = format!("logs?follow={}{tail}", u8::from(words.follow));
+    let print = |text: &str| line(text).map(|()| true);
+    let of_deployment = server.lines(&format!("{}/{query}", path(&words.name)), None, print);
+    match of_deployment {
+        Err(Failure::Refused { status: 404, what, hint }) => match instance(server, &words.name)? {
+            Some(id) => server.lines(&format!("/api/v1/instances/{}/{query}", segment(&id)), None, print),
+            None => Err(Failure::Refused { status: 404, what, hint }),
+        },
+        other => other,
+    }
+}
+
+/// The instance whose id begins so.
+fn instance(server: &Server, start: &str) -> Result<Option<String>, Failure> {
+    let all = server.get("/api/v1/instances")?;
+    Ok(items(&all).map(|instance| text(&instance["id"])).find(|id| id.starts_with(start)))
+}
+
+pub(crate) fn events(server: &Server, words: &Events, output: Output) -> Result<(), Failure> {
+    let of = words.deployment.as_deref().map(|name| format!("&deployment={}", segment(name))).unwrap_or_default();
+    if words.follow {
+        return server.lines(&format!("/api/v1/events?watch=1{of}"), None, |line| watched(line, output));
+    }
+    let all = server.get(&format!("/api/v1/events?limit={}{of}", words.limit))?;
+    answer(output, &all, |all| table(["ID", "AT", "WHAT", "MESSAGE", "REASON"], items(all).map(row)))
+}
+
+pub(super) fn row(event: &Value) -> [String; 5] {
+    [text(&event["id"]), text(&event["at"]), text(&event["kind"]), text(&event["message"]), text(&event["reason"]["message"])]
+}
+
+fn watched(raw: &str, output: Output) -> Result<bool, Failure> {
+    if let Some(data) = raw.strip_prefix("data:") {
+        let event: Value = serde_json::from_str(data.trim()).map_err(|error| Failure::Broken(error.into()))?;
+        match output {
+            Output::Table => line(row(&event).join("  ").trim_end())?,
+            Output::Json => line(&event.to_string())?,
+            Output::Yaml => answer(output, &event, |_| String::new())?,
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,131 @@
+//! Asks the server.
+//!
+//! In: a path and perhaps a body. Out: JSON, or lines as they come. Fails: as [`Failure`]. Holds:
+//! this thread, until the answer is there; a stream has no time limit, since a person can end it.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{Method, Request};
+
+use super::{Failure, Globals};
+
+/// A server to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    url: String,
+    token: Option<String>,
+    agent: Agent,
+}
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// A longer answer than this is not meant for a terminal.
+const LONGEST: u64 = 64 << 20;
+
+impl Server {
+    /// The server that the words name.
+    pub(crate) fn of(globals: &Globals) -> Result<Self, Failure> {
+        let token = globals.token.clone().or_else(|| token_of(globals.data_dir.as_deref()?));
+        Self::at(&globals.url, token)
+    }
+    /// The server at this address.
+    pub(crate) fn at(url: &str, token: Option<String>) -> Result<Self, Failure> {
+        let url = url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(Failure::Misused {
+                what: format!("`{url}` is not the URL of a server"),
+                hint: "write http://HOST:PORT".to_owned(),
+            });
+        }
+        // Fails only when a provider is set already, which then serves.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let agent = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT)).build().new_agent();
+        Ok(Self { url, token, agent })
+    }
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+    /// Whether somebody answers there.
+    pub(crate) fn answers(&self) -> bool {
+        self.send(&Method::GET, "/healthz", None).is_ok()
+    }
+    pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.json(&Method::GET, path, None)
+    }
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(&Method::POST, path, Some(body))
+    }
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(&Method::PUT, path, Some(body))
+    }
+    pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.json(&Method::DELETE, path, None).map(|_| ())
+    }
+    /// Hands over each line of an answer as it comes, until there are no more or `each` says so.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        mut each: impl FnMut(&str) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let method = if body.is_some() { Method::POST } else { Method::GET };
+        let mut reader = BufReader::new(self.send(&method, path, body)?);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = reader.read_line(&mut line).map_err(|error| Failure::Broken(error.into()))?;
+            if read == 0 || !each(line.trim_end_matches(['\r', '\n']))? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn json(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let mut text = String::new();
+        self.send(method, path, body)?.take(LONGEST).read_to_string(&mut text).map_err(|error| Failure::Broken(error.into()))?;
+        if text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&text).map_err(|error| Failure::Broken(error.into()))
+    }
+
+    /// The body of a 2xx answer.
+    fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<impl Read + use<>, Failure> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let sent = match body {
+            Some(_) => request.body(bytes).map(|request| self.agent.run(request)),
+            None => request.body(()).map(|request| self.agent.run(request)),
+        };
+        let sent = sent.map_err(|error| Failure::Misused { what: format!("{error}"), hint: "check the URL and the token".to_owned() })?;
+        let answer = sent.map_err(|error| Failure::NoServer { url: self.url.clone(), source: Box::new(error) })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer.into_body().into_reader());
+        }
+        let text = answer.into_body().read_to_string().unwrap_or_default();
+        Err(Failure::refused(status.as_u16(), &text))
+    }
+}
+
+/// The admin token of a server on this machine, if this user may read it.
+pub(crate) fn token_of(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data_dir.join("admin-token")).ok()?;
+    Some(text.trim().to_owned()).filter(|token| !token.is_empty())
+}
+
+/// A name as one segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    name.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}

@@ -1,0 +1,106 @@
+//! Tokens: `token create`, `token list`, `token revoke`.
+
+use base::Timestamp;
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::http::{Server, segment};
+use super::look::items;
+use super::out::{age, answer, line, note, table, text};
+use super::{Failure, Output};
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make a token; it is shown this once
+    Create {
+        /// What people call it
+        name: String,
+        /// What it may do: inference or admin
+        #[arg(long = "scope", default_value = "inference")]
+        scopes: Vec<String>,
+        /// A model that it may use; all when none is given
+        #[arg(long = "model")]
+        models: Vec<String>,
+        /// The project that its use is booked on
+        #[arg(long)]
+        project: Option<String>,
+        /// Calls a minute
+        #[arg(long)]
+        rpm: Option<u32>,
+        /// Tokens a minute, in and out
+        #[arg(long)]
+        tpm: Option<u64>,
+        /// Calls at once
+        #[arg(long)]
+        concurrency: Option<u32>,
+        /// Refused from then on: 30d, 12h
+        #[arg(long, value_parser = super::duration)]
+        expires: Option<std::time::Duration>,
+    },
+    /// List tokens, without the tokens themselves
+    #[command(visible_alias = "ls")]
+    List,
+    /// Take a token back; it opens nothing from then on
+    #[command(visible_alias = "rm")]
+    Revoke {
+        /// Its id, as `token list` shows it
+        id: String,
+    },
+}
+
+pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), Failure> {
+    match verb {
+        Token::List => {
+            let all = server.get("/api/v1/tokens")?;
+            answer(output, &all, |all| token_table(all, Timestamp::now()))
+        }
+        Token::Revoke { id } => {
+            server.delete(&format!("/api/v1/tokens/{}", segment(&id)))?;
+            line(&format!("{id}: revoked"))
+        }
+        create @ Token::Create { .. } => {
+            let made = server.post("/api/v1/tokens", &wanted(create))?;
+            if output == Output::Table {
+                note("this is the only time that the token is shown");
+            }
+            answer(output, &made, |made| format!("{}\n", text(&made["token"])))
+        }
+    }
+}
+
+fn wanted(create: Token) -> Value {
+    let Token::Create { name, scopes, models, project, rpm, tpm, concurrency, expires } = create else { return Value::Null };
+    let mut limits = Map::new();
+    limits.extend(rpm.map(|n| ("requests_per_minute".to_owned(), json!(n))));
+    limits.extend(tpm.map(|n| ("tokens_per_minute".to_owned(), json!(n))));
+    limits.extend(concurrency.map(|n| ("concurrency".to_owned(), json!(n))));
+    let mut wanted = json!({ "name": name, "scopes": scopes, "limits": limits });
+    if !models.is_empty() {
+        wanted["models"] = json!(models);
+    }
+    if let Some(project) = project {
+        wanted["project"] = json!(project);
+    }
+    if let Some(expires) = expires {
+        wanted["expires_at"] = json!(Timestamp::now().plus(expires).to_string());
+    }
+    wanted
+}
+
+pub(super) fn token_table(all: &Value, now: Timestamp) -> String {
+    let words = |list: &Value| list.as_array().map(|all| all.iter().map(text).collect::<Vec<_>>().join(",")).unwrap_or_default();
+    let rows = items(all).map(|t| {
+        let models = if t["models"].is_null() { "all".to_owned() } else { words(&t["models"]) };
+        [
+            text(&t["id"]),
+            text(&t["name"]),
+            text(&t["prefix"]),
+            words(&t["scopes"]),
+            models,
+            age(&t["created_at"], now),
+            text(&t["expires_at"]),
+        ]
+    });
+    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "AGE", "EXPIRES"], rows)
+}

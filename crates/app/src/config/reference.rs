@@ -1,0 +1,102 @@
+//! The reference page of the config, made from the settings themselves.
+//!
+//! In: nothing. Out: Markdown, and the facts it is made of. A test compares the page with
+//! `docs/reference/config.md`, and the deployments' table with what serde knows.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::keys::{self, Key};
+use super::settings::Config;
+
+/// The keys of a deployment, which are declared in another room, in words.
+pub(super) const DEPLOYMENT: [(&str, &str, &str); 20] = [
+    ("name", "text", "The public model name that clients send. Needed."),
+    ("model", "text", "`file:PATH`, or a registry name with `:tag` or `@digest`. Needed by engines that run here, but for `echo`."),
+    (
+        "engine",
+        "text",
+        "`llama-server`, `openai` (a server that runs elsewhere) or `echo` (for trying the plumbing). `openai` when `url` is set, else `llama-server`.",
+    ),
+    ("runtime", "text", "`process` or `external`; by default where the engine usually runs."),
+    ("pipeline", "text", "`opensourcellm` or `remote`; by default the one that fits the runtime."),
+    ("context", "number", "Context of one call, in tokens; the model's own when not given."),
+    ("parallel", "number", "Calls that one instance serves at once; 1 for an engine of ours, 256 for a remote one."),
+    ("threads", "number", "CPU threads of one instance."),
+    ("gpu_layers", "number", "Layers to put on the GPU; all when a GPU is there."),
+    ("embeddings", "true or false", "Whether it also serves `/v1/embeddings`."),
+    ("replicas", "group", "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded)."),
+    ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
+    ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
+    (
+        "timeouts",
+        "group",
+        "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s), `start` without a sign of progress (5m).",
+    ),
+    ("url", "text", "Base URL of a remote engine, with its `/v1`."),
+    ("api_key_env", "text", "Name of the environment variable that holds the remote engine's key."),
+    ("upstream_model", "text", "The model name to send to the remote engine."),
+    ("args", "list", "More arguments for the engine."),
+    ("env", "group", "More environment for the engine."),
+    ("labels", "group", "Free labels."),
+];
+
+/// The page.
+pub fn page() -> String {
+    let mut page = String::from(HEAD);
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    for key in keys::all() {
+        line(&mut page, &key, &defaults);
+    }
+    page.push_str(DEPLOYMENTS);
+    for (name, kind, words) in DEPLOYMENT {
+        // A `String` cannot fail to take text.
+        let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
+    }
+    page
+}
+
+fn line(page: &mut String, key: &Key, defaults: &Value) {
+    let pointer = format!("/{}", key.path.replace('.', "/"));
+    let default = defaults.pointer(&pointer).map(shown).unwrap_or_default();
+    let flag = key.flag().map(|flag| format!("`--{flag}`")).unwrap_or_default();
+    let _ = writeln!(page, "| `{}` | {} | {default} | {} | {flag} | `{}` |", key.path, key.kind.as_str(), key.words, key.variable());
+}
+
+fn shown(default: &Value) -> String {
+    match default {
+        Value::Null => String::new(),
+        Value::String(text) => format!("`{text}`"),
+        Value::Array(items) if items.is_empty() => String::new(),
+        Value::Array(items) => format!("`{}`", items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")),
+        other => format!("`{other}`"),
+    }
+}
+
+const HEAD: &str = "\
+# Config
+
+`penstock serve` reads one file: that of `--config` (or `PENSTOCK_CONFIG`), else `./penstock.yaml`, else
+`$XDG_CONFIG_HOME/penstock/penstock.yaml`. It is YAML, JSON or TOML, by its ending. Each key is also a flag and an
+environment variable; a flag comes before a variable, a variable before the file, the file before the default. Keys that
+nobody knows and values that cannot be used are refused at the start, all at once, each with its line.
+
+Paths in the file count from the folder of the file, those of flags and variables from the working folder. Durations
+are `500ms`, `30s`, `5m`, `1h`; sizes are `512MiB`, `8GiB` or a number of bytes. `SIGHUP` reads the deployments again.
+
+`PENSTOCK_ADMIN_TOKEN` sets the admin token that is otherwise made at the first start; `PENSTOCK_LLAMA_SERVER` names the
+llama-server to use when the config does not. Keys that begin with `llama_`, `vram_` and `cors_` are those of older control planes.
+
+| key | takes | default | what it does | flag | variable |
+|---|---|---|---|---|---|
+";
+
+const DEPLOYMENTS: &str = "
+## A deployment
+
+An entry of `deployments`, and the body of `POST /api/v1/deployments`.
+
+| key | takes | what it does |
+|---|---|---|
+";

@@ -1,0 +1,185 @@
+//! The settings: one struct, of which the flags, the variables and the reference page are made.
+//!
+//! A key appears here once, with its type, its default and its words; [`super::keys`] lists them.
+//! Keys with `llama_`, `vram_` and `cors_` are those of older control planes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::clock::human;
+use base::{ByteSize, Secret};
+use serde::{Deserialize, Serialize};
+use spec::Deployment;
+
+use super::types::{Format, Level, Listen, Mode, hidden, maybe};
+
+/// Declares a struct of settings together with the words about each key.
+macro_rules! settings {
+    ($(#[doc = $about:literal])+ $name:ident { $($(#[doc = $doc:literal])+ $(#[serde $serde:tt])* $field:ident: $type:ty = $default:expr,)+ }) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name { $($(#[doc = $doc])+ $(#[serde $serde])* pub $field: $type,)+ }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)+ }
+            }
+        }
+
+        impl $name {
+            /// Name, type and words of each key.
+            pub(super) const KEYS: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($field), stringify!($type), concat!($($doc),+)),)+];
+        }
+    };
+}
+
+settings! {
+    /// All settings of a server.
+    Config {
+        /// The one address that everything is served on. Off loopback only with `auth.mode: token`.
+        listen: Listen = Listen(SocketAddr::from(([127, 0, 0, 1], 8080))),
+        /// The folder for all that must survive. By default a folder of the user, the same from wherever Penstock is started, so that the client verbs find the server: `$XDG_DATA_HOME/penstock`, else `~/.local/share/penstock`.
+        data_dir: Option<PathBuf> = None,
+        /// What is to be served; see below.
+        deployments: Vec<Deployment> = Vec::new(),
+        /// Who is let in.
+        auth: Auth = Auth::default(),
+        /// What is logged.
+        log: Log = Log::default(),
+        /// The programs of the engines.
+        engines: Engines = Engines::default(),
+        /// How much memory models may take.
+        memory: Memory = Memory::default(),
+        /// Leaves engines running when Penstock stops; the next start takes them over. Those that nobody takes over end after `orphan_ttl`.
+        adopt: bool = false,
+        /// How long an engine lives when no Penstock claims it.
+        #[serde(with = "human")]
+        orphan_ttl: Duration = Duration::from_mins(1),
+        /// How long streams may go on after a stop was asked for, before they end with an error.
+        #[serde(with = "human")]
+        shutdown_timeout: Duration = Duration::from_secs(20),
+        /// How long engines may take to end when Penstock stops.
+        #[serde(with = "human")]
+        drain_timeout: Duration = Duration::from_secs(15),
+        /// The largest body of a call; a dozen photographs in base64 fit.
+        max_body_bytes: ByteSize = ByteSize::mib(32),
+        /// Each `*.gguf` in this folder is served under its file name, and loaded when it is asked for.
+        models_dir: Option<PathBuf> = None,
+        /// The model of `/infer` when a call names none.
+        default_model: Option<String> = None,
+        /// Callers that may wait in line for a model of `models_dir` or `llama_url`; one more is answered 429.
+        max_queue_depth: u32 = 32,
+        /// How long they wait there.
+        #[serde(with = "human")]
+        max_wait: Duration = Duration::from_secs(30),
+        /// The whole time of a call of `/infer`; the deployment's own limit when not set.
+        #[serde(with = "maybe")]
+        infer_timeout: Option<Duration> = None,
+        /// The same as `memory.budget`, in MiB; 0 for none.
+        vram_budget_mb: Option<u64> = None,
+        /// The same as `memory.margin`, in MiB.
+        vram_margin_mb: Option<u64> = None,
+        /// Lets pages of other sites call.
+        cors_enabled: bool = false,
+        /// Sites that may call; `*` for any.
+        cors_origins: Vec<String> = vec!["*".to_owned()],
+        /// Methods that they may use.
+        cors_methods: Vec<String> = ["GET", "POST", "OPTIONS"].map(str::to_owned).to_vec(),
+        /// Headers that they may send; `*` for any.
+        cors_headers: Vec<String> = vec!["*".to_owned()],
+        /// Base URL of a llama-server, or another OpenAI-compatible server, that already runs; it is served under `default_model`, else as `llama`.
+        llama_url: Option<String> = None,
+        /// The key that it asks for.
+        #[serde(with = "hidden")]
+        llama_api_key: Option<Secret> = None,
+        /// The whole time of a call to it.
+        #[serde(with = "maybe")]
+        llama_timeout: Option<Duration> = None,
+        /// Until it takes a connection.
+        #[serde(with = "maybe")]
+        llama_connect_timeout: Option<Duration> = None,
+        /// The same as `engines.llama-server.path`.
+        llama_bin: Option<PathBuf> = None,
+        /// Not used: engines that Penstock starts listen on Unix sockets.
+        llama_host: Option<String> = None,
+        /// Not used: engines that Penstock starts listen on Unix sockets.
+        llama_port_range: Option<String> = None,
+        /// Context of the models of `models_dir`, in tokens; 0 for the model's own.
+        llama_ctx: Option<u32> = None,
+        /// CPU threads of an instance that does not say; 0 for one less than there are cores.
+        llama_threads: Option<u32> = None,
+        /// Layers of the models of `models_dir` that go to the GPU.
+        llama_ngl: Option<u32> = None,
+        /// Each event is also appended to this file, a line of JSON each.
+        events_file: Option<PathBuf> = None,
+    }
+}
+
+settings! {
+    /// Who is let in.
+    Auth {
+        /// `token`: who brings one. `open`: everybody, as an operator; on loopback only.
+        mode: Mode = Mode::Token,
+    }
+}
+
+settings! {
+    /// What is logged, to standard error.
+    Log {
+        /// `error`, `warn`, `info`, `debug` or `trace`; `off` for nothing.
+        level: Level = Level::Info,
+        /// `text` for people, `json` for programs, `auto` for text on a terminal and JSON elsewhere.
+        format: Format = Format::Auto,
+    }
+}
+
+settings! {
+    /// How much memory models may take.
+    Memory {
+        /// All models together may take so much; what the machine has when not set.
+        budget: Option<ByteSize> = None,
+        /// Always left free.
+        margin: ByteSize = ByteSize(0),
+    }
+}
+
+settings! {
+    /// The programs of the engines.
+    Engines {
+        /// llama.cpp's server.
+        #[serde(rename = "llama-server")]
+        llama_server: Program = Program::default(),
+    }
+}
+
+settings! {
+    /// The program of an engine.
+    Program {
+        /// The program; when not set the one on the `PATH`, else the one that this binary carries.
+        path: Option<PathBuf> = None,
+    }
+}
+
+impl Config {
+    /// The memory budget, by whichever of its names.
+    pub fn budget(&self) -> Option<ByteSize> {
+        self.memory.budget.or(self.vram_budget_mb.filter(|mb| *mb > 0).map(ByteSize::mib))
+    }
+    /// The memory margin, by whichever of its names.
+    pub fn margin(&self) -> ByteSize {
+        self.vram_margin_mb.map_or(self.memory.margin, ByteSize::mib)
+    }
+    /// The program of llama-server, by whichever of its names.
+    pub fn llama_server(&self) -> Option<&PathBuf> {
+        self.engines.llama_server.path.as_ref().or(self.llama_bin.as_ref())
+    }
+    /// Every path of the config, to be made absolute.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths =
+            [&mut self.data_dir, &mut self.models_dir, &mut self.events_file, &mut self.llama_bin, &mut self.engines.llama_server.path];
+        paths.into_iter().flatten()
+    }
+}

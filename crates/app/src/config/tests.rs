@@ -1,0 +1,166 @@
+//! What is said about configs, good and bad, and that everything about them agrees.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use base::ByteSize;
+
+use super::{Config, Environment, Flags, Settings, decode, keys, reference, settings};
+
+fn environment(folder: &Path, variables: &[(&str, &str)]) -> Environment {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
+    Environment { variables, folder: folder.to_owned(), own: "penstock".into() }
+}
+
+fn load(name: &str, text: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(name), text).expect("a file");
+    let values = flags.iter().map(|(path, value)| ((*path).to_owned(), (*value).to_owned())).collect();
+    let flags = Flags { config: Some(name.into()), values };
+    // The file is named relative to the working folder of the test, so it is given whole.
+    let flags = Flags { config: Some(folder.path().join(name)), ..flags };
+    let said = |error: super::Problems| error.to_string().replace(&folder.path().display().to_string(), "DIR");
+    Settings::load(&flags, &environment(folder.path(), variables)).map_err(said)
+}
+
+const YAML: &str = "
+listen: 127.0.0.1:9000
+data_dir: ./data
+log: { level: debug }
+memory: { budget: 2GiB }
+shutdown_timeout: 5s
+deployments:
+  - name: tiny
+    model: file:./tiny.gguf
+    replicas: { min: 1, keep_alive: -1 }
+    args: [--seed, 7]
+";
+const TOML: &str = "
+listen = '127.0.0.1:9000'
+data_dir = './data'
+shutdown_timeout = '5s'
+log.level = 'debug'
+memory.budget = '2GiB'
+[[deployments]]
+name = 'tiny'
+model = 'file:./tiny.gguf'
+replicas = { min = 1, keep_alive = -1 }
+args = ['--seed', 7]
+";
+const JSON: &str = r#"{"listen": "127.0.0.1:9000", "data_dir": "./data", "log": {"level": "debug"}, "memory": {"budget": "2GiB"},
+	"shutdown_timeout": "5s", "deployments": [{"name": "tiny", "model": "file:./tiny.gguf",
+	"replicas": {"min": 1, "keep_alive": -1}, "args": ["--seed", 7]}]}"#;
+
+#[test]
+fn yaml_toml_and_json_say_the_same() {
+    for (name, text) in [("a.yaml", YAML), ("a.yml", YAML), ("a.toml", TOML), ("a.json", JSON)] {
+        let settings = load(name, text, &[], &[]).expect(name);
+        let config = &settings.config;
+        assert_eq!(config.listen.0.port(), 9000, "{name}");
+        assert_eq!(config.budget(), Some(ByteSize(2 << 30)), "{name}");
+        assert_eq!(config.shutdown_timeout, Duration::from_secs(5), "{name}");
+        assert_eq!(settings.data_dir(), settings.base_dir.join("data"), "{name}");
+        assert_eq!(config.deployments[0].replicas.keep_alive, None, "{name}");
+        assert_eq!(config.deployments[0].args, ["--seed", "7"], "{name}");
+    }
+}
+
+#[test]
+fn a_flag_comes_before_a_variable_and_a_variable_before_the_file() {
+    let text = "max_wait: 1s\nmax_queue_depth: 1\nllama_ctx: 1\n";
+    let variables = [("PENSTOCK_MAX_WAIT", "2s"), ("PENSTOCK_MAX_QUEUE_DEPTH", "2")];
+    let config = load("a.yaml", text, &variables, &[("max_wait", "3s")]).expect("a config").config;
+    assert_eq!((config.max_wait, config.max_queue_depth, config.llama_ctx), (Duration::from_secs(3), 2, Some(1)));
+}
+
+#[test]
+fn variables_reach_groups_lists_and_deployments() {
+    let variables = [
+        ("PENSTOCK_AUTH__MODE", "open"),
+        ("PENSTOCK_ENGINES__LLAMA_SERVER__PATH", "bin/llama"),
+        ("PENSTOCK_CORS_ORIGINS", "https://a.example, https://b.example"),
+        ("PENSTOCK_CORS_ENABLED", "true"),
+        ("PENSTOCK_DEPLOYMENTS", "[{name: echo, engine: echo}]"),
+    ];
+    let settings = load("a.yaml", "# nothing\n", &variables, &[]).expect("a config");
+    let config = &settings.config;
+    assert_eq!(config.auth.mode, super::Mode::Open);
+    assert_eq!(config.llama_server(), Some(&settings.environment.folder.join("bin/llama")));
+    assert_eq!(config.cors_origins, ["https://a.example", "https://b.example"]);
+    assert!(config.cors_enabled);
+    assert_eq!(config.deployments[0].name.as_str(), "echo");
+}
+
+#[test]
+fn every_fault_of_a_file_is_told_at_once_with_its_line_and_what_to_write() {
+    let text = "listn: 127.0.0.1:1\nlisten: everywhere\nauth:\n  mode: opn\nshutdown_timeout: soon\nadopt: maybe\n\
+        deployments:\n  - name: a b\n    model: file:x.gguf\n  - name: big\n    model: file:x.gguf\n    contxt: 10\n    parallel: many\n  \
+        - model: file:x.gguf\n  - name: small\n    model: file:x.gguf\n    context: 1\n    replicas: { min: 3 }\n  \
+        - name: small\n    engine: lama-server\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+}
+
+#[test]
+fn a_fault_of_a_variable_or_a_flag_names_it() {
+    let variables = [("PENSTOCK_LISTN", "x"), ("PENSTOCK_MAX_WAIT", "x"), ("PENSTOCK_TEST_X", "1"), ("PENSTOCK_ADMIN_TOKEN", "psk_1")];
+    insta::assert_snapshot!(load("a.yaml", "", &variables, &[("llama_threads", "many")]).expect_err("faults"));
+}
+
+#[test]
+fn a_file_that_breaks_its_format_is_refused_with_the_line() {
+    let yaml = load("a.yaml", "a: 1\nb: [1\nc: 2\n", &[], &[]).expect_err("broken");
+    let toml = load("a.toml", "a = 1\nb = \n", &[], &[]).expect_err("broken");
+    let json = load("a.json", "{\n\"a\": 1,\n}", &[], &[]).expect_err("broken");
+    let other = load("a.ini", "", &[], &[]).expect_err("unknown");
+    insta::assert_snapshot!([yaml, toml, json, other].join("\n"));
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    let text = "listen: 0.0.0.0:80\nauth: { mode: open }\nmemory: { budget: 1GiB, margin: 1GiB }\nvram_budget_mb: 7\n\
+        llama_url: here\nllama_bin: a\nengines: { llama-server: { path: b } }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+}
+
+#[test]
+fn the_key_of_a_remote_engine_is_not_printed() {
+    let config = load("a.yaml", "llama_url: http://127.0.0.1:1\nllama_api_key: verysecret\n", &[], &[]).expect("a config").config;
+    assert!(config.llama_api_key.is_some());
+    assert!(!format!("{config:?}").contains("verysecret"));
+    assert!(!serde_json::to_string(&config).expect("JSON").contains("verysecret"));
+}
+
+#[test]
+fn the_list_of_keys_is_what_serde_knows() {
+    let listed: BTreeSet<String> = keys::all().into_iter().map(|key| key.path).collect();
+    let mut known = BTreeSet::new();
+    let groups: [(&str, &[&str]); 6] = [
+        ("", decode::known_keys::<Config>()),
+        ("auth.", decode::known_keys::<settings::Auth>()),
+        ("log.", decode::known_keys::<settings::Log>()),
+        ("memory.", decode::known_keys::<settings::Memory>()),
+        ("engines.", decode::known_keys::<settings::Engines>()),
+        ("engines.llama-server.", decode::known_keys::<settings::Program>()),
+    ];
+    for (group, names) in groups {
+        assert!(!names.is_empty(), "serde knows no key of {group}");
+        known.extend(names.iter().map(|name| format!("{group}{name}")));
+    }
+    known.retain(|path| !groups.iter().any(|(group, _)| *group == format!("{path}.")));
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_table_of_a_deployment_is_what_serde_knows() {
+    let listed: BTreeSet<&str> = reference::DEPLOYMENT.iter().map(|(name, ..)| *name).collect();
+    let known: BTreeSet<&str> = decode::known_keys::<spec::Deployment>().iter().copied().collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_reference_page_is_up_to_date() {
+    let stands = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.md"));
+    assert!(stands.is_ok_and(|stands| stands == reference::page()), "write it anew: penstock config reference > docs/reference/config.md");
+}

@@ -1,0 +1,114 @@
+//! Why the house could not be started or run, and what to do about it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use base::{Fault, Kind, Retry};
+use spec::Name;
+
+use crate::config::Problems;
+
+/// Why the server could not be started or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config cannot be used.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// The data directory cannot be used.
+    #[error("cannot use {} as the data directory: {source}", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that the server needs cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address is taken or not to be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A deployment of the config has the name of one that came by the API.
+    #[error("the config has a deployment `{0}`, and one of that name was made through the API")]
+    Owned(Name),
+    /// Signals cannot be waited for.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The tokens.
+    #[error(transparent)]
+    Access(#[from] access::Error),
+    /// The models.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The runtimes.
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    /// The engine room.
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
+}
+
+impl Error {
+    fn inner(&self) -> Option<&dyn Fault> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Access(error) => Some(error),
+            Self::Registry(error) => Some(error),
+            Self::Runtime(error) => Some(error),
+            Self::Fleet(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Config(_) | Self::DataDir { .. } | Self::Write { .. } | Self::Listen { .. } => Kind::Invalid,
+            Self::Owned(_) => Kind::Conflict,
+            _ => self.inner().map_or(Kind::Internal, Fault::kind),
+        }
+    }
+    fn retry(&self) -> Retry {
+        self.inner().map_or(Retry::No, Fault::retry)
+    }
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::DataDir { source, .. } if source.kind() == io::ErrorKind::NotADirectory => "choose a folder with --data-dir".to_owned(),
+            Self::DataDir { .. } | Self::Write { .. } => {
+                "give this user the right to write there, or choose another folder with --data-dir".to_owned()
+            }
+            Self::Listen { address, source } => listen_hint(*address, source),
+            Self::Owned(name) => format!("delete it with `penstock rm {name}`, or take it out of the config"),
+            _ => return self.inner().and_then(Fault::hint),
+        };
+        Some(hint)
+    }
+}
+
+fn listen_hint(address: SocketAddr, source: &io::Error) -> String {
+    let ip = address.ip();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("another program has port {}; stop it, or choose another port with --listen {ip}:PORT (0 for any)", address.port())
+        }
+        io::ErrorKind::PermissionDenied => format!("choose a port from 1024 on with --listen {ip}:PORT"),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; use --listen 127.0.0.1:PORT".to_owned(),
+        _ => "choose another address with --listen IP:PORT".to_owned(),
+    }
+}

@@ -1,0 +1,13 @@
+//! The `penstock` program.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    // A keeper must be one before there is any other thread.
+    if args.get(1).is_some_and(|word| word == "keep") {
+        return app::cli::keep(args.split_off(2));
+    }
+    app::cli::main(args)
+}

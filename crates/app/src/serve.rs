@@ -1,0 +1,180 @@
+//! The server: from settings to a house that listens, and back.
+//!
+//! Life of a house: its folder is made and its store opened ([`rooms`]); the first token is made
+//! ([`token`]); what the config wants served is stored ([`wishes`]); the rooms are built and the
+//! doors opened ([`listener`]); from then on the rooms work by themselves, and [`status`] and
+//! [`story`] tell how. [`House::stop`] takes it down in phases. [`run`] is all of that for a process:
+//! its log ([`log`]) and its signals.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Fault as _;
+use base::tasks::Task;
+use fleet::StopHow;
+use gateway::Gateway;
+use registry::Registry;
+use store::Store;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Flags, Settings};
+use crate::error::Error;
+
+pub mod log;
+
+mod rooms;
+mod wishes;
+
+mod listener;
+mod status;
+mod story;
+mod token;
+
+use rooms::Rooms;
+
+/// A server in this process.
+#[derive(Debug)]
+pub struct House {
+    /// Where it listens.
+    pub address: SocketAddr,
+    settings: Settings,
+    store: Store,
+    registry: Registry,
+    gateway: Gateway,
+    fleet: fleet::Handle,
+    fleet_task: Task,
+    listener: listener::Open,
+    closing: watch::Sender<bool>,
+    story: story::Story,
+    lock: token::Address,
+}
+
+/// Engines that are told to end at once get this long.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+impl House {
+    /// Builds it and opens its doors.
+    pub async fn start(settings: Settings) -> Result<Self, Error> {
+        unused(&settings);
+        let bound = listener::bind(settings.config.listen.0).await?;
+        let address = bound.address;
+        let rooms = Rooms::build(&settings).await?;
+        let (closing, closed) = watch::channel(false);
+        let story = story::tell(&rooms, &settings)?;
+        let gateway = rooms.gateway(&settings.config, &story.last_error);
+        let control = rooms.control(address, closed);
+        let lock = token::Address::write(&settings.data_dir(), address)?;
+        let listener = listener::open(bound, gateway.router().merge(control));
+        let Rooms { store, registry, fleet, fleet_task, .. } = rooms;
+        Ok(Self { address, settings, store, registry, gateway, fleet, fleet_task, listener, closing, story, lock })
+    }
+
+    /// Reads the config again; its deployments are brought up to date, the rest holds until the next
+    /// start. What is wrong with it is returned, and nothing is changed.
+    pub async fn reload(&mut self, flags: &Flags) -> Result<(), Error> {
+        let fresh = self.settings.again(flags)?;
+        wishes::store(&self.store, &self.registry, &fresh).await?;
+        self.settings.config.deployments = fresh.config.deployments;
+        self.fleet.poke();
+        Ok(())
+    }
+
+    /// Takes it down: not ready; no new calls; those that run go on for `shutdown_timeout` and then
+    /// end with an error; engines end, or stay to be found again; usage is written; the store closes.
+    /// When `hurry` is cancelled, nobody is waited for any more.
+    pub async fn stop(self, hurry: &CancellationToken) {
+        let config = &self.settings.config;
+        self.gateway.set_not_ready();
+        self.gateway.close();
+        self.closing.send_replace(true);
+        tokio::select! {
+            () = self.gateway.drain(config.shutdown_timeout) => {}
+            () = hurry.cancelled() => self.gateway.drain(Duration::ZERO).await,
+        }
+        let grace = if hurry.is_cancelled() { AT_ONCE } else { config.drain_timeout };
+        self.fleet.stop(StopHow { adopt: config.adopt, grace }).await;
+        self.fleet_task.join().await;
+        self.gateway.flush().await;
+        self.listener.close().await;
+        self.story.end().await;
+        self.store.close().await;
+        drop(self.lock);
+    }
+}
+
+/// Settings of older control planes that mean nothing here.
+fn unused(settings: &Settings) {
+    let config = &settings.config;
+    let all = [("llama_host", config.llama_host.is_some()), ("llama_port_range", config.llama_port_range.is_some())];
+    let set: Vec<&str> = all.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| *name).collect();
+    if !set.is_empty() {
+        tracing::warn!(keys = set.join(", "), "not used: engines that penstock starts listen on private unix sockets");
+    }
+}
+
+/// Serves until this process is told to stop: by TERM or INT, the second one at once. HUP reads the
+/// config's deployments again.
+pub async fn run(settings: Settings, flags: &Flags) -> Result<(), Error> {
+    let mut signals = Signals::new()?;
+    let mut house = House::start(settings).await?;
+    log::greet(&house.url(), &house.settings);
+    while let Some(()) = signals.hang_up_or_end().await {
+        match house.reload(flags).await {
+            Ok(()) => tracing::info!("the deployments of the config were read again"),
+            Err(error) => {
+                tracing::error!(error = base::chain(&error), hint = error.hint(), "the config was not read again; nothing changed")
+            }
+        }
+    }
+    tracing::info!("penstock is stopping; a second signal stops it at once");
+    let hurry = CancellationToken::new();
+    let stopped = house.stop(&hurry);
+    tokio::pin!(stopped);
+    tokio::select! {
+        () = &mut stopped => {}
+        () = signals.end() => {
+            hurry.cancel();
+            stopped.await;
+        }
+    }
+    tracing::info!("penstock has stopped");
+    Ok(())
+}
+
+impl House {
+    /// Where clients reach it.
+    pub fn url(&self) -> String {
+        rooms::url(self.address)
+    }
+    /// How the engine room stands.
+    pub fn fleet(&self) -> Arc<fleet::Snapshot> {
+        self.fleet.snapshot()
+    }
+}
+
+struct Signals {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let on = |kind| signal(kind).map_err(Error::Signals);
+        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())?, hup: on(SignalKind::hangup())? })
+    }
+    async fn end(&mut self) {
+        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
+    }
+    /// `None` for the end.
+    async fn hang_up_or_end(&mut self) -> Option<()> {
+        tokio::select! {
+            _ = self.term.recv() => None,
+            _ = self.int.recv() => None,
+            _ = self.hup.recv() => Some(()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The door: accepts connections, and lets those inside finish when it closes.
+//!
+//! In: an address and a router. Out: connections served by HTTP/1.1 or HTTP/2. Fails: when the
+//! address cannot be had. Holds: at most [`MOST_CONNECTIONS`]; a client that opens one and sends no
+//! request head is let go. No packet waits for more to come (TCP_NODELAY): each is a token.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use base::tasks::{self, Task};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::Error;
+
+/// Connections at the same time; more wait to be accepted.
+const MOST_CONNECTIONS: usize = 16_384;
+/// Connections that the system holds until we accept them.
+const BACKLOG: u32 = 1024;
+/// For the head of a request.
+const HEAD: Duration = Duration::from_secs(30);
+/// When the system has no descriptors left, it may have some after this long.
+const PAUSE: Duration = Duration::from_millis(50);
+/// For what is still inside when the door closes.
+const LAST: Duration = Duration::from_secs(2);
+
+/// A bound address, not yet served.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// The real one, also where the port was left to the system.
+    pub(super) address: SocketAddr,
+    listener: TcpListener,
+}
+
+/// A door that is open.
+#[derive(Debug)]
+pub(super) struct Open {
+    close: CancellationToken,
+    task: Task,
+}
+
+/// Binds.
+#[expect(clippy::unused_async, reason = "needs the runtime's reactor, which a caller without one would learn by a panic")]
+pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
+    let failed = |source| Error::Listen { address, source };
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(BACKLOG).map_err(failed)?;
+    Ok(Bound { address: listener.local_addr().map_err(failed)?, listener })
+}
+
+/// Serves.
+pub(super) fn open(bound: Bound, router: Router) -> Open {
+    let close = CancellationToken::new();
+    let task = tasks::spawn("listener", accept(bound.listener, router, close.clone()));
+    Open { close, task }
+}
+
+impl Open {
+    /// No new connections; those that are inside finish what they do, for a short while.
+    pub(super) async fn close(self) {
+        self.close.cancel();
+        self.task.join().await;
+    }
+}
+
+async fn accept(listener: TcpListener, router: Router, close: CancellationToken) {
+    let inside = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = close.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, _)) => serve(stream, router.clone(), &inside, place),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(LAST, inside.shutdown()).await.is_err() {
+        tracing::warn!("some connections were cut");
+    }
+}
+
+fn serve(stream: TcpStream, router: Router, inside: &GracefulShutdown, place: Option<OwnedSemaphorePermit>) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection is gone already");
+    }
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http2().timer(TokioTimer::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let watched = inside.watch(connection);
+    tasks::spawn("connection", async move {
+        let _place = place;
+        if let Err(error) = watched.await {
+            tracing::debug!(error, "a connection ended early");
+        }
+    })
+    .detach();
+}

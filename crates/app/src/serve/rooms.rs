@@ -1,0 +1,174 @@
+//! The rooms of the house, each built from those below it.
+//!
+//! In: settings. Out: store, access, registry, runtimes, board and fleet, which work from then on.
+//! Fails: as the room that could not be built says.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use access::Access;
+use axum::Router;
+use base::Secret;
+use base::tasks::Task;
+use board::Board;
+use fleet::Fleet;
+use gateway::Gateway;
+use registry::Registry;
+use runtime::Runtime;
+use runtime::external::ExternalRuntime;
+use runtime::process::{self, ProcessRuntime};
+use runtime::programs::Programs;
+use spec::EngineKind;
+use store::Store;
+use tokio::sync::watch;
+
+use super::{status, token, wishes};
+use crate::config::{Config, Mode, Settings};
+use crate::error::Error;
+
+/// The database in the data directory.
+const DATABASE: &str = "penstock.db";
+/// The folder of instances in the data directory.
+const INSTANCES: &str = "instances";
+const PRIVATE: u32 = 0o700;
+
+/// The rooms below the two faces.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    pub(super) store: Store,
+    pub(super) access: Access,
+    pub(super) registry: Registry,
+    pub(super) board: Arc<Board>,
+    pub(super) fleet: fleet::Handle,
+    pub(super) fleet_task: Task,
+}
+
+impl Rooms {
+    /// Builds them from the ground up.
+    pub(super) async fn build(settings: &Settings) -> Result<Self, Error> {
+        let data_dir = settings.data_dir();
+        make_folder(&data_dir)?;
+        let store = Store::open(data_dir.join(DATABASE)).await?;
+        let access = Access::open(store.clone(), mode(&settings.config)).await?;
+        let given = settings.environment.secret("PENSTOCK_ADMIN_TOKEN");
+        token::first(&access, &data_dir, given.as_ref()).await?;
+        let registry = registry(&store, settings);
+        wishes::store(&store, &registry, settings).await?;
+        let board = Board::new();
+        let parts = fleet::Parts {
+            store: store.clone(),
+            registry: registry.clone(),
+            board: Arc::clone(&board),
+            runtimes: runtimes(settings, &data_dir)?,
+            programs: Arc::new(programs(settings)),
+            secrets: secrets(settings),
+            config: fleet_config(settings, &data_dir),
+        };
+        let (fleet, fleet_task) = Fleet::start(parts).await?;
+        Ok(Self { store, access, registry, board, fleet, fleet_task })
+    }
+
+    /// The face for tokens.
+    pub(super) fn gateway(&self, config: &Config, last_error: &Arc<Mutex<Option<String>>>) -> Gateway {
+        let cors = config.cors_enabled.then(|| gateway::Cors {
+            origins: config.cors_origins.clone(),
+            methods: config.cors_methods.clone(),
+            headers: config.cors_headers.clone(),
+        });
+        let settings = gateway::Config {
+            max_body_bytes: usize::try_from(config.max_body_bytes.0).unwrap_or(usize::MAX),
+            default_model: config.default_model.clone(),
+            cors,
+            infer_timeout: config.infer_timeout,
+            ..gateway::Config::default()
+        };
+        Gateway::new(gateway::Parts {
+            board: Arc::clone(&self.board),
+            access: self.access.clone(),
+            usage: self.store.clone(),
+            counts: Arc::default(),
+            config: settings,
+            status: status::source(self.fleet.clone(), Arc::clone(last_error)),
+        })
+    }
+
+    /// The face for people.
+    pub(super) fn control(&self, address: SocketAddr, closing: watch::Receiver<bool>) -> Router {
+        control::router(control::Parts {
+            store: self.store.clone(),
+            access: self.access.clone(),
+            registry: self.registry.clone(),
+            fleet: self.fleet.clone(),
+            board: Arc::clone(&self.board),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            base_url: url(address),
+            closing,
+        })
+    }
+}
+
+/// Where clients of this machine reach an address.
+pub(super) fn url(address: SocketAddr) -> String {
+    format!("http://{}", token::reachable(address))
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    let failed = |source| Error::DataDir { path: path.to_owned(), source };
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(failed(io::ErrorKind::NotADirectory.into())),
+        Err(_) => DirBuilder::new().recursive(true).mode(PRIVATE).create(path).map_err(failed),
+    }
+}
+
+fn mode(config: &Config) -> access::Mode {
+    match config.auth.mode {
+        Mode::Token => access::Mode::Tokens,
+        Mode::Open => access::Mode::Open,
+    }
+}
+
+fn registry(store: &Store, settings: &Settings) -> Registry {
+    let dirs = registry::Config {
+        models_dir: settings.config.models_dir.clone(),
+        base_dir: settings.base_dir.clone(),
+        home: settings.environment.home(),
+    };
+    Registry::new(store.clone(), dirs)
+}
+
+fn runtimes(settings: &Settings, data_dir: &Path) -> Result<Vec<Arc<dyn Runtime>>, Error> {
+    let config = process::Config::new(data_dir.join(INSTANCES), &settings.environment.own);
+    Ok(vec![ProcessRuntime::open(config)?, ExternalRuntime::new()])
+}
+
+fn programs(settings: &Settings) -> Programs {
+    let environment = &settings.environment;
+    let named = settings.config.llama_server().cloned().or_else(|| environment.path("PENSTOCK_LLAMA_SERVER"));
+    let configured: BTreeMap<EngineKind, _> = named.map(|path| (EngineKind::LlamaServer, path)).into_iter().collect();
+    let carried = bundle::llama_server().map(|carried| format!("carried {}", carried.digest().get(..12).unwrap_or_default()));
+    Programs::new(environment.own.clone(), configured, carried, environment.program_path())
+}
+
+fn secrets(settings: &Settings) -> Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync> {
+    let environment = settings.environment.clone();
+    let llama = settings.config.llama_api_key.clone();
+    Arc::new(move |name| if name == wishes::LLAMA_KEY && llama.is_some() { llama.clone() } else { environment.secret(name) })
+}
+
+fn fleet_config(settings: &Settings, data_dir: &Path) -> fleet::Config {
+    let config = &settings.config;
+    let usual = fleet::Config::new(data_dir);
+    fleet::Config {
+        orphan_ttl: config.orphan_ttl,
+        budget: config.budget(),
+        margin: config.margin(),
+        threads: config.llama_threads.filter(|threads| *threads > 0).unwrap_or(usual.threads),
+        ..usual
+    }
+}

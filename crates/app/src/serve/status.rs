@@ -1,0 +1,82 @@
+//! `/status`: the engine room in the words of older control planes.
+//!
+//! In: the fleet's snapshot. Out: the gateway's document, made anew at each ask.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use base::Timestamp;
+use fleet::{DeploymentView, Snapshot};
+use gateway::{Status, StatusDoc, StatusInstance};
+use spec::{Instance, Phase};
+
+/// What makes the document.
+pub(super) fn source(fleet: fleet::Handle, last_error: Arc<Mutex<Option<String>>>) -> Status {
+    let began = Instant::now();
+    Arc::new(move || {
+        let mut document = document(&fleet.snapshot());
+        document.uptime_seconds = began.elapsed().as_secs();
+        document.last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        document
+    })
+}
+
+fn document(snapshot: &Snapshot) -> StatusDoc {
+    let count = |is: fn(Phase) -> bool| u32::try_from(snapshot.instances.iter().filter(|one| is(one.phase)).count()).unwrap_or(u32::MAX);
+    StatusDoc {
+        instances: snapshot.instances.iter().map(|one| instance(one, snapshot)).collect(),
+        budget_mb: snapshot.budget.map_or(0, |budget| budget.0 >> 20),
+        used_est_mb: snapshot.used.as_mib_ceil(),
+        margin_mb: snapshot.margin.as_mib_ceil(),
+        error: snapshot.deployments.values().find_map(failure),
+        server_time_unix: Timestamp::now().as_secs(),
+        evictions_total: snapshot.counters.evictions,
+        loads_total: snapshot.counters.loads,
+        state: state(snapshot),
+        warmups_in_progress: count(Phase::is_rising),
+        draining_count: count(Phase::is_falling),
+        ..StatusDoc::default()
+    }
+}
+
+fn instance(one: &Instance, snapshot: &Snapshot) -> StatusInstance {
+    let deployment = snapshot.deployments.get(&one.deployment);
+    StatusInstance {
+        model_id: one.deployment.to_string(),
+        state: word(one.phase),
+        last_used_unix: one.last_used.map_or(0, Timestamp::as_secs),
+        est_vram_mb: one.memory.as_mib_ceil(),
+        queue_len: deployment.map_or(0, |deployment| deployment.waiting),
+        inflight: one.in_flight,
+        max_queue_depth: deployment.map_or(0, |deployment| deployment.record.spec.max_queue),
+        port: 0,
+        pid: one.pid.unwrap_or(0),
+    }
+}
+
+fn failure(deployment: &DeploymentView) -> Option<String> {
+    let reason = deployment.reason.as_ref().filter(|_| deployment.phase == Phase::Failed)?;
+    Some(format!("{}: {}", deployment.record.spec.name, reason.message))
+}
+
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Ready | Phase::Sleeping => "ready",
+        Phase::Failed | Phase::Unhealthy => "error",
+        phase if phase.is_falling() => "draining",
+        _ => "loading",
+    }
+}
+
+/// Ready when something serves; else what is most on its way to it.
+fn state(snapshot: &Snapshot) -> &'static str {
+    let has = |wanted: &str| snapshot.instances.iter().any(|one| word(one.phase) == wanted);
+    let all_failed = !snapshot.deployments.is_empty() && snapshot.deployments.values().all(|one| one.phase == Phase::Failed);
+    match () {
+        () if has("ready") => "ready",
+        () if has("loading") => "loading",
+        () if all_failed => "error",
+        () if has("draining") => "draining",
+        () => "loading",
+    }
+}

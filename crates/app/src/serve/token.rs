@@ -1,0 +1,93 @@
+//! The files in the data directory that tell others how to reach this server: its address, and on
+//! the first start the admin token.
+//!
+//! In: a folder, an address, a token. Out: files that only this user can read. Fails: when they
+//! cannot be written.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use access::Access;
+use base::Secret;
+
+use crate::error::Error;
+
+/// Holds the admin token of the first start.
+const TOKEN: &str = "admin-token";
+/// Holds the address, for as long as somebody listens there.
+const ADDRESS: &str = "address";
+const PRIVATE: u32 = 0o600;
+
+/// The address of a running server; the file goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Address(PathBuf);
+
+impl Address {
+    pub(super) fn write(data_dir: &Path, address: SocketAddr) -> Result<Self, Error> {
+        let path = data_dir.join(ADDRESS);
+        write(&path, &format!("{}\n", reachable(address)))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            tracing::debug!(%error, "the address file was gone already");
+        }
+    }
+}
+
+/// An address that can be connected to from here.
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Sees to it that somebody can operate this server: the given token, else one that is made at the
+/// first start, shown once and written down.
+pub(super) async fn first(access: &Access, data_dir: &Path, given: Option<&Secret>) -> Result<(), Error> {
+    let path = data_dir.join(TOKEN);
+    match access.first_token(given).await? {
+        Some(token) => {
+            // Shown first: should the file fail, this is the only place where it can be read.
+            show(&token, &path);
+            write(&path, &format!("{}\n", token.expose()))
+        }
+        None => {
+            forget_replaced(&path, given);
+            Ok(())
+        }
+    }
+}
+
+fn show(token: &Secret, path: &Path) {
+    let line = format!("first start: the admin token is {} (also in {})\n", token.expose(), path.display());
+    // Nobody reads a standard error that is closed.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// A token that was given takes the place of the one in the file, which then opens nothing.
+fn forget_replaced(path: &Path, given: Option<&Secret>) {
+    let Some(given) = given else { return };
+    let is_other = fs::read_to_string(path).is_ok_and(|old| old.trim() != given.expose());
+    if is_other && fs::remove_file(path).is_ok() {
+        tracing::info!(path = %path.display(), "the admin token was given; the one in this file opens nothing any more, and the file was removed");
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(PRIVATE).open(&new).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    // A reader sees the old text or the new one, never half of it.
+    fs::rename(&new, path).map_err(failed)
+}

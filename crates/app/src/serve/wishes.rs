@@ -1,0 +1,94 @@
+//! What the config wants served, written into the store.
+//!
+//! In: settings. Out: the store's deployments of the origin `config` are those of the settings; the
+//! ones that are no longer wanted are to go. Fails: when a name belongs to a deployment that was
+//! made through the API. Whose a deployment is, is never changed silently.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use registry::Registry;
+use spec::deployment::Origin;
+use spec::{Deployment, EngineKind, Name, Record, Source};
+use store::Store;
+
+use crate::config::{Config, Settings};
+use crate::error::Error;
+
+/// The variable, known only inside, by which the engine of `llama_url` finds its key.
+pub(super) const LLAMA_KEY: &str = "PENSTOCK_LLAMA_API_KEY";
+/// The public name of the engine of `llama_url` when nothing else is said.
+const LLAMA: &str = "llama";
+
+/// Brings the store up to date.
+pub(super) async fn store(store: &Store, registry: &Registry, settings: &Settings) -> Result<(), Error> {
+    let wanted = wanted(registry, settings).await?;
+    let there: BTreeMap<Name, Record> =
+        store.list_deployments().await?.into_iter().map(|record| (record.spec.name.clone(), record)).collect();
+    let is_theirs = |name: &&Name| there.get(*name).is_some_and(|record| record.origin == Origin::Api && !record.deleting);
+    if let Some(name) = wanted.keys().find(is_theirs) {
+        return Err(Error::Owned(name.clone()));
+    }
+    for deployment in wanted.values() {
+        store.put_deployment(deployment, Origin::Config, None).await?;
+    }
+    let gone =
+        there.values().filter(|record| record.origin == Origin::Config && !record.deleting && !wanted.contains_key(&record.spec.name));
+    for record in gone {
+        tracing::info!(deployment = %record.spec.name, "no longer in the config: it goes");
+        store.mark_deployment_deleting(&record.spec.name).await?;
+    }
+    Ok(())
+}
+
+async fn wanted(registry: &Registry, settings: &Settings) -> Result<BTreeMap<Name, Deployment>, Error> {
+    let config = &settings.config;
+    let mut wanted: BTreeMap<Name, Deployment> = config.deployments.iter().map(|d| (d.name.clone(), d.clone())).collect();
+    let found = match &config.models_dir {
+        Some(dir) => from_folder(registry, dir, config).await?,
+        None => Vec::new(),
+    };
+    for deployment in found.into_iter().chain(remote(config)) {
+        // What is said in full comes before what lies about.
+        wanted.entry(deployment.name.clone()).or_insert(deployment);
+    }
+    Ok(wanted)
+}
+
+/// Each model of the folder, under its file name, loaded when somebody asks.
+async fn from_folder(registry: &Registry, dir: &Path, config: &Config) -> Result<Vec<Deployment>, Error> {
+    let files = registry.files(dir).await?;
+    if files.is_empty() {
+        tracing::warn!(dir = %dir.display(), "there is no .gguf file in models_dir");
+    }
+    let found = files.into_iter().map(|(name, path)| {
+        let file_name = path.file_name().and_then(|name| Name::parse(name.to_str()?).ok());
+        let mut deployment = older(file_name.unwrap_or(name), config);
+        deployment.model = Some(Source::File(path));
+        deployment.context = config.llama_ctx.filter(|tokens| *tokens > 0);
+        deployment.threads = config.llama_threads.filter(|threads| *threads > 0);
+        deployment.gpu_layers = config.llama_ngl;
+        deployment
+    });
+    Ok(found.collect())
+}
+
+/// The server that runs already.
+fn remote(config: &Config) -> Option<Deployment> {
+    let url = config.llama_url.as_deref()?.trim_end_matches('/');
+    let name = config.default_model.as_deref().and_then(|name| Name::parse(name).ok());
+    let mut deployment = older(name.or_else(|| Name::parse(LLAMA).ok())?, config);
+    deployment.engine = Some(EngineKind::Openai);
+    deployment.url = Some(if url.ends_with("/v1") { url.to_owned() } else { format!("{url}/v1") });
+    deployment.api_key_env = config.llama_api_key.as_ref().map(|_| LLAMA_KEY.to_owned());
+    deployment.timeouts.total = config.llama_timeout.unwrap_or(deployment.timeouts.total);
+    deployment.timeouts.connect = config.llama_connect_timeout.unwrap_or(deployment.timeouts.connect);
+    Some(deployment)
+}
+
+fn older(name: Name, config: &Config) -> Deployment {
+    let mut deployment = Deployment::named(name);
+    deployment.max_queue = config.max_queue_depth;
+    deployment.timeouts.wait = config.max_wait;
+    deployment
+}

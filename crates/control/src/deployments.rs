@@ -1,0 +1,178 @@
+//! Deployments: what people want served.
+//!
+//! In: an entry of the config as JSON. Out: 202 with the stored wish, its generation as ETag; the
+//! fleet brings it about. Fails: before anything is stored, with everything that is wrong. The walk
+//! of a change: who may (door), what is wrong with it by itself (`spec`), whether its model can be
+//! used (`registry`), store it ([`wish`]), poke the fleet.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{ETAG, LOCATION};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use spec::deployment::Origin;
+use spec::{Deployment, EventKind, Invalid, Name, Record};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::door::Admin;
+use crate::error::{Error, segment};
+use crate::json::{Json, from_value, merge};
+use crate::page::{Page, limit};
+use crate::precondition::{Expect, etag};
+use crate::query::{ListQuery, Named, Query};
+use crate::shown::{Shown, Sight};
+use crate::{House, view, watch};
+
+mod actions;
+mod history;
+pub(crate) mod wish;
+
+pub(crate) fn routes() -> OpenApiRouter<House> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, replace, change, delete))
+        .merge(actions::routes())
+        .merge(history::routes())
+}
+
+/// List deployments
+///
+/// In the order of their names.
+#[utoipa::path(get, path = "/api/v1/deployments", operation_id = "list_deployments", tag = "deployments", params(ListQuery),
+    responses((status = 200, description = "A page of deployments, or the stream of their changes",
+        content((Page<view::Deployment> = "application/json"), (String = "text/event-stream")))))]
+async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Result<Response, Error> {
+    if query.watch {
+        let (tick, closing) = (house.fleet.watch(), house.closing.clone());
+        let all = move || Sight::now(&house).all().iter().map(|shown| (shown.name.to_string(), json!(shown))).collect();
+        return Ok(watch::respond(watch::changes(tick, all), closing));
+    }
+    let limit = limit(query.limit)?;
+    let records = house.store.list_deployments().await?;
+    let sight = Sight::now(&house);
+    let shown = records.into_iter().map(|record| sight.show(record)).collect();
+    Ok(axum::Json(Page::cut(shown, query.after.as_deref(), limit, |shown: &Shown| shown.name.as_str())).into_response())
+}
+
+/// Create a deployment
+///
+/// Everything that can be checked is checked before anything is stored. The answer does not wait for
+/// instances: watch the deployment, or read its `status`.
+#[utoipa::path(post, path = "/api/v1/deployments", operation_id = "create_deployment", tag = "deployments",
+    request_body = view::DeploymentSpec,
+    responses((status = 202, description = "Stored; the fleet brings it about", body = view::Deployment,
+        headers(("ETag" = String, description = "The generation"), ("Location" = String, description = "The deployment")))))]
+async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Deployment>) -> Result<Response, Error> {
+    wish::check(&house, &wanted).await?;
+    let record = house.store.create_deployment(&wanted, Origin::Api).await?;
+    wish::announce(&house, EventKind::DeploymentCreated, &record, &admin).await;
+    Ok(accepted(&house, record))
+}
+
+/// Read a deployment
+#[utoipa::path(get, path = "/api/v1/deployments/{name}", operation_id = "get_deployment", tag = "deployments",
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
+    responses((status = 200, description = "The deployment", body = view::Deployment,
+        headers(("ETag" = String, description = "The generation")))))]
+async fn get(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
+    let record = stored(&house, &name).await?;
+    let tag = etag(record.generation);
+    Ok(([(ETAG, tag)], axum::Json(Sight::now(&house).show(record))).into_response())
+}
+
+/// Replace a deployment, or create it
+///
+/// The `name` may be left out of the body. `If-Match` with an ETag replaces just that generation;
+/// `If-None-Match: *` creates only. A changed spec moves the service by rollout.
+#[utoipa::path(put, path = "/api/v1/deployments/{name}", operation_id = "replace_deployment", tag = "deployments",
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the generation to replace"),
+        ("If-None-Match" = Option<String>, Header, description = "`*` creates only")),
+    request_body = view::DeploymentSpec,
+    responses((status = 202, description = "Stored; the fleet brings it about", body = view::Deployment,
+        headers(("ETag" = String, description = "The generation")))))]
+async fn replace(
+    State(house): State<House>,
+    admin: Admin,
+    Named(name): Named,
+    expect: Expect,
+    Json(body): Json<Value>,
+) -> Result<Response, Error> {
+    let wanted = named(body, &name)?;
+    wish::check(&house, &wanted).await?;
+    let record = wish::put(&house, &name, (&expect, &admin), |_| Ok(wanted.clone())).await?;
+    Ok(accepted(&house, record))
+}
+
+/// Change some fields of a deployment
+///
+/// The body is a JSON merge patch (RFC 7396) of the spec: what is absent stays, `null` goes back to
+/// the default.
+#[utoipa::path(patch, path = "/api/v1/deployments/{name}", operation_id = "change_deployment", tag = "deployments",
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the generation to change")),
+    request_body(content((Object = "application/merge-patch+json"), (Object = "application/json")),
+        description = "Some fields of a DeploymentSpec"),
+    responses((status = 202, description = "Stored; the fleet brings it about", body = view::Deployment,
+        headers(("ETag" = String, description = "The generation")))))]
+async fn change(
+    State(house): State<House>,
+    admin: Admin,
+    Named(name): Named,
+    expect: Expect,
+    Json(patch): Json<Value>,
+) -> Result<Response, Error> {
+    let merged = |stored: Option<&Record>| {
+        let record = wish::alive(stored, &name)?;
+        let mut document = json!(record.spec);
+        merge(&mut document, patch.clone());
+        named(document, &name)
+    };
+    wish::check(&house, &merged(Some(&stored(&house, &name).await?))?).await?;
+    let record = wish::put(&house, &name, (&expect, &admin), merged).await?;
+    Ok(accepted(&house, record))
+}
+
+/// Delete a deployment
+///
+/// Its instances drain first: calls that run may finish. It is gone from the list when they are.
+#[utoipa::path(delete, path = "/api/v1/deployments/{name}", operation_id = "delete_deployment", tag = "deployments",
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the generation to delete")),
+    responses((status = 202, description = "On its way out", body = view::Deployment)))]
+async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, expect: Expect) -> Result<Response, Error> {
+    let record = stored(&house, &name).await?;
+    expect.check(&name, Some(&record))?;
+    let record = wish::delete(&house, &name, &admin).await?.ok_or_else(|| Error::not_found("deployment", &name))?;
+    Ok(accepted(&house, record))
+}
+
+/// The stored wish of this name.
+pub(crate) async fn stored(house: &House, name: &Name) -> Result<Record, Error> {
+    house.store.get_deployment(name).await?.ok_or_else(|| Error::not_found("deployment", name))
+}
+
+/// 202: it is stored, and the fleet knows.
+fn accepted(house: &House, record: Record) -> Response {
+    let shown = Sight::now(house).show(record);
+    let place = HeaderValue::from_str(&format!("/api/v1/deployments/{}", segment(shown.name.as_str())));
+    let mut response = (StatusCode::ACCEPTED, [(ETAG, etag(shown.generation))], axum::Json(shown)).into_response();
+    if let Ok(place) = place {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    response
+}
+
+/// A spec whose name is that of the path, whether it says so or not.
+fn named(mut body: Value, name: &Name) -> Result<Deployment, Error> {
+    if let Value::Object(fields) = &mut body {
+        fields.entry("name").or_insert_with(|| json!(name));
+    }
+    let spec: Deployment = from_value(body)?;
+    if spec.name == *name {
+        return Ok(spec);
+    }
+    let what = format!("`{}` is not the name in the path, `{name}`; a deployment keeps its name", spec.name);
+    Err(Invalid::one("name", what, "create another deployment, then delete this one").into())
+}

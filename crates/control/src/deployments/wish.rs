@@ -1,0 +1,96 @@
+//! How a wish is checked and stored.
+//!
+//! In: a spec. Out: its record, the fleet poked and the story told. Fails: with all that is wrong
+//! by itself; with what is wrong with its model; when what is stored is not what was expected.
+
+use std::time::Duration;
+
+use spec::deployment::Origin;
+use spec::{Deployment, Event, EventKind, Name, Record};
+
+use crate::House;
+use crate::door::Admin;
+use crate::error::Error;
+use crate::precondition::Expect;
+
+/// How long a caller is kept waiting for the check of a model. Headers are read within milliseconds;
+/// what takes longer is the hashing of a large file, which the fleet repeats and reports on.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Tries of a change while others change the same wish.
+const TRIES: usize = 8;
+
+/// All that can be told to be wrong before it is stored.
+pub(crate) async fn check(house: &House, wanted: &Deployment) -> Result<(), Error> {
+    wanted.check()?;
+    let Some(source) = wanted.model.as_ref().filter(|_| wanted.engine().needs_model()) else { return Ok(()) };
+    match tokio::time::timeout(PATIENCE, house.registry.resolve(source)).await {
+        Ok(Err(source)) => Err(Error::Model { field: "model", source }),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+/// Stores what `wanted` makes of the wish as it is now, if it is as expected; tries again when
+/// somebody else was faster.
+pub(crate) async fn put(
+    house: &House,
+    name: &Name,
+    (expect, admin): (&Expect, &Admin),
+    wanted: impl Fn(Option<&Record>) -> Result<Deployment, Error>,
+) -> Result<Record, Error> {
+    for _ in 0..TRIES {
+        let before = house.store.get_deployment(name).await?;
+        expect.check(name, before.as_ref())?;
+        let spec = wanted(before.as_ref())?;
+        let generation = before.as_ref().map_or(0, |record| record.generation);
+        match house.store.put_deployment(&spec, Origin::Api, Some(generation)).await {
+            Err(store::Error::Stale { .. }) => {}
+            Err(error) => return Err(error.into()),
+            Ok(record) => {
+                if let Some(kind) = what_happened(before.as_ref(), &record) {
+                    announce(house, kind, &record, admin).await;
+                }
+                return Ok(record);
+            }
+        }
+    }
+    Err(Error::Busy(name.clone()))
+}
+
+fn what_happened(before: Option<&Record>, now: &Record) -> Option<EventKind> {
+    match before {
+        None => Some(EventKind::DeploymentCreated),
+        Some(before) if before.generation != now.generation || before.deleting => Some(EventKind::DeploymentUpdated),
+        Some(_) => None,
+    }
+}
+
+/// Marks a wish as one that is to go; none when there is none.
+pub(crate) async fn delete(house: &House, name: &Name, admin: &Admin) -> Result<Option<Record>, Error> {
+    let record = house.store.mark_deployment_deleting(name).await?;
+    if let Some(record) = &record {
+        announce(house, EventKind::DeploymentDeleting, record, admin).await;
+    }
+    Ok(record)
+}
+
+/// The wish that is stored and not on its way out.
+pub(crate) fn alive<'a>(stored: Option<&'a Record>, name: &Name) -> Result<&'a Record, Error> {
+    match stored {
+        None => Err(Error::not_found("deployment", name)),
+        Some(record) if record.deleting => Err(store::Error::Deleting(name.clone()).into()),
+        Some(record) => Ok(record),
+    }
+}
+
+/// Tells the story, and the fleet that there is something to do.
+pub(crate) async fn announce(house: &House, kind: EventKind, record: &Record, admin: &Admin) {
+    let did = match kind {
+        EventKind::DeploymentCreated => "created",
+        EventKind::DeploymentDeleting => "deleted",
+        _ => "changed",
+    };
+    let name = &record.spec.name;
+    let message = format!("`{name}` was {did} by token `{}`, generation {}", admin.name(), record.generation);
+    house.fleet.tell(Event::now(kind, message).of(name)).await;
+    house.fleet.poke();
+}

@@ -1,0 +1,359 @@
+//! What can go wrong at the operators' face, and the status that each gets.
+//!
+//! In: an error of this room or of one below. Out: a [`Problem`], which the door renders: as problem
+//! JSON (RFC 9457) for the native API, in the older envelope for the service API. This is the only
+//! file of the room that names statuses of errors. Fails: never.
+
+use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::response::{IntoResponse, Response};
+use base::{Fault, Kind, Retry};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use spec::{Invalid, Name};
+use utoipa::ToSchema;
+
+use crate::json::{self, Misfit};
+
+/// Why an ask of an operator is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Who asks is unknown, or may not.
+    #[error(transparent)]
+    Access(#[from] access::Error),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The registry refused or failed.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// The model that a deployment names cannot be used.
+    #[error("{field}: {source}")]
+    Model {
+        /// The field that names it.
+        field: &'static str,
+        /// Why.
+        #[source]
+        source: registry::Error,
+    },
+    /// The fleet refused or failed.
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
+    /// The value says something that cannot be.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// The body is JSON of another shape.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
+    /// There is no body.
+    #[error("the body is empty")]
+    NoBody,
+    /// The body is JSON, but not an object.
+    #[error("the body is not a JSON object")]
+    NotObject,
+    /// The body is not called JSON.
+    #[error("the body is `{0}`, not JSON")]
+    MediaType(String),
+    /// The body is too long.
+    #[error("the body is longer than {limit} bytes")]
+    TooLarge {
+        /// The most that is read.
+        limit: usize,
+    },
+    /// The body broke off.
+    #[error("the body could not be read")]
+    Body(#[source] BytesRejection),
+    /// The query of the URL is wrong.
+    #[error("the query of the URL is wrong: {0}")]
+    Query(#[source] QueryRejection),
+    /// A header cannot be understood.
+    #[error("header `{name}`: `{value}` {what}")]
+    Header {
+        /// The header.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What is wrong with that.
+        what: &'static str,
+    },
+    /// There is no such thing.
+    #[error("there is no {noun} `{id}`")]
+    NotFound {
+        /// What was looked for.
+        noun: &'static str,
+        /// By this id or name.
+        id: String,
+    },
+    /// Nothing is served at this path.
+    #[error("there is nothing at `{0}`")]
+    NoRoute(String),
+    /// The path is served, but not with this method.
+    #[error("{method} is not served at `{path}`")]
+    Method {
+        /// The method.
+        method: http::Method,
+        /// The path.
+        path: String,
+    },
+    /// `If-Match` names another generation than the present one.
+    #[error("`{name}` is at generation {actual} now")]
+    Stale {
+        /// The deployment.
+        name: Name,
+        /// Its generation.
+        actual: u64,
+    },
+    /// `If-Match`, and there is none.
+    #[error("there is no deployment `{0}` to match")]
+    Nothing(Name),
+    /// `If-None-Match: *`, and there is one.
+    #[error("deployment `{0}` exists already")]
+    Exists(Name),
+    /// It keeps changing under this change.
+    #[error("`{0}` changes faster than this change can be made")]
+    Busy(Name),
+    /// The model is named by deployments.
+    #[error("model `{model}` is used by {}", users.join(", "))]
+    InUse {
+        /// The model.
+        model: Name,
+        /// The deployments.
+        users: Vec<String>,
+    },
+    /// There is no instance, so there is no log.
+    #[error("`{0}` has no instance now, so there is no log")]
+    NoInstance(Name),
+}
+
+impl Error {
+    /// There is no such thing.
+    pub(crate) fn not_found(noun: &'static str, id: impl std::fmt::Display) -> Self {
+        Self::NotFound { noun, id: id.to_string() }
+    }
+
+    fn fault(&self) -> Option<&dyn Fault> {
+        match self {
+            Self::Access(e) => Some(e),
+            Self::Store(e) => Some(e),
+            Self::Registry(e) | Self::Model { source: e, .. } => Some(e),
+            Self::Fleet(e) => Some(e),
+            Self::Invalid(e) => Some(e),
+            _ => None,
+        }
+    }
+
+    /// The status; everything that has no status of its own takes that of its kind.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
+                StatusCode::PRECONDITION_FAILED
+            }
+            Self::Model { field, source } if of_kind(source.kind()).is_client_error() => match *field {
+                "model" | "source" => StatusCode::UNPROCESSABLE_ENTITY,
+                _ => StatusCode::BAD_REQUEST, // all that older clients know
+            },
+            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            other => of_kind(other.kind()),
+        }
+    }
+
+    /// What a program can tell the errors apart by.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::Store(store::Error::Taken(_)) => "name_taken",
+            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } | Self::Nothing(_) => "stale_generation",
+            Self::Exists(_) => "exists",
+            Self::Model { .. } => "model_unusable",
+            Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) => "invalid_value",
+            Self::NotJson(_) | Self::NoBody | Self::Body(_) => "bad_json",
+            Self::Misfit(_) | Self::NotObject => "bad_field",
+            Self::MediaType(_) => "wrong_media_type",
+            Self::TooLarge { .. } => "body_too_large",
+            Self::Query(_) => "bad_query",
+            Self::Header { .. } => "bad_header",
+            Self::NoRoute(_) => "no_such_path",
+            Self::Method { .. } => "method_not_allowed",
+            Self::Store(store::Error::Deleting(_)) => "being_deleted",
+            Self::Busy(_) => "changing",
+            Self::InUse { .. } => "in_use",
+            Self::NoInstance(_) => "no_instance",
+            other => other.kind().as_str(),
+        }
+    }
+
+    fn problems(&self) -> Vec<Finding> {
+        match self {
+            Self::Invalid(invalid) | Self::Access(access::Error::Invalid(invalid)) => invalid.0.iter().map(Finding::from).collect(),
+            Self::Misfit(misfit) => vec![misfit.finding()],
+            Self::Model { field, source } => {
+                let hint = source.hint().unwrap_or_default();
+                vec![Finding { field: (*field).to_owned(), what: source.public(), hint }]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The status of a kind.
+fn of_kind(kind: Kind) -> StatusCode {
+    match kind {
+        Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Conflict => StatusCode::CONFLICT,
+        Kind::Limited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Upstream => StatusCode::BAD_GATEWAY,
+        Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl Fault for Error {
+    fn kind(&self) -> Kind {
+        if let Some(fault) = self.fault() {
+            return fault.kind();
+        }
+        match self {
+            Self::NotFound { .. } | Self::NoRoute(_) | Self::NoInstance(_) => Kind::NotFound,
+            Self::Busy(_) | Self::InUse { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => Kind::Conflict,
+            _ => Kind::Invalid,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self.fault() {
+            Some(fault) => fault.retry(),
+            None => Retry::No,
+        }
+    }
+
+    fn public(&self) -> String {
+        match (self, self.fault()) {
+            (Self::Model { field, source }, _) => format!("{field}: {}", source.public()),
+            (_, Some(fault)) => fault.public(),
+            (_, None) => self.to_string(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let own = match self {
+            Self::Store(store::Error::Taken(name)) => {
+                format!("change it with PATCH or PUT /api/v1/deployments/{}, or choose another name", segment(name.as_str()))
+            }
+            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } => {
+                "read it again, make the change on top of that, and send its ETag as If-Match".to_owned()
+            }
+            Self::Nothing(_) => "leave If-Match out to create it".to_owned(),
+            Self::Exists(_) => "leave If-None-Match out to replace it".to_owned(),
+            Self::NotJson(_) => "send one JSON object; mind quotes and trailing commas".to_owned(),
+            Self::Misfit(misfit) => misfit.hint(),
+            Self::NoBody | Self::NotObject => "send one JSON object; /docs shows its fields".to_owned(),
+            Self::MediaType(_) => "send the header content-type: application/json".to_owned(),
+            Self::TooLarge { .. } => "a spec is small; upload nothing here, name a file with file:PATH".to_owned(),
+            Self::Body(_) => "send it again".to_owned(),
+            Self::Query(rejection) => {
+                json::suggestion(&rejection.body_text()).unwrap_or_else(|| "/docs shows the parameters of each path".to_owned())
+            }
+            Self::Header { .. } => "use the ETag of the last answer, quotes and all, or *".to_owned(),
+            Self::NotFound { noun, .. } => format!("GET /api/v1/{noun}s lists what there is"),
+            Self::NoRoute(_) => "/docs shows every path; write a slash in a name as %2F".to_owned(),
+            Self::Method { .. } => "/docs shows the methods of each path".to_owned(),
+            Self::Busy(_) => "send it again".to_owned(),
+            Self::InUse { .. } => "delete those deployments first, or give them another model".to_owned(),
+            Self::NoInstance(name) => {
+                format!("start one with POST /api/v1/deployments/{}/load, or add ?follow=1 to wait for it", segment(name.as_str()))
+            }
+            _ => return self.fault().and_then(Fault::hint),
+        };
+        Some(own)
+    }
+}
+
+/// A name as a segment of a URL.
+pub(crate) fn segment(name: &str) -> String {
+    name.replace('/', "%2F")
+}
+
+/// An error as the caller reads it (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `urn:penstock:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, the same for each of its occurrences.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// What a program can tell problems apart by.
+    pub code: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The same id stands in the log and in the header `x-request-id`.
+    pub request_id: String,
+    /// Every field that is wrong, when it is the body's fields that are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Finding>,
+}
+
+/// One field that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// Where, as a path: `replicas.max`.
+    pub field: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl From<&spec::Problem> for Finding {
+    fn from(problem: &spec::Problem) -> Self {
+        Self { field: problem.field.clone(), what: problem.what.clone(), hint: problem.hint.clone() }
+    }
+}
+
+/// An error on its way to the door, which gives it its request id and its form.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) problem: Problem,
+    pub(crate) retry: Retry,
+    /// For the log: the error with all of its sources.
+    pub(crate) chain: String,
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, code) = (self.status(), self.code());
+        let problem = Problem {
+            kind: format!("urn:penstock:problem:{code}"),
+            title: title(code, status),
+            status: status.as_u16(),
+            detail: self.public(),
+            code: code.to_owned(),
+            hint: self.hint(),
+            request_id: String::new(),
+            problems: self.problems(),
+        };
+        let refusal = Refusal { problem, retry: self.retry(), chain: base::chain(&self) };
+        let mut response = status.into_response();
+        response.extensions_mut().insert(refusal);
+        response
+    }
+}
+
+/// The code in words, or the status' own words where the code is as general as that.
+fn title(code: &str, status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) if code == "internal" => reason.to_owned(),
+        _ => code.replace('_', " "),
+    }
+}

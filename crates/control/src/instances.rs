@@ -1,0 +1,68 @@
+//! Instances and nodes: what runs now, and on what.
+//!
+//! In: nothing but ids. Out: what the fleet saw in its last turn. Fails: 404 for an unknown id.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use spec::Instance;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::Error;
+use crate::page::{Page, limit};
+use crate::query::{Ident, ListQuery, Query};
+use crate::{House, view, watch};
+
+pub(crate) fn routes() -> OpenApiRouter<House> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(nodes))
+}
+
+/// List instances
+///
+/// In the order of their ids.
+#[utoipa::path(get, path = "/api/v1/instances", operation_id = "list_instances", tag = "instances", params(ListQuery),
+    responses((status = 200, description = "A page of instances, or the stream of their changes",
+        content((Page<view::Instance> = "application/json"), (String = "text/event-stream")))))]
+async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Result<Response, Error> {
+    if query.watch {
+        let (tick, closing) = (house.fleet.watch(), house.closing.clone());
+        let all = move || house.fleet.snapshot().instances.iter().map(|i| (i.id.to_string(), json!(i))).collect();
+        return Ok(watch::respond(watch::changes(tick, all), closing));
+    }
+    let limit = limit(query.limit)?;
+    let mut instances = house.fleet.snapshot().instances.clone();
+    instances.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Json(Page::cut(instances, query.after.as_deref(), limit, |i: &Instance| i.id.as_str())).into_response())
+}
+
+/// Read an instance
+#[utoipa::path(get, path = "/api/v1/instances/{id}", operation_id = "get_instance", tag = "instances",
+    params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, description = "The instance", body = view::Instance)))]
+async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Json<Instance>, Error> {
+    let found = house.fleet.snapshot().instances.iter().find(|instance| instance.id.as_str() == id).cloned();
+    found.map(Json).ok_or_else(|| Error::not_found("instance", id))
+}
+
+#[derive(Debug, Serialize)]
+struct ShownNode {
+    #[serde(flatten)]
+    node: spec::Node,
+    used: base::ByteSize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget: Option<base::ByteSize>,
+}
+
+/// List nodes
+///
+/// The machines and what their memory holds.
+#[utoipa::path(get, path = "/api/v1/nodes", operation_id = "list_nodes", tag = "instances",
+    responses((status = 200, description = "The nodes", body = Page<view::Node>)))]
+async fn nodes(State(house): State<House>) -> Json<Page<ShownNode>> {
+    let snapshot = house.fleet.snapshot();
+    let shown = |seen: &fleet::NodeView| ShownNode { node: seen.node.clone(), used: seen.held, budget: snapshot.budget };
+    Json(Page::whole(snapshot.nodes.iter().map(shown).collect()))
+}

@@ -1,0 +1,107 @@
+//! The operators' face: REST for people and programs that run Penstock.
+//!
+//! Life of an operator's ask: at the [`door`] it gets a request id and must show a token that may
+//! operate Penstock; its path, query, conditions and body are read as typed values ([`query`],
+//! [`precondition`], [`json`]); a room's handler ([`deployments`], [`models`], [`tokens`], ...)
+//! checks it, stores what is wanted and pokes the fleet; what is seen comes from the fleet's
+//! snapshot ([`shown`]), whole, in pages ([`page`]) or as a stream of changes ([`watch`]). Older
+//! clients ask [`modserv`]. What goes wrong is an [`Error`], which the door renders. The document of
+//! it all is made from the same routes ([`docs`]), its shapes are [`view`]; people get [`pages`].
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::any;
+use tokio::sync::watch::Receiver;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+
+mod docs;
+mod pages;
+
+mod modserv;
+
+mod deployments;
+mod events;
+mod instances;
+mod logs;
+mod models;
+mod operations;
+mod status;
+mod tokens;
+
+mod door;
+mod json;
+mod page;
+mod precondition;
+mod query;
+mod shown;
+pub mod view;
+mod watch;
+
+mod error;
+
+pub use error::{Error, Finding, Problem};
+pub use page::Page;
+
+/// What the operators' face is built from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Wishes, revisions, operations, events, usage, services.
+    pub store: store::Store,
+    /// Who may.
+    pub access: access::Access,
+    /// What can be served.
+    pub registry: registry::Registry,
+    /// What is done about it.
+    pub fleet: fleet::Handle,
+    /// How many calls run.
+    pub board: Arc<board::Board>,
+    /// The version of Penstock.
+    pub version: String,
+    /// Where clients reach this server, such as `http://127.0.0.1:8080`.
+    pub base_url: String,
+    /// Becomes true when the server begins to stop: streams of events and logs end then.
+    pub closing: Receiver<bool>,
+}
+
+/// What every handler may use.
+pub(crate) type House = Arc<Parts>;
+
+/// Everything under `/api/v1`, `/docs`, `/`, `/console`. It has no fallback: merge it with the routers
+/// of other rooms.
+pub fn router(parts: Parts) -> Router {
+    let house: House = Arc::new(parts);
+    let (routes, document) = api().split_for_parts();
+    let guarded = routes
+        .route("/api/v1/{*path}", any(door::no_route))
+        .method_not_allowed_fallback(door::wrong_method)
+        .route_layer(DefaultBodyLimit::max(json::MOST_BODY))
+        .route_layer(from_fn_with_state(Arc::clone(&house), door::admit));
+    let open = docs::routes(&docs::complete(document)).merge(pages::routes()).method_not_allowed_fallback(door::wrong_method);
+    guarded.merge(open).route_layer(from_fn(door::finish)).with_state(house)
+}
+
+/// The OpenAPI document of the operators' API.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    docs::complete(api().into_openapi())
+}
+
+/// The routes behind the door, each with its entry in the document.
+fn api() -> OpenApiRouter<House> {
+    OpenApiRouter::with_openapi(docs::Document::openapi())
+        .merge(deployments::routes())
+        .merge(models::routes())
+        .merge(instances::routes())
+        .merge(logs::routes())
+        .merge(operations::routes())
+        .merge(events::routes())
+        .merge(tokens::routes())
+        .merge(status::routes())
+        .merge(modserv::routes())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Operations: how far the jobs are that somebody asked for.
+//!
+//! In: an id. Out: the job; or its states as they come, until it is over. Fails: 404 for an unknown
+//! id. Bounded: the store keeps the newest thousand that are over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use fleet::Snapshot;
+use futures_util::{Stream, stream};
+use serde_json::json;
+use spec::{Operation, OperationId};
+use tokio::sync::watch::Receiver;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::Error;
+use crate::page::{Page, limit};
+use crate::query::{Ident, LimitQuery, Query, WatchQuery};
+use crate::{House, view, watch};
+
+/// An operation is looked at so often even when the fleet tells of no change.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) fn routes() -> OpenApiRouter<House> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+}
+
+/// List operations
+///
+/// Newest first: all that run, and the newest thousand of those that are over.
+#[utoipa::path(get, path = "/api/v1/operations", operation_id = "list_operations", tag = "operations", params(LimitQuery),
+    responses((status = 200, description = "The newest operations", body = Page<view::Operation>)))]
+async fn list(State(house): State<House>, Query(query): Query<LimitQuery>) -> Result<Json<Page<Operation>>, Error> {
+    let most = u32::try_from(limit(query.limit)?).unwrap_or(u32::MAX);
+    Ok(Json(Page::whole(house.store.list_operations(most).await?)))
+}
+
+/// Read an operation
+#[utoipa::path(get, path = "/api/v1/operations/{id}", operation_id = "get_operation", tag = "operations",
+    params(("id" = String, Path, description = "Its id"), WatchQuery),
+    responses((status = 200, description = "The operation, or the stream of its states",
+        content((view::Operation = "application/json"), (String = "text/event-stream")))))]
+async fn get(State(house): State<House>, Ident(id): Ident, Query(query): Query<WatchQuery>) -> Result<Response, Error> {
+    let id = OperationId::new(id);
+    let operation = house.store.get_operation(&id).await?.ok_or_else(|| Error::not_found("operation", &id))?;
+    if !query.watch {
+        return Ok(Json(operation).into_response());
+    }
+    let (tick, closing) = (house.fleet.watch(), house.closing.clone());
+    Ok(watch::respond(states(house, operation, tick), closing))
+}
+
+/// The operation now, and each later state of it, until it is over.
+fn states(house: House, first: Operation, tick: Receiver<Arc<Snapshot>>) -> impl Stream<Item = Event> + Send {
+    let start = (house, tick, first, true);
+    stream::unfold(start, |(house, mut tick, mut told, is_first)| async move {
+        if !is_first {
+            told = next(&house, &mut tick, told).await?;
+        }
+        let event = watch::event("changed", &json!(told));
+        Some((event, (house, tick, told, false)))
+    })
+}
+
+/// The next state; none when there will be none, or it cannot be read any more.
+async fn next(house: &House, tick: &mut Receiver<Arc<Snapshot>>, told: Operation) -> Option<Operation> {
+    while !told.state.is_over() {
+        if let Ok(Err(_)) = tokio::time::timeout(LOOK, tick.changed()).await {
+            return None; // the fleet is gone
+        }
+        let now = house.store.get_operation(&told.id).await.ok()??;
+        if now != told {
+            return Some(now);
+        }
+    }
+    None
+}

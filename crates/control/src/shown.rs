@@ -1,0 +1,131 @@
+//! Our nouns as resources: the stored wish together with how the fleet sees it.
+//!
+//! In: a record of the store, the fleet's snapshot. Out: what is serialised; its
+//! shape is that of [`crate::view`]. A record that the fleet has not looked at yet is `pending`.
+
+use base::Timestamp;
+use fleet::{DeploymentView, Snapshot};
+use serde::Serialize;
+use spec::deployment::Origin;
+use spec::{Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Source, Version};
+
+use crate::House;
+
+/// A deployment as a resource.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Shown {
+    pub(crate) name: Name,
+    spec: Deployment,
+    status: Status,
+    pub(crate) generation: u64,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Status {
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    ready: u32,
+    in_flight: u32,
+    waiting: u32,
+    instances: Vec<InstanceId>,
+    origin: Origin,
+}
+
+/// What stands beside the stored records, read once for a whole list.
+pub(crate) struct Sight {
+    pub(crate) snapshot: std::sync::Arc<Snapshot>,
+}
+
+impl Sight {
+    /// As it is now.
+    pub(crate) fn now(house: &House) -> Self {
+        Self { snapshot: house.fleet.snapshot() }
+    }
+    /// Every deployment that the fleet knows.
+    pub(crate) fn all(&self) -> Vec<Shown> {
+        self.snapshot.deployments.values().map(|view| self.show(view.record.clone())).collect()
+    }
+    /// A stored record with its status.
+    pub(crate) fn show(&self, record: Record) -> Shown {
+        let view = self.view(&record.spec.name);
+        let status = Status {
+            state: state(&record, view).to_owned(),
+            reason: view.and_then(|view| view.reason.clone()),
+            revision: view.map(|view| view.revision),
+            ready: view.map_or(0, |view| view.ready),
+            in_flight: view.map_or(0, |view| view.in_flight),
+            waiting: view.map_or(0, |view| view.waiting),
+            instances: self.instances(&record.spec.name),
+            origin: record.origin,
+        };
+        Shown {
+            name: record.spec.name.clone(),
+            status,
+            generation: record.generation,
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+            spec: record.spec,
+        }
+    }
+    /// How the fleet sees a deployment.
+    pub(crate) fn view(&self, name: &Name) -> Option<&DeploymentView> {
+        self.snapshot.deployments.get(name)
+    }
+    fn instances(&self, name: &Name) -> Vec<InstanceId> {
+        self.snapshot.instances.iter().filter(|instance| instance.deployment == *name).map(|instance| instance.id.clone()).collect()
+    }
+}
+
+/// The word for how a deployment stands.
+pub(crate) fn state(record: &Record, view: Option<&DeploymentView>) -> &'static str {
+    let Some(view) = view.filter(|_| !record.deleting) else {
+        return if record.deleting { "deleting" } else { Phase::Pending.as_str() };
+    };
+    match (view.phase, view.reason.as_ref().map(|reason| reason.code)) {
+        _ if view.ready > 0 => Phase::Ready.as_str(),
+        (Phase::Stopped, None | Some(ReasonCode::Idle | ReasonCode::Unloaded | ReasonCode::KeepAliveOver)) => "cold",
+        (Phase::Stopped, Some(ReasonCode::Progressing)) => Phase::Pending.as_str(),
+        (Phase::Stopped, Some(_)) => Phase::Failed.as_str(),
+        (phase, _) => phase.as_str(),
+    }
+}
+
+/// A model as a resource.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ShownModel {
+    pub(crate) name: Name,
+    spec: ShownSource,
+    status: ShownVersions,
+    generation: usize,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ShownSource {
+    source: Source,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct ShownVersions {
+    tags: std::collections::BTreeMap<String, String>,
+    versions: Vec<Version>,
+}
+
+impl From<Model> for ShownModel {
+    fn from(model: Model) -> Self {
+        Self {
+            name: model.name,
+            spec: ShownSource { source: model.source },
+            generation: model.versions.len(),
+            status: ShownVersions { tags: model.tags, versions: model.versions },
+            created_at: model.created_at,
+            updated_at: model.updated_at,
+        }
+    }
+}

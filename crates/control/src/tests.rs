@@ -1,0 +1,11 @@
+//! The operators' face with a real store, registry, access and fleet behind it; only the engines are
+//! tasks of the test.
+
+mod deployments;
+mod document;
+mod errors;
+mod guard;
+mod modserv;
+mod nouns;
+mod room;
+mod streams;

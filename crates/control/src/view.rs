@@ -1,0 +1,20 @@
+//! What the nouns look like on the wire, for the reader of the OpenAPI document.
+//!
+//! The nouns themselves live in `spec` and know nothing of OpenAPI; each has its mirror here, field
+//! for field. A test sends real values through the mirrors and back, so they cannot drift. Programs
+//! that talk to this API may use them too.
+
+mod deployment;
+mod instance;
+mod model;
+mod story;
+mod token;
+
+pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Replicas, Revision, StepView, Timeouts};
+pub use instance::{Device, Instance, Node, Reason};
+pub use model::{Model, ModelSource, ModelStatus, Registration, Version};
+pub use story::{Event, Operation, ServerStatus, Usage};
+pub use token::{Limits, NewToken, SecretToken, Token, TokenPatch};
+
+#[cfg(test)]
+mod tests;

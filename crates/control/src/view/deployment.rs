@@ -1,0 +1,207 @@
+//! A deployment: the wish, and how it stands.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::instance::Reason;
+use super::model::Version;
+
+/// What one person wants served under one public model name; an entry of the config's
+/// `deployments` as JSON.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentSpec {
+    /// The public model name that clients send: letters, digits and `. _ - : /`, at most 128.
+    #[schema(example = "qwen/qwen3:8b")]
+    pub name: String,
+    /// Where the model comes from: `file:PATH`, `hf:ORG/REPO`, `s3://BUCKET/KEY`, `http(s)://…`, or
+    /// a registry name `NAME[:TAG|@DIGEST]`; not for remote engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "file:./models/tiny.gguf")]
+    pub model: Option<String>,
+    /// What runs: `llama-server`, `openai` (a remote or already running server) or `echo`. When it is
+    /// not given: `openai` if `url` is set, else `llama-server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Where it runs: `process` or `external`; by default where the engine usually runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<String>,
+    /// The steps from wish to service: `opensourcellm` or `remote`; by default what fits the runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
+    /// Context length of one call, in tokens; the model's own when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u32>,
+    /// Calls that one instance serves at once (slots): 1 for an engine of ours, 256 for a remote one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel: Option<u32>,
+    /// CPU threads of one instance; one for each core of the machine at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u32>,
+    /// Layers to put on the GPU; all when not given and a GPU is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_layers: Option<u32>,
+    /// Whether the instance also serves embeddings.
+    #[schema(default = false, required = false)]
+    pub embeddings: bool,
+    /// How many instances, and for how long without callers.
+    #[schema(required = false)]
+    pub replicas: Replicas,
+    /// Keeps the instance loaded whatever its keep-alive says.
+    #[schema(default = false, required = false)]
+    pub pinned: bool,
+    /// Callers that may wait in line for a slot; one more is answered 429.
+    #[schema(default = 512, required = false)]
+    pub max_queue: u32,
+    /// Time limits of a call.
+    #[schema(required = false)]
+    pub timeouts: Timeouts,
+    /// Base URL of a remote engine, with its `/v1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "http://127.0.0.1:9000/v1")]
+    pub url: Option<String>,
+    /// Name of the environment variable with the remote engine's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_env: Option<String>,
+    /// Model name to send to the remote engine; the deployment's name when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream_model: Option<String>,
+    /// More arguments for the engine, as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// More environment for the engine.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How many instances there may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Replicas {
+    /// Always at least so many; 0 loads on the first call.
+    #[schema(default = 0, required = false)]
+    pub min: u32,
+    /// Never more than so many.
+    #[schema(default = 1, required = false)]
+    pub max: u32,
+    /// How long an instance above `min` stays without callers: `5m`, a number of seconds, or `forever`.
+    #[schema(default = "5m", required = false)]
+    pub keep_alive: String,
+}
+
+/// Time limits of a call, each its own; `500ms`, `30s`, `5m`, `1h`, or a number of seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Timeouts {
+    /// Until the engine accepts the connection.
+    #[schema(default = "5s", required = false)]
+    pub connect: String,
+    /// From sending the call until the first byte of the answer.
+    #[schema(default = "5m", required = false)]
+    pub first_token: String,
+    /// Between two pieces of a stream.
+    #[schema(default = "1m", required = false)]
+    pub idle: String,
+    /// The whole call.
+    #[schema(default = "1h", required = false)]
+    pub total: String,
+    /// In line for a slot of a ready instance.
+    #[schema(default = "30s", required = false)]
+    pub wait: String,
+    /// For a start without any sign of progress; also how long a caller waits for a cold model.
+    #[schema(default = "5m", required = false)]
+    pub start: String,
+}
+
+/// A deployment as a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Deployment {
+    /// Its name, as in the spec.
+    pub name: String,
+    /// The wish.
+    pub spec: DeploymentSpec,
+    /// How it stands.
+    pub status: DeploymentStatus,
+    /// Rises by one with every change of the wish; the ETag.
+    pub generation: u64,
+    /// When it was first stored.
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// When the wish last changed.
+    #[schema(format = DateTime)]
+    pub updated_at: String,
+}
+
+/// How a deployment stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeploymentStatus {
+    /// `ready`; `cold` (starts on the first call); `pending`; `failed`; `deleting`; else the phase of
+    /// its foremost instance: `fetching`, `placing`, `starting`, `loading`, `warming`, `unhealthy`,
+    /// `draining`, `stopping`, `reclaiming`.
+    pub state: String,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The revision that serves or is on its way up; absent until the fleet has seen
+    /// the deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Instances that serve now.
+    pub ready: u32,
+    /// Calls running now.
+    pub in_flight: u32,
+    /// Callers in line.
+    pub waiting: u32,
+    /// The ids of its instances.
+    pub instances: Vec<String>,
+    /// Who wrote the wish: `config` entries follow the file, `api` entries stay until they are deleted.
+    pub origin: String,
+}
+
+/// Why a deployment is as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explanation {
+    /// Its name.
+    pub name: String,
+    /// As in its status.
+    pub state: String,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The pipeline that takes it from wish to service.
+    pub pipeline: String,
+    /// The steps of the pipeline, in order, for its foremost instance.
+    pub steps: Vec<StepView>,
+    /// Bytes of memory that one instance takes, by estimate; 0 until the model is read.
+    pub memory: u64,
+    /// Bytes that all instances hold.
+    pub used: u64,
+    /// Bytes that they may hold at most, when a budget is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
+}
+
+/// A step of a pipeline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    /// `resolve`, `fetch`, `verify`, `estimate`, `place`, `launch`, `warm`, `expose` or `check`.
+    pub step: String,
+    /// `done`, `open` or `impossible`.
+    pub state: String,
+    /// Why it is not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// A wish frozen together with the version of the model that it resolved to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Revision {
+    /// The generation that it was frozen from.
+    pub number: u64,
+    /// The wish.
+    pub spec: DeploymentSpec,
+    /// The model's version; remote engines have none.
+    pub version: Option<Version>,
+}

@@ -1,0 +1,182 @@
+//! What we send is what the document says: real values go through the mirrors and come back whole.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base::{ByteSize, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use spec::{EngineKind, Name, OperationState, Phase, ReasonCode, RuntimeKind, Source};
+use utoipa::{PartialSchema, ToSchema};
+
+/// The mirror takes the value, gives it back as it was, and its schema has just these fields.
+#[track_caller]
+fn mirrors<View: Serialize + DeserializeOwned + ToSchema + PartialSchema>(full: &impl Serialize) {
+    let sent = serde_json::to_value(full).unwrap();
+    let view: View = serde_json::from_value(sent.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&view).unwrap(), sent);
+    let schema = serde_json::to_value(View::schema()).unwrap();
+    let fields = |value: &Value| value.as_object().map(|fields| fields.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
+    assert_eq!(fields(&schema["properties"]), fields(&sent), "{}", View::name());
+}
+
+fn name() -> Name {
+    Name::parse("a").unwrap()
+}
+
+fn at() -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000)
+}
+
+fn reason() -> spec::Reason {
+    spec::Reason::new(ReasonCode::NoRoom, "no room", "unload something")
+}
+
+fn full_spec() -> spec::Deployment {
+    spec::Deployment {
+        name: name(),
+        model: Some(Source::parse("file:/m.gguf").unwrap()),
+        engine: Some(EngineKind::LlamaServer),
+        runtime: Some(RuntimeKind::Process),
+        pipeline: Some("opensourcellm".into()),
+        context: Some(512),
+        parallel: Some(2),
+        threads: Some(3),
+        gpu_layers: Some(4),
+        embeddings: true,
+        replicas: spec::Replicas { min: 1, max: 2, keep_alive: None },
+        pinned: true,
+        max_queue: 5,
+        timeouts: spec::Timeouts { connect: Duration::from_millis(250), ..spec::Timeouts::default() },
+        url: Some("http://h/v1".into()),
+        api_key_env: Some("K".into()),
+        upstream_model: Some("m".into()),
+        args: vec!["--x".into()],
+        env: [("A".to_owned(), "B".to_owned())].into(),
+        labels: [("l".to_owned(), "m".to_owned())].into(),
+    }
+}
+
+fn version() -> spec::Version {
+    spec::Version {
+        digest: "sha256:0".into(),
+        path: "/m.gguf".into(),
+        size: ByteSize(1),
+        format: spec::Format::Gguf,
+        architecture: "llama".into(),
+        quantisation: "F16".into(),
+        title: Some("t".into()),
+        parameters: 2,
+        context_length: 3,
+        layers: 4,
+        weights: ByteSize(5),
+        kv_bytes_per_token: 6,
+        embedding_length: 7,
+        vocabulary: 8,
+        has_template: true,
+    }
+}
+
+#[test]
+fn a_spec_is_as_documented_full_and_bare() {
+    let full = full_spec();
+    mirrors::<super::DeploymentSpec>(&full);
+    mirrors::<super::Replicas>(&full.replicas);
+    mirrors::<super::Timeouts>(&full.timeouts);
+    mirrors::<super::Revision>(&spec::Revision { number: 1, spec: full, version: Some(version()) });
+    let bare = json!(spec::Deployment::named(name()));
+    let view: super::DeploymentSpec = serde_json::from_value(bare.clone()).unwrap();
+    assert_eq!(json!(view), bare);
+}
+
+#[test]
+fn the_documented_defaults_are_the_real_ones() {
+    let bare = json!(spec::Deployment::named(name()));
+    let check = |schema: Value, real: &Value| {
+        for (field, property) in schema["properties"].as_object().unwrap() {
+            if let Some(default) = property.get("default") {
+                assert_eq!(default, &real[field], "{field}");
+            }
+        }
+    };
+    check(json!(super::DeploymentSpec::schema()), &bare);
+    check(json!(super::Replicas::schema()), &bare["replicas"]);
+    check(json!(super::Timeouts::schema()), &bare["timeouts"]);
+}
+
+#[test]
+fn what_runs_is_as_documented() {
+    mirrors::<super::Reason>(&reason());
+    mirrors::<super::Version>(&version());
+    mirrors::<super::Device>(&spec::Device { id: "ram".into(), kind: spec::DeviceKind::Ram, total: ByteSize(2), free: ByteSize(1) });
+    mirrors::<super::Instance>(&spec::Instance {
+        id: "i".into(),
+        deployment: name(),
+        revision: 1,
+        engine: EngineKind::Echo,
+        runtime: RuntimeKind::Process,
+        phase: Phase::Failed,
+        since: at(),
+        reason: Some(reason()),
+        memory: ByteSize(1),
+        pid: Some(1),
+        endpoint: Some("e".into()),
+        in_flight: 1,
+        slots: 2,
+        last_used: Some(at()),
+        created_at: at(),
+        load_ms: Some(3),
+    });
+}
+
+#[test]
+fn the_story_and_its_jobs_are_as_documented() {
+    mirrors::<super::Event>(&spec::Event {
+        instance: Some("i".into()),
+        phase: Some((Phase::Pending, Phase::Failed)),
+        reason: Some(reason()),
+        ..spec::Event::now(spec::EventKind::InstancePhase, "m").of(&name())
+    });
+    mirrors::<super::Operation>(&spec::Operation {
+        id: "o".into(),
+        kind: "load".into(),
+        target: name(),
+        state: OperationState::Failed,
+        progress: Some(0.5),
+        reason: Some(reason()),
+        message: "m".into(),
+        created_at: at(),
+        updated_at: at(),
+    });
+}
+
+#[test]
+fn tokens_are_as_documented() {
+    let limits = spec::Limits { requests_per_minute: Some(1), tokens_per_minute: Some(2), concurrency: Some(3) };
+    mirrors::<super::Limits>(&limits);
+    mirrors::<super::Token>(&spec::Token {
+        id: "t".into(),
+        name: "n".into(),
+        prefix: "psk_ab".into(),
+        hash: "secret".into(),
+        project: Some("p".into()),
+        scopes: vec![spec::Scope::Admin],
+        models: Some(vec!["a".into()]),
+        limits,
+        expires_at: Some(at()),
+        created_at: at(),
+    });
+}
+
+#[test]
+fn every_word_that_a_field_can_hold_stands_in_its_description() {
+    let described = |schema: Value, field: &str| schema["properties"][field]["description"].as_str().unwrap().to_owned();
+    let phases = described(json!(super::Instance::schema()), "phase");
+    for phase in [Phase::Pending, Phase::Fetching, Phase::Placing, Phase::Starting, Phase::Loading, Phase::Warming, Phase::Ready] {
+        assert!(phases.contains(&format!("`{phase}`")), "{phase}");
+    }
+    for engine in EngineKind::ALL {
+        assert!(described(json!(super::DeploymentSpec::schema()), "engine").contains(&format!("`{engine}`")), "{engine}");
+    }
+}

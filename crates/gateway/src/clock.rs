@@ -1,0 +1,41 @@
+//! How long a call may take, as points in time.
+//!
+//! In: when it came, the limits of its deployment. Out: by when what must be there, and which limit it
+//! was that ended it. Reads the clock; waits for nothing.
+
+use std::time::Duration;
+
+use spec::Timeouts;
+use tokio::time::Instant;
+
+use crate::error::Error;
+
+/// The limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// The first byte of the answer must be there.
+    pub(crate) first_by: Instant,
+    /// Between two pieces.
+    pub(crate) idle: Duration,
+    /// All of it must be out.
+    pub(crate) total_by: Instant,
+}
+
+impl Clock {
+    /// For a call that came at `began` and is sent now. An engine that does not stream says its
+    /// first byte when it has finished, so that only the total counts for it.
+    pub(crate) fn start(began: Instant, limits: &Timeouts, total: Duration, streams: bool) -> Self {
+        let total_by = began + total;
+        let first_by = if streams { total_by.min(Instant::now() + limits.first_token) } else { total_by };
+        Self { first_by, idle: limits.idle, total_by }
+    }
+
+    /// Which of the limits it was.
+    pub(crate) fn late(&self, first: bool) -> Error {
+        match () {
+            () if Instant::now() >= self.total_by => Error::TotalTimeout,
+            () if first => Error::FirstByteTimeout,
+            () => Error::IdleTimeout { after: self.idle },
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Why a call failed, and how a client reads it; the only file of this room with error status codes.
+//!
+//! In: the errors of the rooms below and our own. Out: a status, headers and a body in the client's
+//! manner: OpenAI's error object, or `{"error","code"}` for the NDJSON face. Fails: never. Logged
+//! once, by the account of the call.
+
+mod fault;
+mod look;
+mod said;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use base::Fault as _;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::json;
+use spec::Name;
+use wire::openai::error::Body as OpenAiBody;
+
+pub(crate) use said::Said;
+
+use crate::call::Face;
+use crate::send::Cause;
+
+/// What nginx writes into its log for a client that left before there was an answer; it is never sent.
+pub(crate) const CLIENT_GONE: u16 = 499;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing is served under this path.
+    #[error("there is nothing at {method} {path}")]
+    Route {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// The path is served, but not by this method.
+    #[error("{path} does not take {method}")]
+    Method {
+        /// The method.
+        method: Method,
+        /// The path.
+        path: String,
+    },
+    /// The body is too large.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// The body is not said to be JSON.
+    #[error("the content type must be application/json, not `{found}`")]
+    MediaType {
+        /// What it is said to be.
+        found: String,
+    },
+    /// The body is compressed.
+    #[error("the content encoding `{found}` is not understood")]
+    Encoding {
+        /// What it is said to be.
+        found: String,
+    },
+    /// The client fell silent in the middle of its body.
+    #[error("nothing more came of the body for {} s", after.as_secs())]
+    SlowBody {
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The client's connection broke in the middle of its body.
+    #[error("the body broke off")]
+    BodyLost {
+        /// How.
+        source: axum::Error,
+    },
+    /// The body, or the engine's stream, is not what it should be.
+    #[error(transparent)]
+    Wire(wire::Error),
+    /// Turned away at the door.
+    #[error(transparent)]
+    Access(#[from] access::Error),
+    /// No slot.
+    #[error(transparent)]
+    Board(#[from] board::Error),
+    /// Nobody serves this model.
+    #[error("there is no model `{model}`")]
+    UnknownModel {
+        /// As it was asked for.
+        model: String,
+    },
+    /// No model is named, and there is no default.
+    #[error("no model is named, and this server has no default model")]
+    NoModel,
+    /// The model's engine does not do this.
+    #[error("the model `{model}` does not serve {what}")]
+    NotServed {
+        /// The model.
+        model: Name,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// The prompt does not fit.
+    #[error("this prompt has at least {tokens} tokens; the context of `{model}` is {limit} tokens")]
+    TooLong {
+        /// The model.
+        model: Name,
+        /// What was counted.
+        tokens: u64,
+        /// Tokens of one call.
+        limit: u64,
+        /// The member of the body that holds the prompt.
+        param: &'static str,
+    },
+    /// The member's address or key cannot stand in a request.
+    #[error("the engine's address or key is malformed")]
+    Unsendable {
+        /// What about it.
+        source: http::Error,
+    },
+    /// The engine cannot be connected to.
+    #[error("the engine cannot be reached")]
+    Connect {
+        /// Why.
+        source: Cause,
+    },
+    /// The engine does not take the connection.
+    #[error("the engine did not take the connection within {} s", after.as_secs_f64())]
+    ConnectTimeout {
+        /// The limit.
+        after: Duration,
+    },
+    /// The connection to the engine broke.
+    #[error("the connection to the engine broke")]
+    Broken {
+        /// How.
+        source: hyper::Error,
+    },
+    /// The engine answered with an error.
+    #[error("the engine answered {}", .0.status)]
+    Said(Said),
+    /// No first byte in time.
+    #[error("the engine did not begin to answer in time")]
+    FirstByteTimeout,
+    /// The stream fell silent.
+    #[error("the engine sent nothing for {} s", after.as_secs_f64())]
+    IdleTimeout {
+        /// The limit.
+        after: Duration,
+    },
+    /// The call took too long as a whole.
+    #[error("the call took longer than it may")]
+    TotalTimeout,
+    /// Penstock stops and the call did not end in time.
+    #[error("this server is stopping")]
+    Stopping,
+    /// The metrics could not be written.
+    #[error("the metrics could not be written")]
+    Metrics(#[from] std::fmt::Error),
+}
+
+impl From<wire::Error> for Error {
+    fn from(error: wire::Error) -> Self {
+        match error {
+            wire::Error::Engine { body } => Self::Said(Said::in_stream(&body)),
+            other => Self::Wire(other),
+        }
+    }
+}
+
+impl Error {
+    /// For the client, what happened and what to do.
+    fn message(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{}; {hint}", self.public()),
+            None => self.public(),
+        }
+    }
+
+    /// The status that the client sees.
+    pub(crate) fn status(&self, face: Face) -> u16 {
+        self.look().status_for(face).as_u16()
+    }
+
+    /// One short word for metrics and logs.
+    pub(crate) fn word(&self) -> &'static str {
+        self.look().code.unwrap_or_else(|| self.kind().as_str())
+    }
+
+    /// The answer in the client's manner.
+    pub(crate) fn response(&self, face: Face) -> Response {
+        let look = self.look();
+        let status = look.status_for(face);
+        let body = match face {
+            Face::OpenAi => self.openai_body(),
+            Face::Lines => self.line(false),
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if look.never {
+            headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+        } else if let Some(wait) = look.wait {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            headers.insert(RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
+            headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(ms));
+        }
+        response
+    }
+
+    /// `{"error":{message,type,param,code}}`
+    pub(crate) fn openai_body(&self) -> Bytes {
+        if let Self::Said(said) = self {
+            return said.body.clone();
+        }
+        let look = self.look();
+        let mut body = OpenAiBody::new(look.kind, self.message());
+        if let Some(param) = look.param {
+            body = body.param(param);
+        }
+        if let Some(code) = look.code {
+            body = body.code(code);
+        }
+        if let Self::Board(board::Error::Loading { phase, progress, eta, .. }) = self {
+            body = body.loading(phase.as_str(), *progress, eta.map(|eta| eta.as_secs()));
+        }
+        body.to_bytes()
+    }
+
+    /// `{"error","code"}`, and `"done":true` when it ends a stream.
+    pub(crate) fn line(&self, ends_stream: bool) -> Bytes {
+        let message = match self {
+            Self::Said(said) => said.message(),
+            _ => self.message(),
+        };
+        let code = self.status(Face::Lines);
+        let line =
+            if ends_stream { json!({ "error": message, "code": code, "done": true }) } else { json!({ "error": message, "code": code }) };
+        format!("{line}\n").into()
+    }
+}
+
+/// The answer of `/readyz` while a call would not be served.
+pub(crate) fn not_ready(word: &'static str) -> Response {
+    let mut response = Response::new(Body::from(word));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

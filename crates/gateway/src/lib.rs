@@ -1,0 +1,231 @@
+//! Life of a call:
+//!
+//! it comes in and gets an id ([`layer`]); its head is checked and, once it is known who sends it
+//! ([`identify`]), its body is read and scanned ([`http`]) into a [`call`]; its prompt is measured
+//! ([`prompt`]), what it will take is set aside ([`admit`]), a slot of an instance is found, or
+//! waited for ([`choose`]), the call is sent there ([`send`]), and the answer comes back as the
+//! client's connection pulls it ([`relay`]). However it ends, [`account`] writes it down. [`walk`]
+//! names these steps once; [`routes`] say which paths take them; what goes wrong is an [`Error`].
+//! The gateway knows the board but not the fleet: a stuck fleet cannot stop tokens.
+
+mod routes;
+
+mod layer;
+
+mod cors;
+
+mod walk;
+
+mod http;
+
+mod identify;
+
+mod call;
+
+mod prompt;
+
+mod admit;
+
+mod choose;
+
+mod send;
+
+mod relay;
+
+mod account;
+
+mod clock;
+
+mod metrics;
+
+mod stop;
+
+mod error;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use access::Access;
+use axum::Router;
+use board::Board;
+use store::Store;
+use tokens::Counts;
+
+pub use cors::Cors;
+pub use error::Error;
+pub use routes::status::{Status, StatusDoc, StatusInstance};
+
+use account::Journal;
+use admit::Lately;
+use metrics::Metrics;
+use routes::status::Numbers;
+use send::Sender;
+use stop::Stop;
+
+/// What the gateway is made of.
+pub struct Parts {
+    /// Who is ready.
+    pub board: Arc<Board>,
+    /// Who may.
+    pub access: Access,
+    /// Where usage rows go.
+    pub usage: Store,
+    /// Token counters, shared with whoever else counts.
+    pub counts: Arc<Counts>,
+    /// The settings.
+    pub config: Config,
+    /// The document of `/status`.
+    pub status: Status,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The largest body that is read, in bytes.
+    pub max_body_bytes: usize,
+    /// The model of `/infer` when a call names none.
+    pub default_model: Option<String>,
+    /// After so long a silence a stream gets a comment, so that no proxy closes it.
+    pub keep_alive_comment: Duration,
+    /// Which pages of other sites may call.
+    pub cors: Option<Cors>,
+    /// The whole time of a call of `/infer`, where it is shorter than the deployment's own.
+    pub infer_timeout: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const BODY: usize = 32 << 20; // a dozen photographs in base64
+        const SILENCE: Duration = Duration::from_secs(15); // half of what impatient proxies allow
+        Self { max_body_bytes: BODY, default_model: None, keep_alive_comment: SILENCE, cors: None, infer_timeout: None }
+    }
+}
+
+/// The face for tokens; cheap to clone.
+#[derive(Clone)]
+pub struct Gateway(Arc<House>);
+
+struct House {
+    board: Arc<Board>,
+    access: Access,
+    counts: Arc<Counts>,
+    config: Config,
+    status: Status,
+    metrics: Arc<Metrics>,
+    journal: Journal,
+    sender: Sender,
+    lately: Lately,
+    stop: Stop,
+    asked: AtomicBool,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Puts the parts together and starts the usage journal; must be called within a tokio runtime.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { board, access, usage, counts, config, status } = parts;
+        let metrics = Arc::new(Metrics::new(Numbers(Arc::clone(&status))));
+        let journal = Journal::start(usage, Arc::clone(&metrics));
+        Self(Arc::new(House {
+            board,
+            access,
+            counts,
+            config,
+            status,
+            metrics,
+            journal,
+            sender: Sender::default(),
+            lately: Lately::default(),
+            stop: Stop::new(),
+            asked: AtomicBool::new(false),
+        }))
+    }
+
+    /// The routes: `/v1`, `/infer`, `/models`, `/status`, `/healthz`, `/readyz`, `/metrics`, and the answer
+    /// to every path that nobody serves. A router merged with it must bring no fallback of its own.
+    pub fn router(&self) -> Router {
+        routes::router(self.clone())
+    }
+
+    /// Stopping, phase one: `/readyz` says no.
+    pub fn set_not_ready(&self) {
+        self.0.stop.set_not_ready();
+    }
+
+    /// Phase two: no new calls; those in line are sent away.
+    pub fn close(&self) {
+        self.0.board.close_admission();
+    }
+
+    /// Phases three and four: calls run on for `grace`; the rest end with an error then. Resolves
+    /// when the last byte is out, or when the clients of the ended ones do not take theirs.
+    pub async fn drain(&self, grace: Duration) {
+        const LAST_WORDS: Duration = Duration::from_secs(2);
+        if tokio::time::timeout(grace, self.0.stop.drained()).await.is_ok() {
+            return;
+        }
+        self.0.stop.end();
+        if tokio::time::timeout(LAST_WORDS, self.0.stop.drained()).await.is_err() {
+            tracing::warn!("some clients did not take the end of their streams");
+        }
+    }
+
+    /// Waits until the usage rows of all calls that have ended are in the store.
+    pub async fn flush(&self) {
+        self.0.journal.flush().await;
+    }
+
+    fn board(&self) -> &Arc<Board> {
+        &self.0.board
+    }
+    fn access(&self) -> &Access {
+        &self.0.access
+    }
+    fn counts(&self) -> &Arc<Counts> {
+        &self.0.counts
+    }
+    fn config(&self) -> &Config {
+        &self.0.config
+    }
+    fn status(&self) -> StatusDoc {
+        (self.0.status)()
+    }
+    fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.0.metrics)
+    }
+    fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+    fn sender(&self) -> &Sender {
+        &self.0.sender
+    }
+    fn lately(&self) -> &Lately {
+        &self.0.lately
+    }
+    fn stopping(&self) -> &Stop {
+        &self.0.stop
+    }
+    /// Somebody has asked for a model since the start.
+    fn note_asked(&self) {
+        self.0.asked.store(true, Ordering::Relaxed);
+    }
+    fn was_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+use super::*;
+
+fn of(shape: Shape, body: &str) -> Prompts {
+    Prompts::of(shape, &scan::object(body.as_bytes()).unwrap())
+}
+
+#[test]
+fn the_text_of_messages_counts_and_their_pictures_do_not() {
+    let picture = "A".repeat(100_000);
+    let body = format!(
+        r#"{{"messages":[{{"role":"system","content":"be brief"}},{{"role":"user","content":[{{"type":"text","text":"what is\nthis"}},
+        {{"type":"image_url","image_url":{{"url":"data:image/png;base64,{picture}"}}}}]}},{{"role":"assistant","content":null}}]}}"#
+    );
+    let prompts = of(Shape::Chat, &body);
+    assert_eq!(prompts.texts, ["be brief\nwhat is\nthis\n\n"]);
+    assert_eq!(prompts.messages, 3);
+    assert!(prompts.estimate() < 30, "{}", prompts.estimate());
+}
+
+#[test]
+fn prompts_and_inputs_come_as_text_lists_and_token_ids() {
+    assert_eq!(of(Shape::Completions, r#"{"prompt":"a"}"#).texts, ["a"]);
+    assert_eq!(of(Shape::Completions, r#"{"prompt":["a","bc"]}"#).texts, ["a", "bc"]);
+    let ids = of(Shape::Completions, r#"{"prompt":[1,2,3]}"#);
+    assert_eq!((ids.ids, ids.all_ids), (3, 3));
+    let lists = of(Shape::Embeddings, r#"{"input":[[1,2,3],[4]]}"#);
+    assert_eq!((lists.ids, lists.estimate()), (3, 4));
+}
+
+#[test]
+fn what_is_no_prompt_counts_nothing_and_breaks_nothing() {
+    for body in [r#"{"messages":[1,"x",{"content":7},{"content":[null,{"text":1}]}]}"#, r#"{"messages":"x"}"#, "{}"] {
+        assert_eq!(of(Shape::Chat, body).longest(), of(Shape::Chat, body).texts[0].trim().len() + of(Shape::Chat, body).texts[0].len());
+    }
+    assert_eq!(of(Shape::Completions, r#"{"prompt":{}}"#), Prompts::default());
+}

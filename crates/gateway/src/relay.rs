@@ -1,0 +1,114 @@
+//! Out: the engine's reply becomes the client's answer.
+//!
+//! In: a [`Reply`], the lease it runs on, the account. Out: an HTTP answer. Fails: with a real status
+//! as long as nothing has been said to the client; after that inside the stream. Three ways:
+//! [`stream`] (events as they come), [`fold`](whole::fold) (a stream made into one reply), [`whole`]
+//! (one reply as it is).
+
+mod shaper;
+mod stream;
+mod whole;
+
+use axum::body::Body;
+use axum::response::Response;
+use board::Lease;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use wire::fold::Fold;
+
+use shaper::Shaper;
+use stream::Stream;
+
+use crate::Gateway;
+use crate::account::Account;
+use crate::call::{Call, Face};
+use crate::clock::Clock;
+use crate::error::{Error, Said};
+use crate::send::Reply;
+
+/// What of an engine's error is read.
+const MOST_ERROR: usize = 1 << 20;
+
+/// What a call holds until its last byte is out.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) lease: Lease,
+    pub(crate) account: Account,
+    pub(crate) clock: Clock,
+    /// The engine was asked for a stream.
+    pub(crate) streams: bool,
+}
+
+/// The client's answer.
+pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: Held) -> Result<Response, Error> {
+    if call.streamed && reply.status.is_success() {
+        let stream = Stream::begin(gateway, call, reply.flow, held).await?;
+        return Ok(answer(stream_headers(call.face), Body::new(stream)));
+    }
+    let Held { lease, mut account, clock, streams } = held;
+    let outcome = gateway.stopping().unless_ended(whole(call, reply, (&clock, streams), &mut account)).await;
+    drop(lease);
+    match outcome {
+        Ok(body) => {
+            account.completed();
+            let kind = if call.face == Face::Lines { NDJSON } else { JSON };
+            Ok(answer(HeaderMap::from_iter([(CONTENT_TYPE, kind)]), Body::from(body)))
+        }
+        Err(error) => {
+            account.failed(&error);
+            Err(error)
+        }
+    }
+}
+
+/// An answer in one piece.
+async fn whole(call: &Call, reply: Reply, (clock, streams): (&Clock, bool), account: &mut Account) -> Result<Bytes, Error> {
+    if !reply.status.is_success() {
+        return Err(said(reply, clock).await);
+    }
+    match (streams, call.face) {
+        (true, Face::OpenAi) => {
+            let fold = Fold::new(call.ask.shape).prompt_estimate(account.prompt_estimate());
+            whole::fold(reply.flow, fold, clock, account).await
+        }
+        (true, Face::Lines) => whole::last_line(reply.flow, Shaper::new(call, account), clock, account).await,
+        (false, _) => whole::read(reply.flow, clock, account).await,
+    }
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+fn stream_headers(face: Face) -> HeaderMap {
+    HeaderMap::from_iter([
+        (CONTENT_TYPE, if face == Face::Lines { NDJSON } else { SSE }),
+        (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ])
+}
+
+fn answer(headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The engine's own error, put into the shape of ours if it has another.
+async fn said(reply: Reply, clock: &Clock) -> Error {
+    let mut flow = reply.flow;
+    let body = match whole::collect(&mut flow, clock, MOST_ERROR).await {
+        Ok(body) => body,
+        Err(error) => return error,
+    };
+    flow.keep();
+    let wait = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|seconds| seconds.parse().ok());
+    Error::Said(Said::new(reply.status, wait, &body))
+}
+
+/// The error that an engine sent as the first event of a stream.
+fn said_in_stream(event: &Bytes) -> Error {
+    let body = event.strip_prefix(b"data: ").unwrap_or(event).trim_ascii();
+    Error::Said(Said::in_stream(&event.slice_ref(body)))
+}

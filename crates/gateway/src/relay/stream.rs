@@ -1,0 +1,236 @@
+//! The answer as a stream: pulled by the client's connection, one poll at a time.
+//!
+//! In: the engine's byte flow. Out: the body that hyper polls. Fails: inside the stream, with one
+//! error event and no `[DONE]`. Holds: the flow, the lease and the account, and gives them back in
+//! that order when the stream is over or dropped: the engine hears of it first, then the next in
+//! line gets the slot, then the books are closed. No task, no channel.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use board::Lease;
+use bytes::{Bytes, BytesMut};
+use http_body::{Body, Frame};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use wire::stream::Outcome;
+
+use super::shaper::Shaper;
+use super::whole::next;
+use super::{Held, said_in_stream};
+use crate::Gateway;
+use crate::account::Account;
+use crate::call::Call;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::send::Flow;
+
+/// A client's stream.
+pub(super) struct Stream {
+    flow: Option<Flow>,
+    lease: Option<Lease>,
+    shaper: Shaper,
+    account: Account,
+    clock: Clock,
+    out: Vec<Bytes>,
+    timer: Pin<Box<Sleep>>,
+    last_in: Instant,
+    last_out: Instant,
+    ping: Duration,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("shaper", &self.shaper).field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Stream {
+    /// Reads up to the first event, so that a stream that fails before it gets a real status.
+    pub(super) async fn begin(gateway: &Gateway, call: &Call, flow: Flow, held: Held) -> Result<Self, Error> {
+        let Held { lease, account, clock, .. } = held;
+        let now = Instant::now();
+        let mut stream = Self {
+            flow: Some(flow),
+            lease: Some(lease),
+            shaper: Shaper::new(call, &account),
+            account,
+            out: Vec::new(),
+            timer: Box::pin(sleep_until(clock.first_by)),
+            last_in: now,
+            last_out: now,
+            ping: gateway.config().keep_alive_comment,
+            stop: Box::pin(gateway.stopping().ended()),
+            clock,
+        };
+        match gateway.stopping().unless_ended(stream.first()).await {
+            Ok(()) => {
+                stream.account.first_byte();
+                stream.last_out = Instant::now();
+                let due = stream.due();
+                stream.timer.as_mut().reset(due);
+                Ok(stream)
+            }
+            Err(error) => {
+                stream.account.failed(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn first(&mut self) -> Result<(), Error> {
+        while self.out.is_empty() && self.shaper.ended().is_none() {
+            let Some(flow) = &mut self.flow else { return Err(wire::Error::Cut.into()) };
+            match next(&self.clock, flow, true).await? {
+                Some(bytes) => self.take(&bytes)?,
+                None => self.end(),
+            }
+        }
+        match (self.shaper.ended(), self.out.first()) {
+            (Some(Outcome::Failed), Some(event)) if self.out.len() == 1 => Err(said_in_stream(event)),
+            (Some(Outcome::Cut), None) => Err(wire::Error::Cut.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes from the engine.
+    fn take(&mut self, bytes: &Bytes) -> Result<(), Error> {
+        self.last_in = Instant::now();
+        let Self { shaper, out, account, .. } = self;
+        account.working(|| shaper.push(bytes, out))?;
+        if self.shaper.ended().is_some() {
+            self.close();
+        }
+        Ok(())
+    }
+
+    /// The engine has closed its stream.
+    fn end(&mut self) {
+        self.shaper.finish(&mut self.out);
+        self.close();
+    }
+
+    /// Nothing more will be asked of the engine; what has been said stands in the account.
+    fn close(&mut self) {
+        self.account.note(self.shaper.summary());
+        match self.shaper.ended() {
+            Some(Outcome::Done) => self.account.completed(),
+            Some(Outcome::Failed) => self.account.failed_upstream(),
+            Some(Outcome::Cut) if !self.out.is_empty() || self.account.has_begun() => self.fail(&wire::Error::Cut.into()),
+            Some(Outcome::Cut) | None => {}
+        }
+    }
+
+    /// The last words of a stream that broke.
+    fn fail(&mut self, error: &Error) {
+        self.flow = None;
+        self.account.note(self.shaper.summary());
+        self.account.failed(error);
+        self.out.push(self.shaper.error_event(error));
+        self.shaper.broken();
+    }
+
+    /// What lies ready for the client, in one piece.
+    fn ready(&mut self) -> Option<Bytes> {
+        let bytes = match self.out.as_mut_slice() {
+            [] => return None,
+            [one] => std::mem::take(one),
+            many => {
+                let mut joined = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
+                for bytes in many {
+                    joined.extend_from_slice(bytes);
+                }
+                joined.freeze()
+            }
+        };
+        self.out.clear();
+        self.last_out = self.last_in.max(self.last_out);
+        Some(bytes)
+    }
+
+    /// Takes one step; `false` when there is nothing more to wait for.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        if self.shaper.ended().is_some() {
+            return Poll::Ready(false);
+        }
+        let Some(flow) = &mut self.flow else { return Poll::Ready(false) };
+        match flow.poll_next(cx) {
+            Poll::Ready(Some(Ok(bytes))) if self.last_in < self.clock.total_by => {
+                if let Err(error) = self.take(&bytes) {
+                    self.fail(&error);
+                }
+            }
+            Poll::Ready(Some(Ok(_))) => self.fail(&Error::TotalTimeout),
+            Poll::Ready(Some(Err(source))) => self.fail(&Error::Broken { source }),
+            Poll::Ready(None) => self.end(),
+            Poll::Pending if self.stop.as_mut().poll(cx).is_ready() => self.fail(&Error::Stopping),
+            Poll::Pending => ready!(self.tick(cx)),
+        }
+        Poll::Ready(true)
+    }
+
+    /// The timer is not set anew for each token: when it rings, it is seen whether anything is due.
+    fn tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if now >= self.clock.total_by || now >= self.last_in + self.clock.idle {
+                let error = self.clock.late(false);
+                self.fail(&error);
+                return Poll::Ready(());
+            }
+            if now >= self.last_out + self.ping {
+                self.last_out = now;
+                self.out.extend(self.shaper.comment());
+            }
+            let due = self.due();
+            self.timer.as_mut().reset(due);
+            if !self.out.is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    fn due(&self) -> Instant {
+        (self.last_in + self.clock.idle).min(self.clock.total_by).min(self.last_out + self.ping)
+    }
+
+    /// Gives back what the call held; the engine hears of it first.
+    fn let_go(&mut self) {
+        if let Some(flow) = self.flow.take()
+            && self.shaper.ended() == Some(Outcome::Done)
+        {
+            flow.keep();
+        }
+        self.lease = None;
+    }
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        loop {
+            if let Some(bytes) = self.ready() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if !ready!(self.step(cx)) {
+                self.let_go();
+                return Poll::Ready(None);
+            }
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.account.note(self.shaper.summary());
+        self.let_go();
+    }
+}

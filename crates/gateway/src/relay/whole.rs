@@ -1,0 +1,108 @@
+//! A reply that reaches the client in one piece.
+//!
+//! In: the engine's bytes. Out: the body of the answer. Fails: in time limits, a cut, a size beyond
+//! reason, an error inside the stream. The caller drops this future when the client has gone, and
+//! the connection to the engine with it.
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout_at};
+use wire::fold::Fold;
+use wire::openai::Usage;
+use wire::stream::Outcome;
+
+use super::shaper::Shaper;
+use crate::account::Account;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::send::Flow;
+
+/// The most that is held of a reply that comes whole: a batch of embeddings is large.
+const MOST_REPLY: usize = 256 << 20;
+
+/// A stream made into the reply that would have come without one.
+pub(super) async fn fold(mut flow: Flow, mut fold: Fold, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
+    let mut first = true;
+    let outcome = loop {
+        match next(clock, &mut flow, first).await {
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+            Ok(Some(bytes)) => {
+                if std::mem::take(&mut first) {
+                    account.first_byte();
+                }
+                let pushed = account.working(|| fold.push(&bytes));
+                account.note(fold.summary());
+                if let Err(error) = pushed {
+                    break Err(error.into());
+                }
+                if fold.summary().done {
+                    break Ok(());
+                }
+            }
+        }
+    };
+    account.note(fold.summary());
+    outcome?;
+    flow.keep();
+    Ok(account.working(|| fold.finish())?)
+}
+
+/// A stream of which the client wants the last line only.
+pub(super) async fn last_line(mut flow: Flow, mut shaper: Shaper, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
+    let (mut first, mut lines) = (true, Vec::new());
+    while shaper.ended().is_none() {
+        if let Some(bytes) = next(clock, &mut flow, first).await? {
+            if std::mem::take(&mut first) {
+                account.first_byte();
+            }
+            let pushed = account.working(|| shaper.push(&bytes, &mut lines));
+            account.note(shaper.summary());
+            pushed?;
+        } else {
+            shaper.finish(&mut lines);
+            account.note(shaper.summary());
+        }
+    }
+    flow.keep();
+    match (shaper.ended(), lines.pop()) {
+        (Some(Outcome::Done), Some(last)) => Ok(last),
+        _ => Err(wire::Error::Cut.into()),
+    }
+}
+
+/// One reply as it is.
+pub(super) async fn read(mut flow: Flow, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
+    let body = collect(&mut flow, clock, MOST_REPLY).await?;
+    account.first_byte();
+    flow.keep();
+    let scan = wire::scan::object(&body).map_err(wire::Error::Event)?;
+    if let Some(usage) = Usage::of(&scan) {
+        account.counted(usage);
+    }
+    Ok(body)
+}
+
+/// All bytes, up to a bound.
+pub(super) async fn collect(flow: &mut Flow, clock: &Clock, limit: usize) -> Result<Bytes, Error> {
+    let Some(start) = next(clock, flow, true).await? else { return Ok(Bytes::new()) };
+    let mut all: Option<BytesMut> = None;
+    while let Some(bytes) = next(clock, flow, false).await? {
+        let held = all.get_or_insert_with(|| BytesMut::from(start.as_ref()));
+        if held.len() + bytes.len() > limit {
+            return Err(wire::Error::ReplyTooLarge { limit }.into());
+        }
+        held.extend_from_slice(&bytes);
+    }
+    Ok(all.map_or(start, BytesMut::freeze))
+}
+
+/// The next bytes, in time; `first` while none has come.
+pub(super) async fn next(clock: &Clock, flow: &mut Flow, first: bool) -> Result<Option<Bytes>, Error> {
+    let by = if first { clock.first_by } else { clock.total_by.min(Instant::now() + clock.idle) };
+    match timeout_at(by, flow.next()).await {
+        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
+        Ok(None) => Ok(None),
+        Ok(Some(Err(source))) => Err(Error::Broken { source }),
+        Err(_elapsed) => Err(clock.late(first)),
+    }
+}

@@ -1,0 +1,35 @@
+//! `/healthz`, `/readyz` and `/metrics`: for those who watch; no token is needed.
+
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use board::State as Standing;
+use http::header::CONTENT_TYPE;
+
+use crate::Gateway;
+use crate::call::Face;
+use crate::error::{Error, not_ready};
+
+/// The process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok"
+}
+
+/// Whether a call would be served: something is ready, or something was asked for and can come up.
+pub(super) async fn readyz(State(gateway): State<Gateway>) -> Response {
+    let table = gateway.board().table();
+    let is_served = table.deployments.values().any(|entry| match entry.state {
+        Standing::Ready => true,
+        Standing::Cold | Standing::Rising { .. } => gateway.was_asked(),
+        Standing::Down(_) => false,
+    });
+    if gateway.stopping().is_ready() && is_served { "ready".into_response() } else { not_ready("loading") }
+}
+
+/// All numbers in Prometheus' text form.
+pub(super) async fn metrics(State(gateway): State<Gateway>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match gateway.metrics().text() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => Error::Metrics(error).response(Face::OpenAi),
+    }
+}

@@ -1,0 +1,96 @@
+//! `POST /infer` and `GET /models` of the NDJSON face.
+//!
+//! In: a prompt. Out: lines. The call becomes an OpenAI one of the engine's own kind and goes the
+//! same walk; only the manner of the answer differs.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use serde::Serialize;
+use spec::Source;
+use wire::openai::{Ask, Shape};
+use wire::scan;
+
+use crate::Gateway;
+use crate::call::{Call, Face};
+use crate::error::Error;
+use crate::http::Raw;
+use crate::identify::identify;
+use crate::walk::walk;
+
+/// Goes on with a prompt.
+pub(super) async fn infer(State(gateway): State<Gateway>, request: Request) -> Response {
+    let (loud, path) = (is_loud(request.uri().query(), request.headers()), request.uri().path().to_owned());
+    if loud {
+        tracing::info!(path, "infer start");
+    }
+    let response = walk(gateway, request, Face::Lines, read).await;
+    if loud {
+        tracing::info!(path, status = response.status().as_u16(), "infer answers");
+    }
+    response
+}
+
+fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
+    let Raw { arrival, headers, caller, body } = raw;
+    let wish = wire::infer::Ask::parse(&body)?;
+    let model = wish.model.clone().or_else(|| gateway.config().default_model.clone()).ok_or(Error::NoModel)?;
+    let table = gateway.board().table();
+    let shape = match table.deployments.get(model.as_str()) {
+        Some(entry) if !entry.dialect.completions => Shape::Chat,
+        _ => Shape::Completions,
+    };
+    let body = wish.body(shape, &model);
+    let scan = scan::object(&body).map_err(wire::Error::Json)?;
+    let ask = Ask::read(shape, &scan)?;
+    let spans = scan.into_spans();
+    Ok(Call { face: Face::Lines, arrival, headers, caller, body, spans, ask, streamed: wish.wants_stream() })
+}
+
+/// Whether the client asked for lines of its own in the log: `?log=`, `X-Log-Level`, `X-Log-Infer`.
+fn is_loud(query: Option<&str>, headers: &HeaderMap) -> bool {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let level = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("log="))).or_else(|| header("x-log-level"));
+    match level {
+        Some(level) => !matches!(level.to_ascii_lowercase().as_str(), "off" | "error" | "0"),
+        None => header("x-log-infer") == Some("1"),
+    }
+}
+
+/// A model as this face lists it.
+#[derive(Debug, Serialize)]
+struct Model<'a> {
+    id: &'a str,
+    name: &'a str,
+    path: Cow<'a, str>,
+    quant: &'a str,
+    family: &'a str,
+}
+
+/// The models that the caller may use.
+pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    let caller = match identify(gateway.access(), &headers) {
+        Ok(caller) => caller,
+        Err(error) => return error.response(Face::Lines),
+    };
+    let table = gateway.board().table();
+    let listed = table.deployments.values().filter(|entry| caller.may_infer(entry.name.as_str()).is_ok());
+    let models: Vec<Model<'_>> = listed
+        .map(|entry| {
+            let version = entry.version.as_deref();
+            let path = match (version, &entry.spec.model, &entry.spec.url) {
+                (Some(version), _, _) => version.path.to_string_lossy(),
+                (None, Some(Source::File(path)), _) => path.to_string_lossy(),
+                (None, Some(source), _) => source.to_string().into(),
+                (None, None, url) => url.as_deref().unwrap_or_default().into(),
+            };
+            let quant = version.map_or("", |version| version.quantisation.as_str());
+            let family = version.map_or("", |version| version.architecture.as_str());
+            Model { id: entry.name.as_str(), name: entry.name.as_str(), path, quant, family }
+        })
+        .collect();
+    Json(serde_json::json!({ "models": models })).into_response()
+}

@@ -1,0 +1,122 @@
+//! `GET /status`: how the house stands, in the words of older control planes.
+//!
+//! In: a document that `app` makes from the fleet's snapshot and the board. Out: the same as JSON; a
+//! few of its numbers also go to `/metrics`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::HeaderMap;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use serde::Serialize;
+
+use crate::Gateway;
+use crate::call::Face;
+use crate::identify::identify;
+
+/// How the house stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StatusDoc {
+    /// Each instance.
+    pub instances: Vec<StatusInstance>,
+    /// Memory that may be used, in MiB; 0 for no budget.
+    pub budget_mb: u64,
+    /// Memory that is held, by estimate, in MiB.
+    pub used_est_mb: u64,
+    /// Memory kept free within the budget, in MiB.
+    pub margin_mb: u64,
+    /// What is wrong now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Since the start of this process.
+    pub uptime_seconds: u64,
+    /// The server's clock.
+    pub server_time_unix: i64,
+    /// Instances that had to leave for others.
+    pub evictions_total: u64,
+    /// Instances that came up.
+    pub loads_total: u64,
+    /// `loading`, `ready`, `draining` or `error`.
+    pub state: &'static str,
+    /// Instances on their way up.
+    pub warmups_in_progress: u32,
+    /// Instances on their way down.
+    pub draining_count: u32,
+}
+
+/// One instance.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StatusInstance {
+    /// Its model's public name.
+    pub model_id: String,
+    /// `loading`, `ready`, `draining` or `error`.
+    pub state: &'static str,
+    /// When it was last used; 0 for never.
+    pub last_used_unix: i64,
+    /// Its memory, by estimate, in MiB.
+    pub est_vram_mb: u64,
+    /// Callers in line for its model, those that run not counted.
+    pub queue_len: u32,
+    /// Calls that run on it.
+    pub inflight: u32,
+    /// The most callers in line.
+    pub max_queue_depth: u32,
+    /// Its TCP port; 0 when it listens on a Unix socket.
+    pub port: u16,
+    /// Its process; 0 when it is none of this machine.
+    pub pid: u32,
+}
+
+/// Makes the document anew at each ask.
+pub type Status = Arc<dyn Fn() -> StatusDoc + Send + Sync>;
+
+/// Answers with the document.
+pub(super) async fn status(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    match identify(gateway.access(), &headers) {
+        Ok(_) => Json(gateway.status()).into_response(),
+        Err(error) => error.response(Face::Lines),
+    }
+}
+
+/// The document's numbers for Prometheus.
+pub(crate) struct Numbers(pub(crate) Status);
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Numbers").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Numbers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let status = self.0();
+        let counters = [
+            ("penstock_loads", "Instances that came up", status.loads_total),
+            ("penstock_evictions", "Instances that left for others", status.evictions_total),
+        ];
+        for (name, help, value) in counters {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        let mut by_state = BTreeMap::from([("loading", 0_i64), ("ready", 0), ("draining", 0), ("error", 0)]);
+        for instance in &status.instances {
+            *by_state.entry(instance.state).or_default() += 1;
+        }
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let mut family = encoder.encode_descriptor("penstock_instances", "Instances by state", None, kind)?;
+        for (state, count) in by_state {
+            ConstGauge::new(count).encode(family.encode_family(&[("state", state)])?)?;
+        }
+        Ok(())
+    }
+}

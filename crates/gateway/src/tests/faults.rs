@@ -1,0 +1,270 @@
+//! What goes wrong is said, costs nothing and leaks nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use base::tasks;
+use spec::Endpoint;
+use tokio::sync::Semaphore;
+
+use super::fake::{self, Fake, Step};
+use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
+use super::until;
+
+fn never_ends() -> Vec<Step> {
+    vec![fake::sse_head(), Step::Chunk(format!("data: {}\n\ndata: {}\n\n", fake::ROLE, fake::HI).into_bytes()), Step::AwaitClose]
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_stream_ends_it_upstream_and_gives_everything_back() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| never_ends());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let mut times = Vec::new();
+    for round in 1..=11 {
+        let mut body = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+        piece(&mut body).await.unwrap();
+        let left = Instant::now();
+        drop(body);
+        assert_eq!(house.board.in_flight(), 0, "the slot is back before the drop returns");
+        engine.closed(round).await;
+        times.push(left.elapsed());
+    }
+    times.sort();
+    assert!(times[times.len() / 2] < MS * 50, "half of the engines heard of it within 50 ms: {times:?}");
+    let (calls, completed, prompt, completion) = house.rows("m").await;
+    assert_eq!((calls, completed, completion), (11, 0, 11), "one row for each call, with what was made");
+    assert!(prompt > 0);
+    assert!((house.metric(&["gen_ai_server_request_duration_seconds_count", r#"error_type="cancelled""#]).await - 11.0).abs() < 0.5);
+    assert!(house.metric(&["penstock_in_flight"]).await.abs() < 0.5);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_reply_is_folded_ends_it_upstream() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| never_ends());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let router = house.router.clone();
+    let request = house.request("/v1/chat/completions", CHAT);
+    let call = tasks::spawn("client", async move { drop(tower::ServiceExt::oneshot(router, request).await) });
+    until(|| engine.seen().len() == 1).await;
+    drop(call);
+    engine.closed(1).await;
+    until(|| house.board.in_flight() == 0).await;
+    assert_eq!(house.rows("m").await.1, 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_over_a_real_connection_ends_it_upstream() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| never_ends());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = house.router.clone();
+    let _server = tasks::spawn("server", async move { axum::serve(listener, router).await.unwrap() });
+    for (round, body) in [STREAM, CHAT].into_iter().enumerate() {
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {}\r\nContent-Length: {}\r\n\r\n",
+            house.token,
+            body.len()
+        );
+        client.write_all((head + body).as_bytes()).await.unwrap();
+        until(|| engine.seen().len() == round + 1).await;
+        if body == STREAM {
+            client.read_u8().await.unwrap();
+        }
+        drop(client);
+        engine.closed(round + 1).await;
+        until(|| house.board.in_flight() == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_the_line_leaves_no_trace_in_it() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| never_ends());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let mut holder = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    piece(&mut holder).await.unwrap();
+    let (router, request) = (house.router.clone(), house.request("/v1/chat/completions", CHAT));
+    let waiter = tasks::spawn("client", async move { drop(tower::ServiceExt::oneshot(router, request).await) });
+    until(|| house.board.demand()[0].waiting == 1).await;
+    drop(waiter);
+    until(|| house.board.demand()[0].waiting == 0).await;
+    assert_eq!(house.rows("m").await, (1, 0, 0, 0), "a row for who waited; who is served has none yet");
+    assert_eq!(engine.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_one_error_event_and_no_done() {
+    let house = House::new().await;
+    for (at, last) in [Step::Hang, Step::End].into_iter().enumerate() {
+        let engine = Fake::unix(house.dir.path(), &format!("e{at}.sock"), move |_, _| {
+            let mut steps = never_ends();
+            steps.pop();
+            steps.push(last.clone());
+            steps.push(Step::Hang);
+            steps
+        });
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        let answer = house.chat(STREAM).await;
+        assert_eq!(answer.status, 200);
+        let events: Vec<&str> = answer.body.split("\n\n").filter(|event| !event.is_empty()).collect();
+        assert_eq!(events.len(), 3, "{events:#?}");
+        let error: serde_json::Value = serde_json::from_str(events[2].strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(error["error"]["code"], "upstream_error");
+        let folded = house.chat(CHAT).await;
+        assert_eq!((folded.status.as_u16(), folded.code().as_str()), (502, "upstream_error"));
+    }
+    assert_eq!(house.rows("m").await.1, 0);
+    assert!(house.metric(&["duration_seconds_count", r#"error_type="upstream_error""#]).await > 3.5);
+}
+
+#[tokio::test]
+async fn an_error_before_the_first_event_is_a_real_status() {
+    let house = House::new().await;
+    let event = r#"{"error":{"message":"no such sampler","type":"invalid_request_error","param":null,"code":null}}"#;
+    let cases: Vec<(Vec<Step>, u16, &str)> = vec![
+        (fake::events(&[event]), 502, "no such sampler"),
+        (fake::whole("400 Bad Request", event), 400, "no such sampler"),
+        (fake::whole("500 Internal Server Error", "<html>"), 502, "did not explain"),
+        (
+            fake::whole("401 Unauthorized", r#"{"error":{"message":"Invalid API Key","type":"authentication_error","code":401}}"#),
+            502,
+            "key",
+        ),
+        (
+            fake::whole("503 Service Unavailable", r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#),
+            503,
+            "Loading",
+        ),
+        (fake::events(&[]), 502, "ended before"),
+        (vec![Step::Raw(b"SSH-2.0-surprise\r\n\r\n".to_vec()), Step::Hang], 502, "connection"),
+        (vec![Step::Hang], 502, "connection"),
+        (fake::whole("200 OK", "not json"), 502, "ended before"),
+    ];
+    for (at, (steps, status, words)) in cases.into_iter().enumerate() {
+        let engine = Fake::unix(house.dir.path(), &format!("e{at}.sock"), move |_, _| steps.clone());
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        for body in [STREAM, CHAT] {
+            let answer = house.chat(body).await;
+            assert_eq!(answer.status.as_u16(), status, "case {at}: {}", answer.body);
+            assert!(
+                answer.body.contains(words) && wire::openai::error::is_openai_error(answer.body.as_bytes()),
+                "case {at}: {}",
+                answer.body
+            );
+        }
+        assert_eq!(house.board.in_flight(), 0);
+    }
+}
+
+#[tokio::test]
+async fn each_time_limit_ends_the_call_with_its_own_words() {
+    let house = House::new().await;
+    let silent = Fake::unix(house.dir.path(), "silent.sock", |_, _| vec![Step::AwaitClose]);
+    let stuck = Fake::unix(house.dir.path(), "stuck.sock", |_, _| never_ends());
+    let slow = entry("m", STREAMS, &[(&silent.endpoint, 1)]);
+    house.publish([limited(slow.clone(), |spec| spec.timeouts.first_token = MS * 30)]);
+    for body in [STREAM, CHAT] {
+        let answer = house.chat(body).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "upstream_timeout"));
+        assert!(answer.body.contains("timeouts.first_token"));
+    }
+    silent.closed(2).await;
+    house.publish([limited(slow, |spec| spec.timeouts.total = MS * 30)]);
+    assert!(house.chat(CHAT).await.body.contains("timeouts.total"));
+    let stalls = entry("m", STREAMS, &[(&stuck.endpoint, 1)]);
+    for words in ["timeouts.idle", "timeouts.total"] {
+        house.publish([limited(stalls.clone(), |spec| {
+            let limit = if words == "timeouts.idle" { &mut spec.timeouts.idle } else { &mut spec.timeouts.total };
+            *limit = MS * 30;
+        })]);
+        let streamed = house.chat(STREAM).await;
+        assert_eq!(streamed.status, 200);
+        assert!(streamed.body.contains(words) && !streamed.body.contains("[DONE]"), "{}", streamed.body);
+        let folded = house.chat(CHAT).await;
+        assert_eq!(folded.status, 504);
+        assert!(folded.body.contains(words), "{}", folded.body);
+    }
+    assert_eq!(house.board.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_member_that_cannot_be_reached_is_reported_and_another_asked() {
+    let house = House::new().await;
+    let gone = Endpoint::Unix(PathBuf::from("/nonexistent/e.sock"));
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&gone, 1), (&engine.endpoint, 1)])]);
+    for _ in 0..4 {
+        assert_eq!(house.chat(CHAT).await.status, 200);
+    }
+    assert_eq!(engine.seen().len(), 4);
+    assert_eq!(house.board.take_suspects().iter().map(ToString::to_string).collect::<Vec<_>>(), ["m-0"]);
+    house.publish([entry("m", STREAMS, &[(&gone, 1)])]);
+    let answer = house.chat(CHAT).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "upstream_error"));
+    let (calls, completed, prompt, completion) = house.rows("m").await;
+    assert_eq!((calls, completed, completion), (5, 4, 12));
+    assert!(prompt > 4 * 7, "four prompts counted by the engine, one estimated by us: {prompt}");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_twice_once_an_engine_may_have_begun() {
+    let house = House::new().await;
+    let cut = vec![fake::sse_head(), Step::Hang];
+    let cuts = cut.clone();
+    let a = Fake::unix(house.dir.path(), "a.sock", move |_, _| cuts.clone());
+    let b = Fake::unix(house.dir.path(), "b.sock", move |_, _| cut.clone());
+    house.publish([entry("m", STREAMS, &[(&a.endpoint, 1), (&b.endpoint, 1)])]);
+    assert_eq!(house.chat(CHAT).await.status, 502);
+    assert_eq!(a.seen().len() + b.seen().len(), 1);
+    let hang = Fake::unix(house.dir.path(), "c.sock", |_, _| vec![Step::Hang]);
+    house.publish([entry("m", STREAMS, &[(&hang.endpoint, 1), (&b.endpoint, 1)])]);
+    let before = b.seen().len();
+    assert_eq!(house.chat(CHAT).await.status, 502);
+    assert_eq!((hang.seen().len(), b.seen().len()), (1, before), "a fresh connection that dies has perhaps done something");
+}
+
+#[tokio::test]
+async fn a_connection_that_died_while_idle_is_replaced_unseen() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |number, _| {
+        let mut steps = fake::answer();
+        if number == 1 {
+            steps.push(Step::Hang);
+        }
+        steps
+    });
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    for _ in 0..3 {
+        assert_eq!(house.chat(CHAT).await.status, 200);
+        engine.rest().await;
+    }
+    assert_eq!(engine.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_reply_to_nobody_does_not_hold_the_next() {
+    let house = House::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |number, _| {
+        let mut steps = fake::answer();
+        if number == 1 {
+            steps.insert(2, Step::Wait(Arc::clone(&wait)));
+        }
+        steps
+    });
+    house.publish([entry("m", ALL, &[(&engine.endpoint, 1)])]);
+    let mut body = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    piece(&mut body).await.unwrap();
+    drop(body);
+    assert_eq!(house.chat(STREAM).await.status, 200, "on a connection of its own");
+    gate.add_permits(1);
+    assert_eq!(engine.connections(), 2);
+}
