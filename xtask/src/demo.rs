@@ -3,7 +3,7 @@
 //! In: the site. Out: the answer, token by token, and how fast it came. Fails: when any part does
 //! not work, with what to do. Holds: nothing at the end; the server is on a leash.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::site::Site;
 use crate::trial::{QUESTION, Subject, Trial};
@@ -26,8 +26,7 @@ pub(crate) fn run(site: &Site, jobs: usize) -> Result<()> {
     let answer = trial.ask(say::piece)?;
     say::result("");
     answer.check()?;
-    let speed = answer.speed().context("the answer is too short to tell a speed")?;
-    say::note(&format!("{} tokens, {speed:.0} tokens/s, the first after {} ms", answer.tokens, answer.first.as_millis()));
+    say::note(&format!("{} tokens, {:.0} tokens/s, the first after {} ms", answer.tokens, answer.speed(), answer.first.as_millis()));
     trial.stop()?;
     say::note("stopped; nothing is left running");
     say::step("where to go next");

@@ -160,6 +160,9 @@ pub enum Error {
     /// Penstock stops and the call did not end in time.
     #[error("this server is stopping")]
     Stopping,
+    /// Work of ours panicked; the log says where.
+    #[error("a piece of work was lost")]
+    Lost,
     /// The metrics could not be written.
     #[error("the metrics could not be written")]
     Metrics(#[from] std::fmt::Error),

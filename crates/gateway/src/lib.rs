@@ -1,11 +1,11 @@
 //! Life of a call:
 //!
-//! it comes in and gets an id ([`layer`]); its head is checked and, once it is known who sends it
-//! ([`identify`]), its body is read and scanned ([`http`]) into a [`call`]; its prompt is measured
-//! ([`prompt`]), what it will take is set aside ([`admit`]), a slot of an instance is found, or
-//! waited for ([`choose`]), the call is sent there ([`send`]), and the answer comes back as the
-//! client's connection pulls it ([`relay`]). However it ends, [`account`] writes it down. [`walk`]
-//! names these steps once; [`routes`] say which paths take them; what goes wrong is an [`Error`].
+//! it comes in and gets an id (`layer`); its head is checked and, once it is known who sends it
+//! (`identify`), its body is read and scanned (`http`) into a `call`; its prompt is measured
+//! (`prompt`), what it will take is set aside (`admit`), a slot of an instance is found, or
+//! waited for (`choose`), the call is sent there (`send`), and the answer comes back as the
+//! client's connection pulls it (`relay`). However it ends, `account` writes it down. `walk`
+//! names these steps once; `routes` say which paths take them; what goes wrong is an [`Error`].
 //! The gateway knows the board but not the fleet: a stuck fleet cannot stop tokens.
 
 mod routes;

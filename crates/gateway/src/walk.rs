@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
+use base::tasks;
 use board::{Entry, Lease};
 use tokio::time::Instant;
 
@@ -32,11 +33,10 @@ pub(crate) type Reader = fn(&Gateway, http::Raw) -> Result<Call, Error>;
 
 /// From request to answer.
 pub(crate) async fn walk(gateway: Gateway, request: Request, face: Face, read: Reader) -> Response {
-    let call = match enter(&gateway, request, read).await {
-        Ok(call) => call,
+    let (call, prompts) = match enter(&gateway, request, read).await {
+        Ok(entered) => entered,
         Err(error) => return refused(&error, face),
     };
-    let prompts = Arc::new(Prompts::of(call.ask.shape, &call.scan()));
     let mut account = Account::open(&gateway, &call, prompts.estimate());
     let asked = gateway.stopping().unless_ended(ask(&gateway, &call, prompts, &mut account)).await;
     let outcome = match asked {
@@ -59,17 +59,30 @@ fn refused(error: &Error, face: Face) -> Response {
 }
 
 /// In, and who.
-async fn enter(gateway: &Gateway, request: Request, read: Reader) -> Result<Call, Error> {
+async fn enter(gateway: &Gateway, request: Request, read: Reader) -> Result<(Call, Arc<Prompts>), Error> {
     let limit = gateway.config().max_body_bytes;
     let (head, body) = request.into_parts();
     let arrival = head.extensions.get::<Arrival>().cloned().unwrap_or_else(|| Arrival::now(&head.headers));
     http::check(&head.headers, limit)?;
     let caller = identify(gateway.access(), &head.headers)?;
     let body = http::read(body, limit).await?;
+    scan(gateway, http::Raw { arrival, headers: head.headers, caller, body }, read).await
+}
+
+/// Scans the body; a large one off the async threads.
+async fn scan(gateway: &Gateway, raw: http::Raw, read: Reader) -> Result<(Call, Arc<Prompts>), Error> {
+    const LARGE: usize = 256 << 10; // takes about half a millisecond
     let from = Instant::now();
-    let call = read(gateway, http::Raw { arrival, headers: head.headers, caller, body });
-    gateway.metrics().spent(Stage::Read, from.elapsed());
-    call
+    let large = raw.body.len() > LARGE;
+    let (metrics, gateway) = (gateway.metrics(), gateway.clone());
+    let work = move || {
+        let call = read(&gateway, raw)?;
+        let prompts = Prompts::of(call.ask.shape, &call.scan());
+        Ok((call, Arc::new(prompts)))
+    };
+    let done = if large { tasks::blocking("scan-body", work).await.unwrap_or(Err(Error::Lost)) } else { work() };
+    metrics.spent(Stage::Read, from.elapsed());
+    done
 }
 
 /// A call that an engine has begun to answer.

@@ -64,10 +64,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Tokens per second after the first; none when there was only one.
-    pub(crate) fn speed(&self) -> Option<f64> {
-        let later = self.tokens.checked_sub(1).filter(|later| *later > 0)?;
-        (self.rest > Duration::ZERO).then(|| f64::from(later) / self.rest.as_secs_f64())
+    /// Tokens per second of the whole call, since pieces may come in bunches.
+    pub(crate) fn speed(&self) -> f64 {
+        f64::from(self.tokens) / (self.first + self.rest).as_secs_f64().max(f64::EPSILON)
     }
 
     /// Refuses a wrong answer.

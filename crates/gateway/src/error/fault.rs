@@ -25,7 +25,7 @@ impl Fault for Error {
             Self::Board(error) => error.kind(),
             Self::Connect { .. } | Self::Broken { .. } | Self::Said(_) => Kind::Upstream,
             Self::Stopping => Kind::Unavailable,
-            Self::Unsendable { .. } | Self::Metrics(_) => Kind::Internal,
+            Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => Kind::Internal,
         }
     }
 
@@ -68,7 +68,7 @@ impl Fault for Error {
             Self::IdleTimeout { .. } => "try again, or raise `timeouts.idle` of the deployment",
             Self::TotalTimeout => "ask for fewer tokens, or raise `timeouts.total` of the deployment",
             Self::Stopping => "ask again; it comes back, or another server takes over",
-            Self::BodyLost { .. } | Self::Said(_) | Self::Unsendable { .. } | Self::Metrics(_) => return None,
+            Self::BodyLost { .. } | Self::Said(_) | Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => return None,
         };
         Some(text.to_owned())
     }

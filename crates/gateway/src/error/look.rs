@@ -83,7 +83,7 @@ impl Error {
             }
             Self::Said(said) => Look { wait: said.wait, ..Look::new(said.status, UPSTREAM).code(UPSTREAM) },
             Self::Stopping => stopping(),
-            Self::Unsendable { .. } | Self::Metrics(_) => internal(),
+            Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => internal(),
         }
     }
 }

@@ -1,3 +1,5 @@
+//! The table of errors, in full: what a client reads, and in whose manner.
+
 use std::fmt::Write as _;
 
 use access::{Denied, Resource};

@@ -1,3 +1,5 @@
+//! What the head of a request decides, and how much of a body is read.
+
 use http::HeaderValue;
 
 use super::*;

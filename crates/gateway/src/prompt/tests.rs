@@ -1,3 +1,5 @@
+//! What of a body is its prompt.
+
 use super::*;
 
 fn of(shape: Shape, body: &str) -> Prompts {

@@ -16,12 +16,14 @@ use http_body_util::BodyExt as _;
 use spec::{Deployment, Dialect, Endpoint, InstanceId, Limits, Name, Scope};
 use store::Store;
 use tempfile::TempDir;
+use tokens::Counts;
 use tower::ServiceExt as _;
 
 pub(crate) struct House {
     pub(crate) board: Arc<Board>,
     pub(crate) access: Access,
     pub(crate) store: Store,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) gateway: Gateway,
     pub(crate) router: Router,
     pub(crate) dir: TempDir,
@@ -57,16 +59,17 @@ impl House {
         let store = Store::open(dir.path().join("store.db").to_str().unwrap()).await.unwrap();
         let access = Access::open(store.clone(), Mode::Tokens).await.unwrap();
         let board = Board::new();
+        let counts = Arc::new(Counts::default());
         let gateway = Gateway::new(Parts {
             board: Arc::clone(&board),
             access: access.clone(),
             usage: store.clone(),
-            counts: Arc::default(),
+            counts: Arc::clone(&counts),
             config,
             status: Arc::new(|| StatusDoc { state: "ready", loads_total: 3, ..StatusDoc::default() }),
         });
         let router = gateway.router();
-        let mut house = Self { board, access, store, gateway, router, dir, token: String::new() };
+        let mut house = Self { board, access, store, counts, gateway, router, dir, token: String::new() };
         house.token = house.token_for(None, Limits::default()).await;
         house
     }

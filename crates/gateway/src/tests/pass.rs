@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use spec::{Format, Version};
 use tokio::sync::Semaphore;
 
 use super::fake::{self, Fake, Step};
@@ -216,4 +217,54 @@ async fn a_model_without_a_counter_of_events_is_estimated() {
     let (calls, completed, prompt, completion) = house.rows("m").await;
     assert_eq!((calls, completed, completion), (1, 1, 2));
     assert!((1..20).contains(&prompt), "{prompt}");
+}
+
+#[tokio::test]
+async fn once_the_models_vocabulary_is_read_long_prompts_are_counted_here() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    let mut deployment = limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.context = Some(64));
+    deployment.version = Some(Arc::new(tiny()));
+    house.publish([deployment]);
+    let ask = async |words: usize| house.chat(&CHAT.replace("hi", &"The capital of France is Paris. ".repeat(words))).await;
+    assert_eq!(ask(100).await.status, 200, "the first call does not wait for the vocabulary");
+    until(|| house.counts.ready("sha256:tiny").is_some()).await;
+    let (fits, longer, far_longer) = (ask(5).await, ask(20).await, ask(1000).await);
+    assert_eq!(fits.status, 200, "more bytes than the context has tokens, but not more tokens: {}", fits.body);
+    for answer in [longer, far_longer] {
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "context_length_exceeded"));
+        assert!(answer.body.contains("the context of `m` is 64 tokens"), "{}", answer.body);
+    }
+    assert_eq!(engine.seen().len(), 2);
+}
+
+/// The small model of the house.
+fn tiny() -> Version {
+    Version {
+        digest: "sha256:tiny".to_owned(),
+        path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny.gguf").into(),
+        size: base::ByteSize::mib(2),
+        format: Format::Gguf,
+        architecture: "llama".to_owned(),
+        quantisation: "F16".to_owned(),
+        title: None,
+        parameters: 869_504,
+        context_length: 4096,
+        layers: 4,
+        weights: base::ByteSize::mib(2),
+        kv_bytes_per_token: 1024,
+        embedding_length: 128,
+        vocabulary: 1024,
+        has_template: true,
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_is_passed_on_whole() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::whole("200 OK", "{}"));
+    house.publish([entry("m", ALL, &[(&engine.endpoint, 1)])]);
+    let body = CHAT.replace("hi", &"über ".repeat(100_000));
+    assert_eq!(house.chat(&body).await.status, 200);
+    assert!(engine.seen()[0].body == body, "600 kB, byte for byte");
 }

@@ -1,3 +1,5 @@
+//! Where a call goes, and what is added to it.
+
 use std::path::PathBuf;
 
 use super::*;
