@@ -18,8 +18,9 @@ use utoipa::{OpenApi, ToSchema};
 use utoipa_swagger_ui::Config;
 
 use crate::House;
-use crate::error::{Error, Problem};
+use crate::error::Error;
 use crate::modserv::{Envelope, SERVICES};
+use crate::problem::Problem;
 
 const DOCUMENT: &str = "/api/v1/openapi.json";
 /// The page styles itself inline and draws with data URLs; nothing comes from elsewhere.
@@ -84,7 +85,7 @@ pub(crate) fn routes(document: &utoipa::openapi::OpenApi) -> Router<House> {
     let config = Arc::new(Config::new([DOCUMENT]).persist_authorization(true));
     let file = move |path: Option<Path<String>>| {
         let config = Arc::clone(&config);
-        async move { page(path.map(|Path(path)| path).unwrap_or_default(), config) }
+        async move { page(path.as_ref().map_or("", |Path(path)| path), config) }
     };
     Router::new()
         .route(DOCUMENT, get(json))
@@ -93,8 +94,8 @@ pub(crate) fn routes(document: &utoipa::openapi::OpenApi) -> Router<House> {
         .route("/docs/{*path}", get(file))
 }
 
-fn page(path: String, config: Arc<Config<'static>>) -> Result<Response, Error> {
-    match utoipa_swagger_ui::serve(&path, config) {
+fn page(path: &str, config: Arc<Config<'static>>) -> Result<Response, Error> {
+    match utoipa_swagger_ui::serve(path, config) {
         Ok(Some(file)) => {
             let headers =
                 [(CONTENT_TYPE, file.content_type), (CONTENT_SECURITY_POLICY, POLICY.to_owned()), (CACHE_CONTROL, "no-cache".to_owned())];

@@ -10,16 +10,17 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use base::Retry;
 use base::id::random_hex;
+use base::{Kind, Retry};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use crate::House;
-use crate::error::{Error, Problem, Refusal};
+use crate::error::Error;
 use crate::modserv::SERVICES;
+use crate::problem::{Problem, Refusal};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -113,7 +114,7 @@ fn as_envelope(problem: &Problem) -> (&'static str, Value) {
 
 /// The headers that tell a client what to do about a refusal.
 fn advise(refusal: &Refusal, headers: &mut HeaderMap) {
-    if refusal.problem.status == StatusCode::UNAUTHORIZED.as_u16() {
+    if refusal.kind == Kind::Unauthenticated {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"penstock\""));
     }
     if let Retry::After(wait) = refusal.retry {
@@ -123,7 +124,7 @@ fn advise(refusal: &Refusal, headers: &mut HeaderMap) {
 
 fn log(asked: &str, refusal: &Refusal) {
     let Problem { status, code, request_id, .. } = &refusal.problem;
-    if *status == StatusCode::INTERNAL_SERVER_ERROR.as_u16() {
+    if refusal.kind == Kind::Internal {
         tracing::error!(asked, status, code, request_id, error = refusal.chain, "refused");
     } else {
         tracing::debug!(asked, status, code, request_id, error = refusal.chain, "refused");

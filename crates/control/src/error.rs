@@ -1,16 +1,12 @@
 //! What can go wrong at the operators' face, and the status that each gets.
 //!
-//! In: an error of this room or of one below. Out: a [`Problem`], which the door renders: as problem
-//! JSON (RFC 9457) for the native API, in the older envelope for the service API. This is the only
+//! In: an error of this room or of one below. Out: its status, its code and a hint. This is the only
 //! file of the room that names statuses of errors. Fails: never.
 
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::response::{IntoResponse, Response};
 use base::{Fault, Kind, Retry};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use spec::{Invalid, Name};
-use utoipa::ToSchema;
 
 use crate::json::{self, Misfit};
 
@@ -184,18 +180,6 @@ impl Error {
             other => other.kind().as_str(),
         }
     }
-
-    fn problems(&self) -> Vec<Finding> {
-        match self {
-            Self::Invalid(invalid) | Self::Access(access::Error::Invalid(invalid)) => invalid.0.iter().map(Finding::from).collect(),
-            Self::Misfit(misfit) => vec![misfit.finding()],
-            Self::Model { field, source } => {
-                let hint = source.hint().unwrap_or_default();
-                vec![Finding { field: (*field).to_owned(), what: source.public(), hint }]
-            }
-            _ => Vec::new(),
-        }
-    }
 }
 
 /// The status of a kind.
@@ -256,7 +240,7 @@ impl Fault for Error {
             Self::NoBody | Self::NotObject => "send one JSON object; /docs shows its fields".to_owned(),
             Self::MediaType(_) => "send the header content-type: application/json".to_owned(),
             Self::TooLarge { .. } => "a spec is small; upload nothing here, name a file with file:PATH".to_owned(),
-            Self::Body(_) => "send it again".to_owned(),
+            Self::Body(_) | Self::Busy(_) => "send it again".to_owned(),
             Self::Query(rejection) => {
                 json::suggestion(&rejection.body_text()).unwrap_or_else(|| "/docs shows the parameters of each path".to_owned())
             }
@@ -264,7 +248,6 @@ impl Fault for Error {
             Self::NotFound { noun, .. } => format!("GET /api/v1/{noun}s lists what there is"),
             Self::NoRoute(_) => "/docs shows every path; write a slash in a name as %2F".to_owned(),
             Self::Method { .. } => "/docs shows the methods of each path".to_owned(),
-            Self::Busy(_) => "send it again".to_owned(),
             Self::InUse { .. } => "delete those deployments first, or give them another model".to_owned(),
             Self::NoInstance(name) => {
                 format!("start one with POST /api/v1/deployments/{}/load, or add ?follow=1 to wait for it", segment(name.as_str()))
@@ -278,82 +261,4 @@ impl Fault for Error {
 /// A name as a segment of a URL.
 pub(crate) fn segment(name: &str) -> String {
     name.replace('/', "%2F")
-}
-
-/// An error as the caller reads it (RFC 9457).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Problem {
-    /// `urn:penstock:problem:` and the code.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The kind of problem, the same for each of its occurrences.
-    pub title: String,
-    /// The HTTP status.
-    pub status: u16,
-    /// What is wrong this time.
-    pub detail: String,
-    /// What a program can tell problems apart by.
-    pub code: String,
-    /// What to do next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
-    /// The same id stands in the log and in the header `x-request-id`.
-    pub request_id: String,
-    /// Every field that is wrong, when it is the body's fields that are.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<Finding>,
-}
-
-/// One field that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Finding {
-    /// Where, as a path: `replicas.max`.
-    pub field: String,
-    /// What is wrong.
-    pub what: String,
-    /// What to do.
-    pub hint: String,
-}
-
-impl From<&spec::Problem> for Finding {
-    fn from(problem: &spec::Problem) -> Self {
-        Self { field: problem.field.clone(), what: problem.what.clone(), hint: problem.hint.clone() }
-    }
-}
-
-/// An error on its way to the door, which gives it its request id and its form.
-#[derive(Debug, Clone)]
-pub(crate) struct Refusal {
-    pub(crate) problem: Problem,
-    pub(crate) retry: Retry,
-    /// For the log: the error with all of its sources.
-    pub(crate) chain: String,
-}
-
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let (status, code) = (self.status(), self.code());
-        let problem = Problem {
-            kind: format!("urn:penstock:problem:{code}"),
-            title: title(code, status),
-            status: status.as_u16(),
-            detail: self.public(),
-            code: code.to_owned(),
-            hint: self.hint(),
-            request_id: String::new(),
-            problems: self.problems(),
-        };
-        let refusal = Refusal { problem, retry: self.retry(), chain: base::chain(&self) };
-        let mut response = status.into_response();
-        response.extensions_mut().insert(refusal);
-        response
-    }
-}
-
-/// The code in words, or the status' own words where the code is as general as that.
-fn title(code: &str, status: StatusCode) -> String {
-    match status.canonical_reason() {
-        Some(reason) if code == "internal" => reason.to_owned(),
-        _ => code.replace('_', " "),
-    }
 }

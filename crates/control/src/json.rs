@@ -17,7 +17,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use spec::{Name, Source};
 
-use crate::error::{Error, Finding};
+use crate::error::Error;
+use crate::problem::Finding;
 
 /// The longest body that is read. A spec takes a few hundred bytes.
 pub(crate) const MOST_BODY: usize = 1 << 20;

@@ -41,10 +41,13 @@ mod shown;
 pub mod view;
 mod watch;
 
+mod problem;
+
 mod error;
 
-pub use error::{Error, Finding, Problem};
+pub use error::Error;
 pub use page::Page;
+pub use problem::{Finding, Problem};
 
 /// What the operators' face is built from.
 #[derive(Debug, Clone)]

@@ -5,12 +5,14 @@
 //! is no ETag. A `GET` takes no conditions: a status changes without its generation.
 
 use axum::extract::FromRequestParts;
-use http::header::{IF_MATCH, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use spec::{Name, Record};
 
 use crate::error::Error;
+
+const MATCH: &str = "if-match";
+const NONE_MATCH: &str = "if-none-match";
 
 /// What the caller believes to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,18 +36,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Expect {
 
 impl Expect {
     fn read(headers: &HeaderMap) -> Result<Self, Error> {
-        if let Some(value) = headers.get(IF_MATCH) {
-            return match text(IF_MATCH, value)? {
+        if let Some(value) = headers.get(MATCH) {
+            return match text(MATCH, value)? {
                 "*" => Ok(Self::Something),
                 tags => {
                     tags.split(',').map(generation).collect::<Result<Vec<_>, _>>().map(|g| Self::OneOf(g.into_iter().flatten().collect()))
                 }
             };
         }
-        match headers.get(IF_NONE_MATCH) {
+        match headers.get(NONE_MATCH) {
             None => Ok(Self::Anything),
-            Some(value) if text(IF_NONE_MATCH, value)? == "*" => Ok(Self::Nothing),
-            Some(value) => Err(bad("if-none-match", &String::from_utf8_lossy(value.as_bytes()), "is not `*`")),
+            Some(value) if text(NONE_MATCH, value)? == "*" => Ok(Self::Nothing),
+            Some(value) => Err(bad(NONE_MATCH, &String::from_utf8_lossy(value.as_bytes()), "is not `*`")),
         }
     }
 
@@ -61,12 +63,9 @@ impl Expect {
     }
 }
 
-fn text(name: HeaderName, value: &HeaderValue) -> Result<&str, Error> {
-    let name = if name == IF_MATCH { "if-match" } else { "if-none-match" };
-    match value.to_str() {
-        Ok(text) => Ok(text.trim()),
-        Err(_) => Err(bad(name, &String::from_utf8_lossy(value.as_bytes()), "is not text")),
-    }
+fn text<'a>(name: &'static str, value: &'a HeaderValue) -> Result<&'a str, Error> {
+    let unreadable = || bad(name, &String::from_utf8_lossy(value.as_bytes()), "is not text");
+    value.to_str().ok().map(str::trim).ok_or_else(unreadable)
 }
 
 /// The generation that an ETag stands for; a tag that is none of ours stands for no generation.
@@ -76,7 +75,7 @@ fn generation(tag: &str) -> Result<Option<u64>, Error> {
     match strong.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(_) if strong.len() != tag.len() => Ok(None), // a weak tag never matches here
         Some(number) => Ok(number.parse().ok()),
-        None => Err(bad("if-match", tag, "is not an ETag in quotes")),
+        None => Err(bad(MATCH, tag, "is not an ETag in quotes")),
     }
 }
 

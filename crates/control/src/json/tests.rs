@@ -33,7 +33,7 @@ fn a_merge_patch_does_what_the_rfc_says() {
 #[test]
 fn an_unknown_field_is_named_with_its_path_and_a_suggestion() {
     let error = read::<spec::Deployment>(br#"{"name":"a","replicas":{"maxx":2}}"#).unwrap_err();
-    assert_eq!(error.to_string(), "replicas.maxx: unknown field `maxx` at line 1 column 31");
+    assert_eq!(error.to_string(), "replicas.maxx: unknown field `maxx` at line 1 column 30");
     assert_eq!(base::Fault::hint(&error).as_deref(), Some("did you mean `max`?"));
 }
 
@@ -48,4 +48,6 @@ fn text_that_is_not_json_is_refused_with_its_place() {
     let error = read::<Value>(b"{\"a\":1,\n ]").unwrap_err();
     assert!(error.to_string().contains("line 2 column 2"), "{error}");
     assert!(read::<Value>(b"{} {}").is_err(), "one value, no more");
+    let error = read::<spec::Deployment>(b"[\"a\"]").unwrap_err();
+    assert_eq!(error.to_string(), "the body is not a JSON object");
 }

@@ -186,5 +186,5 @@ fn the_model_in(path: &Path) -> Result<PathBuf, Invalid> {
 fn is_model(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let later_part = name.contains("-of-") && !name.contains("-00001-of-");
-    name.ends_with(".gguf") && !later_part
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) && !later_part
 }

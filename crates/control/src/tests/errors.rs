@@ -6,14 +6,15 @@ use serde_json::Value;
 
 use super::room::Room;
 
+const NEW: &str = "/api/v1/deployments";
+const TAKEN: &str = "/api/v1/deployments/taken";
+
 /// Name of the case, method, path, headers, body.
 type Case = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)], String);
 
 fn cases(room: &Room) -> Vec<Case> {
     let dir = room.dir.path().display().to_string();
     let deployment = |rest: &str| format!(r#"{{"name":"new","model":"file:tiny.gguf"{rest}}}"#);
-    const NEW: &str = "/api/v1/deployments";
-    const TAKEN: &str = "/api/v1/deployments/taken";
     vec![
         ("no body", "POST", NEW, &[], String::new()),
         ("not json", "POST", NEW, &[], "{\"name\":\"new\",\n  \"model\" \"x\"}".into()),

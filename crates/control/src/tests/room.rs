@@ -1,7 +1,8 @@
 //! A house to ask, and its answers.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use access::{Access, Mode, NewToken};
@@ -64,6 +65,21 @@ impl Answer {
     }
 }
 
+/// A program that says what llama-server says of itself; the fake runtime never runs it. Written once
+/// and before anything is started, so that no child can hold it open for writing.
+fn llama_server() -> PathBuf {
+    static PROGRAM: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let write = || {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("llama-server");
+        let flags = "--model --alias --host --ctx-size --parallel --threads --n-gpu-layers --metrics";
+        std::fs::write(&path, format!("#!/bin/sh\necho 'version: 1 (test)'\nprintf '%s\\n' {flags}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        (dir, path)
+    };
+    PROGRAM.get_or_init(write).1.clone()
+}
+
 async fn token(access: &Access, name: &str, scope: Scope) -> String {
     let new = NewToken {
         name: name.to_owned(),
@@ -83,8 +99,7 @@ impl Room {
         let registry = Registry::new(store.clone(), registry::Config { models_dir: None, base_dir: dir.path().to_owned(), home: None });
         let access = Access::open(store.clone(), Mode::Tokens).await.unwrap();
         let (board, runtime) = (Board::new(), FakeRuntime::new(ByteSize::mib(4096)));
-        // Any program that answers --version and --help can be found; the fake runtime runs none.
-        let program = [(EngineKind::LlamaServer, PathBuf::from("/bin/echo"))].into();
+        let program = [(EngineKind::LlamaServer, llama_server())].into();
         let (fleet, task) = Fleet::start(fleet::Parts {
             store: store.clone(),
             registry: registry.clone(),
@@ -159,10 +174,10 @@ impl Room {
                 drop(tokio::time::timeout(Duration::from_millis(100), moved.changed()).await);
             }
         };
-        match tokio::time::timeout(SOON, looked).await {
-            Ok(answer) => answer,
-            Err(_) => panic!("it did not come so far: {}", self.ask("GET", path, "").await.text),
+        if let Ok(answer) = tokio::time::timeout(SOON, looked).await {
+            return answer;
         }
+        panic!("it did not come so far: {}", self.ask("GET", path, "").await.text)
     }
     pub(super) async fn until_state(&self, name: &str, state: &str) -> Value {
         let path = format!("/api/v1/deployments/{name}");
