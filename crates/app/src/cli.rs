@@ -22,7 +22,7 @@ use flags::ServeFlags;
 
 /// Puts AI models into service and serves them: one binary, one address, every OpenAI client.
 #[derive(Debug, Parser)]
-#[command(name = "penstock", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "penstock", bin_name = "penstock", version, arg_required_else_help = true, max_term_width = 100, after_help = STATUSES)]
 struct Cli {
     #[command(flatten)]
     globals: client::Globals,
@@ -33,7 +33,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the server
-    Serve(ServeFlags),
+    Serve {
+        #[command(flatten)]
+        flags: ServeFlags,
+        /// End with standard input, and remove the data directory: for a server of `penstock run`.
+        #[arg(long, hide = true)]
+        temporary: bool,
+    },
     /// Look at the config
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -56,6 +62,11 @@ enum ConfigVerb {
     Reference,
 }
 
+/// What scripts can go by.
+const STATUSES: &str = "\
+Exit statuses: 0 done, 1 failed, 2 misused, 3 not found, 4 not allowed, 5 no server answers.
+`penstock VERB --help` says more about a verb.";
+
 /// A problem with the config or with the words of the command line.
 const MISUSE: u8 = 2;
 
@@ -70,13 +81,11 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     match cli.verb {
-        Verb::Serve(flags) => told(serve(&flags.0)),
+        Verb::Serve { flags, temporary: false } => told(serve(&flags.0)),
+        Verb::Serve { flags, temporary: true } => told(serve_for_a_while(&flags.0)),
         Verb::Config(ConfigVerb::Check(flags)) => told(check(&flags.0)),
         Verb::Config(ConfigVerb::Reference) => say(&reference::page()),
-        Verb::Client(command) => {
-            let data_dir = cli.globals.data_dir.clone().or_else(|| Some(Environment::of_process().data_dir()));
-            client::run(command, &client::Globals { data_dir, ..cli.globals })
-        }
+        Verb::Client(command) => client::run(command, &client::Globals { data_dir: Some(data_dir()), ..cli.globals }),
         Verb::Echo { socket } => told(run_echo(&socket)),
     }
 }
@@ -101,12 +110,29 @@ fn carried() -> io::Result<Executable> {
     }
 }
 
+/// The data directory of a server that would be started from here.
+fn data_dir() -> PathBuf {
+    let environment = Environment::of_process();
+    let settings = Settings::load(&Flags::default(), &environment);
+    settings.map_or_else(|_| environment.data_dir(), |settings| settings.data_dir())
+}
+
 fn serve(flags: &Flags) -> Result<(), Error> {
     let settings = Settings::load(flags, &Environment::of_process())?;
+    serve_with(settings, flags, None)
+}
+
+fn serve_for_a_while(flags: &Flags) -> Result<(), Error> {
+    let settings = Settings::load(flags, &Environment::of_process())?.for_a_while();
+    let folder = serve::Temporary::make(settings.data_dir())?;
+    serve_with(settings, flags, Some(folder))
+}
+
+fn serve_with(settings: Settings, flags: &Flags, temporary: Option<serve::Temporary>) -> Result<(), Error> {
     serve::log::start(&settings.config.log);
     let threads = usize::try_from(runtime::host::cores()).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Error::Signals)?;
-    runtime.block_on(serve::run(settings, flags))
+    runtime.block_on(serve::run(settings, flags, temporary))
 }
 
 fn check(flags: &Flags) -> Result<(), Error> {
@@ -133,10 +159,8 @@ fn say(text: &str) -> ExitCode {
 
 fn told(outcome: Result<(), Error>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    let mut text = format!("error: {}\n", base::chain(&error));
-    if let Some(hint) = error.hint() {
-        text.push_str(&format!("hint: {hint}\n"));
-    }
+    let hint = error.hint().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+    let text = format!("error: {}\n{hint}", base::chain(&error));
     // Nobody reads a standard error that is closed.
     let _ = io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(if matches!(error, Error::Config(_)) { MISUSE } else { 1 })

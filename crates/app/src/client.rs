@@ -11,17 +11,24 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-mod chat;
 mod deploy;
 mod doctor;
-mod failure;
 mod follow;
-mod http;
-mod look;
-mod out;
-mod own;
 mod run;
 mod token;
+
+mod act;
+mod look;
+
+mod own;
+mod talk;
+
+mod chat;
+
+mod http;
+
+mod failure;
+mod out;
 
 pub use failure::Failure;
 use http::Server;
@@ -29,16 +36,16 @@ use http::Server;
 /// What every client verb understands.
 #[derive(Debug, Clone, Args)]
 pub struct Globals {
-    /// Where the server is
-    #[arg(long, global = true, env = "PENSTOCK_URL", default_value = "http://127.0.0.1:8080", help_heading = "Server")]
-    pub url: String,
-    /// The token to show; without it, the admin token of a server on this machine is tried
+    /// Where the server is; by default the one of this machine, else http://127.0.0.1:8080
+    #[arg(long, global = true, env = "PENSTOCK_URL", hide_env_values = true, value_name = "URL", help_heading = "Server")]
+    pub server: Option<String>,
+    /// The token to show; the server of this machine is shown its admin token
     #[arg(long, global = true, env = "PENSTOCK_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub token: Option<String>,
-    /// How to print
-    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, help_heading = "Server")]
+    /// How to print: table, json or yaml
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, hide_possible_values = true, value_name = "FORM", help_heading = "Server")]
     pub output: Output,
-    /// Where the server of this machine keeps its data, for its token
+    /// Where the server of this machine keeps its data: its address, its token
     #[arg(skip)]
     pub data_dir: Option<PathBuf>,
 }
@@ -59,7 +66,7 @@ pub enum Output {
 pub enum Command {
     /// Talk to a model; loads it if need be
     #[command(
-        after_help = "Examples:\n  penstock run tiny\n  penstock run tiny \"What is the capital of France?\"\n  penstock run ./models/tiny.gguf < question.txt"
+        after_help = "Examples:\n  penstock run tiny\n  penstock run tiny \"What is the capital of France?\"\n  penstock run ./models/tiny.gguf < question.txt\n\nWithout a server, a .gguf file gets one for as long as the talk lasts."
     )]
     Run(run::Run),
     /// List what is served
@@ -79,7 +86,8 @@ pub enum Command {
     },
     /// Put a model into service, or change how it is served
     #[command(
-        after_help = "Examples:\n  penstock deploy tiny --model ./models/tiny.gguf --wait\n  penstock deploy gpt --engine openai --url http://127.0.0.1:9000/v1 --api-key-env UPSTREAM_KEY\n  penstock deploy -f deployment.yaml"
+        override_usage = "penstock deploy [OPTIONS] NAME\n       penstock deploy [OPTIONS] -f FILE [NAME]",
+        after_help = "On a deployment that is there, only what is said changes; with -f it becomes what the file says.\n\nExamples:\n  penstock deploy tiny --model ./models/tiny.gguf --wait\n  penstock deploy tiny --parallel 4\n  penstock deploy gpt --url http://127.0.0.1:9000/v1 --api-key-env UPSTREAM_KEY\n  penstock deploy -f deployment.yaml"
     )]
     Deploy(Box<deploy::Deploy>),
     /// Load a deployment now
@@ -92,7 +100,7 @@ pub enum Command {
         /// The deployment
         name: String,
     },
-    /// Take a deployment out of service
+    /// Take a deployment out of service and forget it
     Rm {
         /// The deployment
         name: String,
@@ -105,7 +113,7 @@ pub enum Command {
         /// The deployment
         name: String,
         /// Give up after this time
-        #[arg(long, default_value = "5m", value_parser = duration)]
+        #[arg(short, long, value_name = "TIME", default_value = "5m", value_parser = duration)]
         timeout: std::time::Duration,
     },
     /// Show the log of an engine
@@ -117,7 +125,7 @@ pub enum Command {
     Token(token::Token),
     /// Check this machine and the server
     Doctor,
-    /// Print a completion script, for example: source <(penstock completion bash)
+    /// Print a completion script: source <(penstock completion bash)
     Completion {
         /// Which shell
         shell: clap_complete::Shell,
@@ -130,13 +138,37 @@ pub fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Completion { shell } => completion(shell),
         Command::Doctor => doctor::doctor(globals),
         Command::Run(words) => run::run(&words, globals),
-        other => Server::of(globals).and_then(|server| ask(other, &server, globals.output)),
+        other => Server::of(globals).and_then(|server| {
+            let name = other.deployment().map(str::to_owned);
+            let done = ask(other, &server, globals.output);
+            done.map_err(|failure| match &name {
+                Some(name) => look::near(&server, name, failure),
+                None => failure,
+            })
+        }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS, // as `head` expects
         Err(failure) => {
             out::complain(&failure);
             failure.status()
+        }
+    }
+}
+
+impl Command {
+    /// The deployment that must be there.
+    fn deployment(&self) -> Option<&str> {
+        match self {
+            Self::Show { name }
+            | Self::Explain { name }
+            | Self::Load { name }
+            | Self::Stop { name }
+            | Self::Rm { name, .. }
+            | Self::Wait { name, .. } => Some(name),
+            Self::Logs(words) => Some(&words.name),
+            _ => None,
         }
     }
 }
@@ -148,10 +180,10 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
         Command::Show { name } => look::show(server, &name, output),
         Command::Explain { name } => look::explain(server, &name, output),
         Command::Deploy(words) => deploy::deploy(server, &words, output),
-        Command::Load { name } => deploy::load(server, &name, output),
-        Command::Stop { name } => deploy::stop(server, &name, output),
-        Command::Rm { name, yes } => deploy::remove(server, &name, yes),
-        Command::Wait { name, timeout } => deploy::wait(server, &name, timeout),
+        Command::Load { name } => act::load(server, &name, output),
+        Command::Stop { name } => act::stop(server, &name, output),
+        Command::Rm { name, yes } => act::remove(server, &name, yes, output),
+        Command::Wait { name, timeout } => act::wait(server, &name, timeout, output),
         Command::Logs(words) => follow::logs(server, &words),
         Command::Events(words) => follow::events(server, &words, output),
         Command::Token(verb) => token::token(server, verb, output),

@@ -69,12 +69,15 @@ impl Settings {
         lay_flags_over(&mut root, flags, &keys, &environment.folder);
         let (mut config, wrong) = decode::decode::<Config>(&mut root);
         problems.extend(wrong);
-        problems.extend(check::check(&config, &root));
+        // What is left out for being wrong would only seem to be missing.
+        if problems.is_empty() {
+            problems.extend(check::check(&config, &root));
+        }
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        let parent = file.as_deref().and_then(Path::parent).map(|parent| environment.folder.join(parent));
-        let base_dir = parent.unwrap_or_else(|| environment.folder.clone());
+        let parent = file.as_deref().and_then(Path::parent);
+        let base_dir = environment.absolute(parent.unwrap_or(Path::new("")), &environment.folder);
         for path in config.paths() {
             *path = environment.absolute(path, &base_dir);
         }

@@ -55,6 +55,9 @@ pub enum Error {
     /// The models.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// The folder of models.
+    #[error("cannot read models_dir")]
+    ModelsDir(#[source] registry::Error),
     /// The runtimes.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
@@ -68,7 +71,7 @@ impl Error {
         match self {
             Self::Store(error) => Some(error),
             Self::Access(error) => Some(error),
-            Self::Registry(error) => Some(error),
+            Self::Registry(error) | Self::ModelsDir(error) => Some(error),
             Self::Runtime(error) => Some(error),
             Self::Fleet(error) => Some(error),
             _ => None,

@@ -31,9 +31,12 @@ mod wishes;
 mod listener;
 mod status;
 mod story;
+mod temporary;
 mod token;
 
 use rooms::Rooms;
+pub(crate) use rooms::programs;
+pub use temporary::Temporary;
 
 /// A server in this process.
 #[derive(Debug)]
@@ -116,16 +119,16 @@ fn unused(settings: &Settings) {
 }
 
 /// Serves until this process is told to stop: by TERM or INT, the second one at once. HUP reads the
-/// config's deployments again.
-pub async fn run(settings: Settings, flags: &Flags) -> Result<(), Error> {
-    let mut signals = Signals::new()?;
+/// config's deployments again. A temporary server also ends with its standard input, at once.
+pub async fn run(settings: Settings, flags: &Flags, temporary: Option<Temporary>) -> Result<(), Error> {
+    let mut signals = Signals::new(temporary.as_ref().map(Temporary::leash))?;
     let mut house = House::start(settings).await?;
     log::greet(&house.url(), &house.settings);
     while let Some(()) = signals.hang_up_or_end().await {
         match house.reload(flags).await {
             Ok(()) => tracing::info!("the deployments of the config were read again"),
             Err(error) => {
-                tracing::error!(error = base::chain(&error), hint = error.hint(), "the config was not read again; nothing changed")
+                tracing::error!(error = base::chain(&error), hint = error.hint(), "the config was not read again; nothing changed");
             }
         }
     }
@@ -159,21 +162,24 @@ struct Signals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
     hup: tokio::signal::unix::Signal,
+    leash: CancellationToken,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Error> {
+    fn new(leash: Option<CancellationToken>) -> Result<Self, Error> {
         let on = |kind| signal(kind).map_err(Error::Signals);
-        Ok(Self { term: on(SignalKind::terminate())?, int: on(SignalKind::interrupt())?, hup: on(SignalKind::hangup())? })
+        let (term, int, hup) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+        Ok(Self { term, int, hup, leash: leash.unwrap_or_default() })
     }
     async fn end(&mut self) {
-        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
+        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {}, () = self.leash.cancelled() => {} }
     }
     /// `None` for the end.
     async fn hang_up_or_end(&mut self) -> Option<()> {
         tokio::select! {
             _ = self.term.recv() => None,
             _ = self.int.recv() => None,
+            () = self.leash.cancelled() => None,
             _ = self.hup.recv() => Some(()),
         }
     }

@@ -88,12 +88,16 @@ pub trait Fault: Error + Send + Sync + 'static {
     }
 }
 
-/// The error and all its sources in one line, for a log.
+/// The error and all its sources in one line, for a log. A message that ends with its source's words
+/// does not say them twice.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {
-        let _ = write!(text, ": {source}");
+        let words = source.to_string();
+        if !text.ends_with(&words) {
+            let _ = write!(text, ": {words}");
+        }
         next = source.source();
     }
     text

@@ -1,16 +1,18 @@
 //! The line in front of one deployment, and who of its members is how busy.
 //!
-//! In: callers and new entries. Out: leases, in the order of asking. Fails: when the line is full,
-//! when patience ends, when the deployment goes down. Holds: one short lock; a lease is sent and
+//! In: callers and new entries. Out: leases, in the order of asking; only a caller who avoids a member
+//! lets others pass to it. Fails: when the line is full, when patience ends, when the deployment goes down. Holds: one short lock; a lease is sent and
 //! dropped outside of it, because dropping a lease takes the lock again.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::Timestamp;
 use spec::{InstanceId, Name};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::table::{Entry, Member, State};
@@ -20,7 +22,15 @@ use crate::{Demand, Error, KeepAlive, Lease, MemberUse, Pulse, Wait};
 #[derive(Debug)]
 pub(crate) struct Lane {
     inner: Mutex<Inner>,
+    standing: watch::Sender<Standing>,
     pulse: Arc<Pulse>,
+}
+
+/// Whether the deployment is ready, and since when it is or is not.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    ready: bool,
+    since: Instant,
 }
 
 #[derive(Debug)]
@@ -68,22 +78,36 @@ pub(crate) async fn lease(lane: Arc<Lane>, wait: Wait) -> Result<Lease, Error> {
         Asked::Served(lease) => return Ok(lease),
         Asked::Waits(place, reply) => (place, reply),
     };
-    let patience = if lane.is_ready() { wait.patience_ready } else { wait.patience_cold };
-    let answer = tokio::time::timeout(patience, reply).await;
+    let answer = lane.patiently(&wait, began, reply).await;
     drop(place);
     match answer {
-        Ok(Ok(Ok(mut lease))) => {
+        Some(Ok(Ok(mut lease))) => {
             lease.waited = began.elapsed();
             Ok(lease)
         }
-        Ok(Ok(Err(error))) => Err(error),
-        Ok(Err(_)) => Err(Error::Closed),
-        Err(_) => Err(lane.ran_out(began.elapsed())),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(_)) => Err(Error::Closed),
+        None => Err(lane.ran_out(began.elapsed())),
     }
+}
+
+impl Wait {
+    /// When patience ends, as the deployment stands.
+    fn until(&self, began: Instant, standing: Standing) -> Instant {
+        let patience = if standing.ready { self.patience_ready } else { self.patience_cold };
+        let most = later(began, self.patience_ready.saturating_add(self.patience_cold));
+        later(began.max(standing.since), patience).min(most)
+    }
+}
+
+fn later(at: Instant, by: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+    at.checked_add(by).unwrap_or(at + FOR_EVER)
 }
 
 impl Lane {
     pub(crate) fn new(entry: Arc<Entry>, pulse: Arc<Pulse>) -> Self {
+        let standing = Standing { ready: entry.state == State::Ready, since: Instant::now() };
         let inner = Inner {
             entry,
             gone: false,
@@ -94,15 +118,26 @@ impl Lane {
             keep_alive: None,
             suspects: Vec::new(),
         };
-        Self { inner: Mutex::new(inner), pulse }
+        Self { inner: Mutex::new(inner), standing: watch::Sender::new(standing), pulse }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_ready(&self) -> bool {
-        self.lock().entry.state == State::Ready
+    /// The answer, unless patience ends first.
+    async fn patiently<T>(&self, wait: &Wait, began: Instant, answer: impl Future<Output = T>) -> Option<T> {
+        let mut standing = self.standing.subscribe();
+        let mut answer = pin!(answer);
+        loop {
+            let until = wait.until(began, *standing.borrow_and_update());
+            tokio::select! {
+                biased;
+                answer = &mut answer => return Some(answer),
+                _ = standing.changed() => {} // never an error: the sender lives in self
+                () = tokio::time::sleep_until(until) => return None,
+            }
+        }
     }
 
     /// Whether a call runs on any of its members.
@@ -113,6 +148,10 @@ impl Lane {
     fn ask(lane: &Arc<Self>, wait: &Wait) -> Result<Asked, Error> {
         let mut inner = lane.lock();
         let name = inner.entry.name.clone();
+        // Looked at under the lock: whoever closes empties the line under it afterwards.
+        if lane.pulse.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
         if inner.gone {
             return Err(Error::NotFound(name));
         }
@@ -122,7 +161,8 @@ impl Lane {
         if wait.keep_alive.is_some() {
             inner.keep_alive = wait.keep_alive;
         }
-        if inner.line.is_empty()
+        // Whoever is in line and takes any member shows that no slot is free.
+        if inner.line.iter().all(|waiter| waiter.avoid.is_some())
             && let Some(member) = inner.take_slot(wait.avoid.as_ref())
         {
             let entry = Arc::clone(&inner.entry);
@@ -131,15 +171,15 @@ impl Lane {
             return Ok(Asked::Served(Lease::new(entry, member, Arc::clone(lane))));
         }
         let waiting = u32::try_from(inner.line.len()).unwrap_or(u32::MAX);
-        if waiting >= inner.entry.spec.max_queue {
+        if waiting >= inner.longest_line() {
             return Err(Error::QueueFull { deployment: name, waiting });
         }
-        let (reply, receiver) = oneshot::channel();
-        let number = inner.next_waiter;
-        inner.next_waiter += 1;
-        inner.line.push_back(Waiter { number, avoid: wait.avoid.clone(), reply });
+        let wakes = waiting == 0 && inner.fleet_can_help();
+        let (number, receiver) = inner.stand_in_line(wait.avoid.clone());
         drop(inner);
-        lane.pulse.want();
+        if wakes {
+            lane.pulse.want();
+        }
         Ok(Asked::Waits(Place { lane: Arc::clone(lane), number }, receiver))
     }
 
@@ -148,13 +188,7 @@ impl Lane {
         loop {
             let (reply, lease) = {
                 let mut inner = lane.lock();
-                while inner.line.front().is_some_and(|waiter| waiter.reply.is_closed()) {
-                    inner.line.pop_front();
-                }
-                let Some(waiter) = inner.line.front() else { return };
-                let avoid = waiter.avoid.clone();
-                let Some(member) = inner.take_slot(avoid.as_ref()) else { return };
-                let Some(waiter) = inner.line.pop_front() else { return };
+                let Some((waiter, member)) = inner.next_in_line() else { return };
                 lane.pulse.in_flight.send_modify(|n| *n += 1);
                 (waiter.reply, Lease::new(Arc::clone(&inner.entry), member, Arc::clone(lane)))
             };
@@ -169,8 +203,9 @@ impl Lane {
             let mut inner = self.lock();
             inner.gone = entry.is_none();
             if let Some(entry) = entry {
-                inner.entry = entry;
+                inner.renew(entry);
             }
+            self.stands(inner.entry.state == State::Ready);
             let Inner { uses, entry, .. } = &mut *inner;
             uses.retain(|id, used| used.in_flight > 0 || entry.instances.iter().any(|m| m.id == *id));
             match &inner.entry.state {
@@ -183,6 +218,16 @@ impl Lane {
             Some(error) => self.send_away(|| error.clone()),
             None => Self::serve(self),
         }
+    }
+
+    fn stands(&self, ready: bool) {
+        self.standing.send_if_modified(|standing| {
+            let turned = standing.ready != ready;
+            if turned {
+                *standing = Standing { ready, since: Instant::now() };
+            }
+            turned
+        });
     }
 
     /// Everyone in line gets this answer.
@@ -202,7 +247,7 @@ impl Lane {
                 used.in_flight = used.in_flight.saturating_sub(1);
                 used.last_used = Some(now);
             }
-            inner.awaits_idle(id)
+            inner.load(id) == 0 && (lane.pulse.watch_for_idle.load(Ordering::Relaxed) || inner.leaves_when_idle(id))
         };
         lane.pulse.in_flight.send_modify(|n| *n = n.saturating_sub(1));
         Self::serve(lane);
@@ -212,12 +257,12 @@ impl Lane {
     }
 
     pub(crate) fn suspect(&self, id: &InstanceId) {
-        {
-            let mut inner = self.lock();
-            if !inner.suspects.contains(id) {
-                inner.suspects.push(id.clone());
-            }
+        let mut inner = self.lock();
+        if inner.suspects.contains(id) {
+            return; // the fleet has been told and has not looked yet
         }
+        inner.suspects.push(id.clone());
+        drop(inner);
         self.pulse.want();
     }
 
@@ -261,6 +306,50 @@ impl Lane {
 }
 
 impl Inner {
+    fn renew(&mut self, entry: Arc<Entry>) {
+        if self.entry.state == State::Ready && entry.state != State::Ready {
+            self.keep_alive = None; // it was meant for what was loaded then
+        }
+        self.entry = entry;
+    }
+
+    /// Callers that may wait. Those of a cold model who have slots as soon as it is up do not count as a line.
+    fn longest_line(&self) -> u32 {
+        let spec = &self.entry.spec;
+        if self.entry.state == State::Ready { spec.max_queue } else { spec.max_queue.max(spec.slots()) }
+    }
+
+    /// Whether waiting is something that the fleet can end: by a start.
+    fn fleet_can_help(&self) -> bool {
+        self.entry.state != State::Ready || self.entry.instances.len() < self.entry.spec.replicas.max as usize
+    }
+
+    fn stand_in_line(&mut self, avoid: Option<InstanceId>) -> (u64, oneshot::Receiver<Result<Lease, Error>>) {
+        let (reply, receiver) = oneshot::channel();
+        let number = self.next_waiter;
+        self.next_waiter += 1;
+        self.line.push_back(Waiter { number, avoid, reply });
+        (number, receiver)
+    }
+
+    /// The first in line for whom there is a slot, with the member that has it.
+    fn next_in_line(&mut self) -> Option<(Waiter, Arc<Member>)> {
+        let mut at = 0;
+        while let Some(waiter) = self.line.get(at) {
+            let avoid = waiter.avoid.clone();
+            if waiter.reply.is_closed() {
+                self.line.remove(at);
+            } else if let Some(member) = self.take_slot(avoid.as_ref()) {
+                return self.line.remove(at).map(|waiter| (waiter, member));
+            } else if avoid.is_some() {
+                at += 1; // the next one may take what this one passes over
+            } else {
+                return None;
+            }
+        }
+        None
+    }
+
     /// A slot of the least busy member that has one free; not of `avoid` if another serves.
     fn take_slot(&mut self, avoid: Option<&InstanceId>) -> Option<Arc<Member>> {
         let free = |member: &&Arc<Member>| self.load(&member.id) < member.slots;
@@ -279,15 +368,14 @@ impl Inner {
         Some(member)
     }
 
-    /// Whether the fleet has something to do as soon as this member is idle: stop one that drains,
-    /// or unload what shall not stay. All else can wait for its next look.
-    fn awaits_idle(&self, id: &InstanceId) -> bool {
+    /// Whether the fleet stops this member as soon as it is idle: one that drains, or that shall not stay.
+    /// All else can wait for its next look.
+    fn leaves_when_idle(&self, id: &InstanceId) -> bool {
         let at_once = match self.keep_alive {
             Some(keep_alive) => keep_alive == KeepAlive::For(Duration::ZERO),
             None => self.entry.spec.replicas.keep_alive == Some(Duration::ZERO),
         };
-        let leaves = at_once || self.gone || !self.entry.instances.iter().any(|m| m.id == *id);
-        leaves && self.load(id) == 0
+        at_once || self.gone || !self.entry.instances.iter().any(|m| m.id == *id)
     }
 
     fn load(&self, id: &InstanceId) -> u32 {

@@ -41,9 +41,10 @@ pub enum KeepAlive {
 pub struct Wait {
     /// In line for a slot of something that is ready.
     pub patience_ready: Duration,
-    /// For something cold to come up.
+    /// For something cold to come up. Each patience counts from when the caller came, or from when the
+    /// deployment last became ready or ceased to be; both together are the most that anybody waits.
     pub patience_cold: Duration,
-    /// Overrides the deployment's keep-alive from now on.
+    /// Overrides the deployment's keep-alive until it is unloaded.
     pub keep_alive: Option<KeepAlive>,
     /// A member to pass over when there is another: the one that just failed this caller.
     pub avoid: Option<InstanceId>,
@@ -77,7 +78,6 @@ pub struct MemberUse {
 #[derive(Debug)]
 pub struct Board {
     view: ArcSwap<View>,
-    open: AtomicBool,
     pulse: Arc<Pulse>,
 }
 
@@ -87,19 +87,27 @@ struct View {
     lanes: HashMap<Name, Arc<Lane>>,
 }
 
-/// What the lanes tell the outside: something is wanted; so many calls run.
+/// What the lanes share with the outside: something is wanted; so many calls run; whether callers may
+/// still come, and whether somebody waits for members to become idle.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     pub(crate) wanted: watch::Sender<u64>,
     pub(crate) in_flight: watch::Sender<usize>,
+    pub(crate) watch_for_idle: AtomicBool,
+    pub(crate) closed: AtomicBool,
 }
 
 impl Board {
     /// An empty board.
     pub fn new() -> Arc<Self> {
         let view = View { table: Arc::default(), lanes: HashMap::new() };
-        let pulse = Pulse { wanted: watch::Sender::new(0), in_flight: watch::Sender::new(0) };
-        Arc::new(Self { view: ArcSwap::from_pointee(view), open: AtomicBool::new(true), pulse: Arc::new(pulse) })
+        let pulse = Pulse {
+            wanted: watch::Sender::new(0),
+            in_flight: watch::Sender::new(0),
+            watch_for_idle: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        };
+        Arc::new(Self { view: ArcSwap::from_pointee(view), pulse: Arc::new(pulse) })
     }
     /// What is published now.
     pub fn table(&self) -> Arc<Table> {
@@ -138,7 +146,7 @@ impl Board {
     /// A slot on a member of this deployment; waits in line as long as `wait` allows. Dropping the
     /// future leaves the line.
     pub async fn lease(&self, name: &Name, wait: Wait) -> Result<Lease, Error> {
-        if !self.open.load(Ordering::Acquire) {
+        if self.pulse.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
         let lane = self.view.load().lanes.get(name).map(Arc::clone);
@@ -149,7 +157,7 @@ impl Board {
     }
     /// No more leases; those in line are sent away. What runs goes on.
     pub fn close_admission(&self) {
-        self.open.store(false, Ordering::Release);
+        self.pulse.closed.store(true, Ordering::Release);
         for lane in self.view.load().lanes.values() {
             lane.send_away(|| Error::Closed);
         }
@@ -175,14 +183,20 @@ impl Board {
     pub fn take_suspects(&self) -> Vec<InstanceId> {
         self.view.load().lanes.values().flat_map(|lane| lane.take_suspects()).collect()
     }
-    /// Sets a keep-alive from now on, as Ollama's clients do.
+    /// Sets a keep-alive until it is unloaded, as Ollama's clients do.
     pub fn note_keep_alive(&self, deployment: &Name, keep_alive: KeepAlive) {
         if let Some(lane) = self.view.load().lanes.get(deployment) {
             lane.note_keep_alive(keep_alive);
         }
     }
-    /// Ticks when a caller needs something that is not ready, when a member failed a caller, and
-    /// when a deployment has become idle.
+    /// Whether [`Board::wanted`] shall tick for every member that becomes idle: while something waits
+    /// for room, that is the moment at which it may be made.
+    pub fn watch_for_idle(&self, on: bool) {
+        self.pulse.watch_for_idle.store(on, Ordering::Relaxed);
+    }
+    /// Ticks when the first caller in line needs something that the fleet can do: start what is not
+    /// ready, or one more where there may be more; when a member failed a caller; and when a member
+    /// has become idle that shall not stay, or whose room is waited for ([`Board::watch_for_idle`]).
     pub fn wanted(&self) -> watch::Receiver<u64> {
         self.pulse.wanted.subscribe()
     }

@@ -8,7 +8,7 @@ use base::Timestamp;
 use proptest::prelude::*;
 use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Reason, ReasonCode};
 
-use crate::{Board, Entry, Error, Member, State, Table, Wait};
+use crate::{Board, Entry, Error, KeepAlive, Member, State, Table, Wait};
 
 const PATIENT: Duration = Duration::from_secs(3600);
 
@@ -181,6 +181,122 @@ async fn closing_sends_the_line_away_and_draining_waits_for_the_rest() {
     assert!(futures_poll(&mut drained).await.is_none());
     drop(held);
     drained.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_find_a_slot_taken_do_not_wake_the_fleet_again_and_again() {
+    let board = board(State::Ready, &[1], 64);
+    let _held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let mut wanted = board.wanted();
+    wanted.mark_unchanged();
+    let key = name();
+    let mut first = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut first).await.is_none());
+    assert!(!wanted.has_changed().unwrap(), "the fleet could do nothing about it: replicas.max is 1");
+    publish(&board, entry(State::Cold, &[], 64));
+    let mut second = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut second).await.is_none());
+    assert!(!wanted.has_changed().unwrap(), "it sees the one who waits already in its own turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_avoids_a_member_does_not_keep_others_from_it() {
+    let board = board(State::Ready, &[1, 1], 8);
+    let a = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let b = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let picky = Wait { avoid: Some(a.member.id.clone()), ..wait(PATIENT) };
+    let mut avoids = Box::pin(board.lease(&key, picky));
+    let mut takes_any = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut avoids).await.is_none());
+    assert!(futures_poll(&mut takes_any).await.is_none());
+    let avoided = a.member.id.clone();
+    drop(a);
+    let lease = futures_poll(&mut takes_any).await.expect("its slot is free and this caller does not mind").unwrap();
+    assert_eq!(lease.member.id, avoided);
+    drop(lease);
+    let newcomer = board.lease(&name(), wait(Duration::ZERO)).await.unwrap();
+    assert_eq!(newcomer.member.id, avoided, "nor does a caller who comes later");
+    drop(b);
+    assert_ne!(avoids.await.unwrap().member.id, avoided);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_follows_the_state_of_the_deployment_and_not_the_state_at_entry() {
+    const READY: Duration = Duration::from_secs(30);
+    const COLD: Duration = Duration::from_secs(300);
+    let both = || Wait { patience_ready: READY, patience_cold: COLD, keep_alive: None, avoid: None };
+    let board = board(State::Ready, &[1], 8);
+    let _held = board.lease(&name(), wait(PATIENT)).await.unwrap();
+    let key = name();
+    let began = tokio::time::Instant::now();
+    let mut caller = Box::pin(board.lease(&key, both()));
+    assert!(futures_poll(&mut caller).await.is_none());
+    publish(&board, entry(State::Cold, &[], 8));
+    assert!(tokio::time::timeout(READY * 2, &mut caller).await.is_err(), "it waits for the start now");
+    let mut busy = (*entry(State::Ready, &[1], 8)).clone();
+    busy.instances.clear(); // ready, and no slot for this caller
+    publish(&board, Arc::new(busy));
+    let error = caller.await.unwrap_err();
+    assert!(matches!(error, Error::QueueTimeout { .. }), "{error}");
+    assert_eq!(began.elapsed(), READY * 3, "a ready model that has no slot gets the patience of a ready model");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flapping_deployment_does_not_hold_its_callers_for_ever() {
+    let board = board(State::Cold, &[], 8);
+    let key = name();
+    let began = tokio::time::Instant::now();
+    let mut caller = Box::pin(board.lease(&key, wait(Duration::from_secs(10))));
+    let mut cold = false;
+    while tokio::time::timeout(Duration::from_secs(6), &mut caller).await.is_err() {
+        let mut next = (*entry(if cold { State::Cold } else { State::Ready }, &[], 8)).clone();
+        next.instances.clear();
+        publish(&board, Arc::new(next));
+        cold = !cold;
+        assert!(began.elapsed() < PATIENT);
+    }
+    assert!(began.elapsed() <= Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_of_no_length_still_lets_a_cold_model_be_asked_for() {
+    let board = board(State::Cold, &[], 0);
+    let key = name();
+    let mut caller = Box::pin(board.lease(&key, wait(PATIENT)));
+    assert!(futures_poll(&mut caller).await.is_none(), "it would have a slot at once if the model were ready");
+    assert!(matches!(board.lease(&key, wait(PATIENT)).await.unwrap_err(), Error::QueueFull { .. }));
+    publish(&board, entry(State::Ready, &[1], 0));
+    drop(caller.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keep_alive_of_a_caller_ends_with_the_instance_that_it_was_for() {
+    let board = board(State::Cold, &[], 8);
+    let key = name();
+    let brief = Wait { keep_alive: Some(KeepAlive::For(Duration::ZERO)), ..wait(PATIENT) };
+    let mut caller = Box::pin(board.lease(&key, brief));
+    assert!(futures_poll(&mut caller).await.is_none());
+    publish(&board, entry(State::Ready, &[1], 8));
+    drop(caller.await.unwrap());
+    assert_eq!(board.demand()[0].keep_alive, Some(KeepAlive::For(Duration::ZERO)));
+    publish(&board, entry(State::Cold, &[], 8));
+    assert_eq!(board.demand()[0].keep_alive, None, "the next caller did not ask for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_fleet_hears_of_an_idle_member_only_while_something_waits_for_room() {
+    let board = board(State::Ready, &[2], 8);
+    let mut wanted = board.wanted();
+    wanted.mark_unchanged();
+    drop(board.lease(&name(), wait(PATIENT)).await.unwrap());
+    assert!(!wanted.has_changed().unwrap());
+    board.watch_for_idle(true);
+    let (one, two) = (board.lease(&name(), wait(PATIENT)).await.unwrap(), board.lease(&name(), wait(PATIENT)).await.unwrap());
+    drop(one);
+    assert!(!wanted.has_changed().unwrap(), "it still works");
+    drop(two);
+    assert!(wanted.has_changed().unwrap());
 }
 
 /// Polls once: `None` while it is pending.

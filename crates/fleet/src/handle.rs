@@ -87,7 +87,7 @@ impl std::fmt::Debug for Parts {
 pub struct StopHow {
     /// Engines run on, to be found again by the next start.
     pub adopt: bool,
-    /// How long their end may take.
+    /// How long all of it may take, calls that still run and the end of their engines.
     pub grace: Duration,
 }
 
@@ -140,7 +140,7 @@ impl Handle {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
     }
-    /// Changes with every turn that changed something.
+    /// Renewed by every turn.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
         self.snapshots.clone()
     }

@@ -1,74 +1,121 @@
 //! What operators asked for by hand, and the operations that tell how far it is.
 //!
 //! In: a load or an unload. Out: a wish that knows of it, and an operation that ends when the goal
-//! is reached or lost. Fails: a store that cannot take an operation's end is logged.
+//! is reached or lost, whatever becomes of its deployment and of Penstock. Fails: a store that cannot
+//! take an operation's end is logged.
+
+use std::collections::HashMap;
 
 use base::Timestamp;
-use spec::{Name, Operation, OperationState, Phase, Reason, ReasonCode};
+use spec::{Name, Operation, OperationId, OperationState, Phase, Reason, ReasonCode};
 
 use crate::turn::Owner;
-use crate::world::{Hand, Item, Resolve, Wish};
+use crate::world::{Hand, Item, Resolve, Wish, World};
+
+/// An operation under way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    hand: Hand,
+    operation: Operation,
+}
+
+/// All that are under way.
+pub(crate) type Jobs = HashMap<OperationId, Job>;
+
+/// How a job has ended.
+type End = (OperationState, Option<Reason>);
 
 /// An operator's hand.
 pub(crate) fn by_hand(owner: &mut Owner, name: &Name, hand: Hand, operation: Operation) {
-    let Some(wish) = owner.world.wishes.get_mut(name) else {
-        let reason = Reason::new(ReasonCode::Superseded, "the deployment is gone", "");
-        owner.operations.insert(operation.id.clone(), Operation { state: OperationState::Failed, reason: Some(reason), ..operation });
-        return;
-    };
-    wish.hand = hand;
-    if hand == Hand::Load {
-        wish.retry_at = None;
-        wish.failure = None;
-        if matches!(wish.resolve, Resolve::Failed(..)) {
-            wish.resolve = Resolve::Pending;
+    if let Some(wish) = owner.world.wishes.get_mut(name) {
+        wish.hand = hand;
+        if hand == Hand::Load {
+            wish.retry_at = None;
+            wish.failure = None;
+            if matches!(wish.resolve, Resolve::Failed(..)) {
+                wish.resolve = Resolve::Pending;
+            }
         }
     }
-    wish.jobs.push((operation.id.clone(), hand));
-    owner.operations.insert(operation.id.clone(), operation);
+    owner.jobs.insert(operation.id.clone(), Job { hand, operation });
 }
 
 /// Ends the operations whose goal is reached or lost.
 pub(crate) async fn settle(owner: &mut Owner) {
-    let mut settled: Vec<Operation> = Vec::new();
-    for (name, wish) in &mut owner.world.wishes {
-        let items: Vec<&Item> = owner.world.items.values().filter(|item| item.deployment == *name).collect();
-        if wish.hand == Hand::Load && items.iter().any(|item| item.phase == Phase::Ready) {
-            wish.hand = Hand::Off;
-        }
-        let jobs = std::mem::take(&mut wish.jobs);
-        for (id, hand) in jobs {
-            match end(hand, wish, &items) {
-                Some((state, reason)) => {
-                    settled.extend(owner.operations.remove(&id).map(|operation| Operation { state, reason, ..operation }));
-                }
-                None => wish.jobs.push((id, hand)),
-            }
+    let ended: Vec<(OperationId, End)> = owner.jobs.iter().filter_map(|(id, job)| Some((id.clone(), end(job, &owner.world)?))).collect();
+    for (id, end) in ended {
+        if let Some(job) = owner.jobs.remove(&id) {
+            write_down(owner, job.operation, end).await;
         }
     }
-    let lost: Vec<_> =
-        owner.operations.values().filter(|operation| operation.state.is_over()).map(|operation| operation.id.clone()).collect();
-    settled.extend(lost.iter().filter_map(|id| owner.operations.remove(id)));
-    for mut operation in settled {
-        operation.updated_at = Timestamp::now();
-        let how = if operation.state == OperationState::Succeeded { "done" } else { "failed" };
-        operation.message = format!("{} of `{}` {how}", operation.kind, operation.target);
-        if let Err(error) = owner.store.put_operation(&operation).await {
-            tracing::warn!(error = base::chain(&error), "an operation's end could not be stored");
+    let Owner { world, jobs, .. } = owner;
+    for (name, wish) in world.wishes.iter_mut().filter(|(_, wish)| wish.hand == Hand::Load) {
+        if !jobs.values().any(|job| job.hand == Hand::Load && job.operation.target == *name) {
+            wish.hand = Hand::Off; // reached or lost; from now on callers decide
         }
     }
 }
 
+/// Penstock goes down: what is not done by now will not be.
+pub(crate) async fn give_up(owner: &mut Owner) {
+    for (_, job) in std::mem::take(&mut owner.jobs) {
+        write_down(owner, job.operation, lost(ReasonCode::ShuttingDown, "penstock stopped before it was done")).await;
+    }
+}
+
+/// Ends what an earlier Penstock has left unfinished.
+pub(crate) async fn bury(owner: &Owner) -> Result<(), crate::Error> {
+    const ALL: u32 = 10_000; // more than the store keeps beside those that run
+    let left = owner.store.list_operations(ALL).await?.into_iter().filter(|operation| !operation.state.is_over());
+    for operation in left {
+        write_down(owner, operation, lost(ReasonCode::ShuttingDown, "penstock ended before it was done")).await;
+    }
+    Ok(())
+}
+
+async fn write_down(owner: &Owner, mut operation: Operation, (state, reason): End) {
+    let how = if state == OperationState::Succeeded { "done" } else { "failed" };
+    operation.message = format!("{} of `{}` {how}", operation.kind, operation.target);
+    (operation.state, operation.reason, operation.updated_at) = (state, reason, Timestamp::now());
+    if let Err(error) = owner.store.put_operation(&operation).await {
+        tracing::warn!(error = base::chain(&error), "an operation's end could not be stored");
+    }
+}
+
 /// How a job has ended, if it has.
-fn end(hand: Hand, wish: &Wish, items: &[&Item]) -> Option<(OperationState, Option<Reason>)> {
+fn end(job: &Job, world: &World) -> Option<End> {
+    let wish = world.wishes.get(&job.operation.target).filter(|wish| !wish.record.deleting);
+    match job.hand {
+        Hand::Load => end_of_load(&job.operation, wish, world),
+        Hand::Unload => end_of_unload(&job.operation, wish, world),
+        Hand::Off => Some((OperationState::Succeeded, None)),
+    }
+}
+
+fn end_of_load(operation: &Operation, wish: Option<&Wish>, world: &World) -> Option<End> {
+    let Some(wish) = wish else { return Some(lost(ReasonCode::Superseded, "the deployment is gone")) };
     let failure = match &wish.resolve {
         Resolve::Failed(reason, _) => Some(reason),
         _ => wish.failure.as_ref(),
     };
-    match hand {
-        Hand::Load if items.iter().any(|item| item.phase == Phase::Ready) => Some((OperationState::Succeeded, None)),
-        Hand::Load => failure.map(|reason| (OperationState::Failed, Some(reason.clone()))),
-        Hand::Unload if !items.iter().any(|item| item.holds_memory()) => Some((OperationState::Succeeded, None)),
-        Hand::Unload | Hand::Off => None,
+    if world.items_of(&operation.target).any(|item| item.phase == Phase::Ready) {
+        return Some((OperationState::Succeeded, None));
     }
+    if let Some(reason) = failure {
+        return Some((OperationState::Failed, Some(reason.clone())));
+    }
+    (wish.hand != Hand::Load).then(|| lost(ReasonCode::Superseded, "something else was asked for since"))
+}
+
+fn end_of_unload(operation: &Operation, wish: Option<&Wish>, world: &World) -> Option<End> {
+    let before = |is: fn(&Item) -> bool| world.items_of(&operation.target).any(|item| item.created_at <= operation.created_at && is(item));
+    if !before(|item| item.is_serving() || item.holds_memory()) {
+        return Some((OperationState::Succeeded, None));
+    }
+    let undone = wish.is_some_and(|wish| wish.hand != Hand::Unload) && before(Item::is_serving);
+    undone.then(|| lost(ReasonCode::Superseded, "somebody asked for the model since, so it stays"))
+}
+
+fn lost(code: ReasonCode, message: &str) -> End {
+    (OperationState::Failed, Some(Reason::new(code, message, "")))
 }

@@ -32,8 +32,12 @@ pub const UNHEALTHY_FOR: Duration = Duration::from_secs(30);
 pub const DRAIN_FOR: Duration = Duration::from_mins(5);
 /// How long a start may be invisible to the runtime before it counts as lost.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
-/// How long a failed instance is shown.
+/// How long one that was seen may be invisible: a folder that cannot be read for a moment is no loss.
+const MISSED_FOR: Duration = Duration::from_secs(2);
+/// How long a failed instance is shown; its log can be read for as long.
 pub const FAILED_SHOWN_FOR: Duration = Duration::from_mins(10);
+/// An end that has not come after this time is asked for again: longer than TERM, TERM and KILL take.
+pub const STOP_AGAIN: Duration = Duration::from_secs(10);
 
 /// The phase table.
 pub fn next(item: &Item, now: Timestamp) -> Next {
@@ -48,23 +52,36 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
             Next::Move(Loading, Some(progressing("the engine reads the model")))
         }
         (Starting, Sight::Absent) if item.start == Start::Done && here > SEEN_WITHIN => Next::Fail(vanished()),
-        (Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Absent) => Next::Fail(vanished()),
+        (Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Absent) if is_missed(item, now) => Next::Fail(vanished()),
         (Loading, _) if item.health == Health::Up => Next::Move(Warming, Some(progressing("it answers its probe"))),
         (Loading, _) => still_loading(item, now),
         (Warming, _) => Next::Move(Ready, None),
         (Ready, _) if matches!(item.health, Health::Down(..)) => Next::Move(Unhealthy, Some(unresponsive(item))),
         (Unhealthy, _) if item.health == Health::Up => Next::Move(Ready, None),
         (Unhealthy, _) if here > UNHEALTHY_FOR => Next::Fail(unresponsive(item)),
-        (Draining, Sight::Exited(_) | Sight::Absent) => Next::Move(Stopping, item.reason.clone()),
-        (Draining, _) if item.used.in_flight == 0 || here > DRAIN_FOR => Next::Move(Stopping, item.reason.clone()),
-        (Stopping | Failed, _) if !item.stop_asked => Next::Stop,
-        (Stopping, Sight::Absent | Sight::Exited(_)) => Next::Move(Reclaiming, item.reason.clone()),
-        (Reclaiming, _) => Next::Move(Stopped, item.reason.clone()),
+        (Draining, Sight::Exited(_)) => Next::Move(Stopping, item.reason.clone()),
+        (Draining, _) if item.used.in_flight == 0 || here > DRAIN_FOR || is_missed(item, now) => Next::Move(Stopping, item.reason.clone()),
+        // What is being started is told to end once it is known to be there; else it could come up afterwards.
+        (Stopping | Failed, _) if item.start == Start::Running => Next::Stay,
+        (Stopping, Sight::Exited(_)) => Next::Move(Reclaiming, item.reason.clone()),
+        (Stopping, Sight::Absent) if item.stop_asked.is_some() => Next::Move(Reclaiming, item.reason.clone()),
+        (Failed, Sight::Absent | Sight::Exited(_)) if here > FAILED_SHOWN_FOR => Next::Move(Reclaiming, item.reason.clone()),
+        (Reclaiming, Sight::Absent) => Next::Move(Stopped, item.reason.clone()),
+        (Stopping, _) | (Reclaiming, _) | (Failed, Sight::Running { .. }) if may_ask(item, now) => Next::Stop,
         (Stopped, _) => Next::Forget,
-        (Failed, Sight::Absent | Sight::Exited(_)) if here > FAILED_SHOWN_FOR => Next::Forget,
         // These wait for somebody: for room, for the start's report, for a caller to end, for the engine's end.
-        (Pending | Fetching | Placing | Starting | Ready | Unhealthy | Sleeping | Draining | Stopping | Failed, _) => Next::Stay,
+        (Pending | Fetching | Placing | Starting | Ready | Unhealthy | Sleeping | Draining | Stopping | Reclaiming | Failed, _) => {
+            Next::Stay
+        }
     }
+}
+
+fn is_missed(item: &Item, now: Timestamp) -> bool {
+    item.sight == Sight::Absent && item.start != Start::Running && item.seen_at.is_none_or(|at| now.since(at) > MISSED_FOR)
+}
+
+fn may_ask(item: &Item, now: Timestamp) -> bool {
+    item.stop_asked.is_none_or(|at| now.since(at) >= STOP_AGAIN)
 }
 
 /// A load goes on as long as it shows progress; without any for the deployment's start limit it fails.
@@ -131,7 +148,7 @@ fn ended(exit: &Exit, phase: Phase) -> Reason {
         (None, Some(signal)) => format!("by signal {signal}"),
         (None, None) => "without a status".to_owned(),
     };
-    let when = if phase == Phase::Ready { "while it served" } else { "before it was ready" };
+    let when = if phase < Phase::Ready { "before it was ready" } else { "while it served" };
     let code = if phase < Phase::Ready && exit.code.is_some() { ReasonCode::EngineRejected } else { ReasonCode::EngineExited };
     Reason::new(code, format!("the engine ended {how} {when}{words}"), "see `penstock logs` for all that it said")
 }

@@ -24,7 +24,7 @@ pub fn wishes(world: &mut World, records: Vec<Record>) {
             Some(wish) if wish.record.generation == record.generation && wish.record.created_at == record.created_at => {
                 Wish { record, ..wish }
             }
-            Some(wish) => Wish { demand: wish.demand, jobs: wish.jobs, ..fresh(record) },
+            Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record) },
             None => fresh(record),
         };
         world.wishes.insert(name, wish);
@@ -42,7 +42,6 @@ fn fresh(record: Record) -> Wish {
         retry_at: None,
         failure: None,
         load_ms: None,
-        jobs: Vec::new(),
     }
 }
 
@@ -64,14 +63,17 @@ pub fn demand(world: &mut World, board: &Board) {
 /// What each runtime shows; a runtime that did not answer is missing.
 pub type Sightings = BTreeMap<RuntimeKind, BTreeMap<InstanceId, Seen>>;
 
+/// Asks one runtime what runs.
+pub async fn sighting(runtime: &dyn Runtime) -> Result<BTreeMap<InstanceId, Seen>, runtime::Error> {
+    Ok(runtime.list().await?.into_iter().map(|seen| (seen.order.instance.clone(), seen)).collect())
+}
+
 /// Asks every runtime what runs.
 pub async fn sightings(runtimes: &[Arc<dyn Runtime>]) -> Sightings {
     let mut all = Sightings::new();
     for runtime in runtimes {
-        match runtime.list().await {
-            Ok(seen) => {
-                all.insert(runtime.kind(), seen.into_iter().map(|seen| (seen.order.instance.clone(), seen)).collect());
-            }
+        match sighting(runtime.as_ref()).await {
+            Ok(seen) => drop(all.insert(runtime.kind(), seen)),
             Err(error) => tracing::warn!(runtime = %runtime.kind(), error = base::chain(&error), "the runtime could not be read"),
         }
     }
@@ -91,12 +93,13 @@ pub fn sights(world: &mut World, mut seen: Sightings) -> Vec<Seen> {
     seen.into_values().flat_map(BTreeMap::into_values).collect()
 }
 
-/// What one sighting says of one instance.
+/// What one sighting says of one instance. Lines and memory that grow are signs of progress.
 pub fn take_in(item: &mut Item, seen: Seen, now: Timestamp) {
-    if seen.log_lines != item.log_lines {
+    if seen.log_lines != item.log_lines || seen.resident.unwrap_or_default() > item.resident() {
         item.log_lines = seen.log_lines;
         item.progress_at = now;
     }
+    item.seen_at = Some(now);
     item.sight = match seen.state {
         SeenState::Running | SeenState::Stopping => Sight::Running { pid: seen.pid, resident: seen.resident },
         SeenState::Exited(exit) => Sight::Exited(exit),

@@ -1,9 +1,10 @@
 //! What to do now.
 //!
 //! In: the [`World`]. Out: actions, each of which is safe to do again. Pure: no I/O, no clock. One
-//! deployment after the other, first its instances' own lives, then how many there should be, then
-//! room for those that wait for it.
+//! instance after the other what follows from its own life, then for each deployment how many there
+//! should be, then room for those that wait for it. About one instance there is at most one decision.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use base::{Backoff, ByteSize};
@@ -11,9 +12,9 @@ use spec::{InstanceId, Name, Phase, Reason, ReasonCode};
 
 use crate::evict::{Candidate, evict};
 use crate::life::{self, Next};
-use crate::place::{Fit, place};
-use crate::scale;
-use crate::world::{Hand, Item, Resolve, Wish, World};
+use crate::place::{Fit, Ledger, place};
+use crate::scale::{self, Target};
+use crate::world::{Item, Resolve, Wish, World};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,23 +41,42 @@ pub enum Action {
 /// failures pass; one that does not pass must not become a busy loop.
 pub const AFTER_FAILURE: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_mins(5) };
 
+impl Action {
+    /// The instance that it is about.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Launch(id) | Self::Move(id, ..) | Self::Fail(id, _) | Self::Stop(id) | Self::Forget(id) => Some(id),
+            Self::Resolve(_) | Self::Create(_) | Self::Remove(_) => None,
+        }
+    }
+}
+
 /// What to do now.
 pub fn plan(world: &World) -> Vec<Action> {
-    let mut actions = Vec::new();
-    for item in world.items.values() {
-        actions.extend(live(item, world));
-    }
-    for (name, wish) in &world.wishes {
-        actions.extend(serve(name, wish, world));
-    }
-    actions.extend(give_room(world));
+    let mut actions: Vec<Action> = world.items.values().filter_map(|item| live(item, world)).collect();
+    let decided = instances(&actions);
+    let wanted = world.wishes.iter().flat_map(|(name, wish)| serve(name, wish, world));
+    actions.extend(wanted.filter(|action| action.instance().is_none_or(|id| !decided.contains(id))));
+    let decided = instances(&actions);
+    actions.extend(give_room(world, &decided));
     actions
+}
+
+fn instances(actions: &[Action]) -> BTreeSet<InstanceId> {
+    actions.iter().filter_map(Action::instance).cloned().collect()
 }
 
 fn live(item: &Item, world: &World) -> Option<Action> {
     let id = || item.id.clone();
     match life::next(item, world.now) {
-        Next::Stay => superseded_failure(item, world).then(|| Action::Forget(id())),
+        Next::Stay if is_over(item, world) => Some(Action::Move(id(), Phase::Reclaiming, item.reason.clone())),
+        Next::Stay if item.phase == Phase::Draining && world.stopping.is_some_and(|until| until <= world.now) => {
+            Some(Action::Move(id(), Phase::Stopping, item.reason.clone()))
+        }
+        Next::Stay if item.is_serving() && !world.wishes.contains_key(&item.deployment) => {
+            Some(leave(item, &Reason::new(ReasonCode::Superseded, "its deployment is gone", "")))
+        }
+        Next::Stay => None,
         Next::Move(phase, reason) => Some(Action::Move(id(), phase, reason)),
         Next::Fail(reason) => Some(Action::Fail(id(), reason)),
         Next::Stop => Some(Action::Stop(id())),
@@ -64,43 +84,52 @@ fn live(item: &Item, world: &World) -> Option<Action> {
     }
 }
 
-/// A failed instance is shown until its deployment is gone or has another one.
-fn superseded_failure(item: &Item, world: &World) -> bool {
-    let gone = world.wishes.get(&item.deployment).is_none_or(|wish| wish.record.deleting);
+/// A failed instance is shown until its deployment is gone or has another one, but not before its
+/// engine has ended.
+fn is_over(item: &Item, world: &World) -> bool {
+    let gone = || world.wishes.get(&item.deployment).is_none_or(|wish| wish.record.deleting);
     let other = || world.items_of(&item.deployment).any(|other| other.created_at > item.created_at);
-    item.phase == Phase::Failed && item.stop_asked && (gone || world.stopping || other())
+    item.phase == Phase::Failed && !item.holds_memory() && (gone() || world.stopping.is_some() || other())
 }
 
 fn serve(name: &Name, wish: &Wish, world: &World) -> Vec<Action> {
-    let all: Vec<&Item> = world.items_of(name).collect();
-    if wish.record.deleting && all.is_empty() {
+    let mut any = world.items_of(name).peekable();
+    if wish.record.deleting && any.peek().is_none() {
         return vec![Action::Remove(name.clone())];
     }
-    let serving: Vec<&Item> = all.iter().copied().filter(|item| item.is_serving()).collect();
-    let target = scale::target(wish, &serving, world.now, world.stopping);
+    let serving: Vec<&Item> = any.filter(|item| item.is_serving()).collect();
+    let target = scale::target(wish, &serving, world);
     let mut actions = Vec::new();
-    if !wish.record.deleting && !world.stopping && wants_resolve(wish, world) {
+    if !wish.record.deleting && world.stopping.is_none() && wants_resolve(wish, world) {
         actions.push(Action::Resolve(name.clone()));
     }
-    let (current, old): (Vec<&Item>, Vec<&Item>) = serving.iter().copied().partition(|item| item.revision.number == wish.record.generation);
+    let (current, old): (Vec<&Item>, Vec<&Item>) = serving.into_iter().partition(|item| item.revision.number == wish.record.generation);
     let have = u32::try_from(current.len()).unwrap_or(u32::MAX);
     if target.count > have {
         let may = matches!(wish.resolve, Resolve::Done(_)) && wish.retry_at.is_none_or(|at| at <= world.now);
         actions.extend(may.then(|| Action::Create(name.clone())));
     }
-    actions.extend(surplus(&current, target.count).into_iter().map(|item| leave(item, &target.reason)));
-    let replaced = current.iter().any(|item| item.phase == Phase::Ready) || target.count == 0;
-    if replaced {
-        let reason = if target.count == 0 { target.reason } else { Reason::new(ReasonCode::Superseded, "a newer revision serves", "") };
+    actions.extend(surplus(&current, target.count).into_iter().map(|item| leave(item, &why(item, &target))));
+    if target.count == 0 {
+        actions.extend(old.into_iter().map(|item| leave(item, &target.reason)));
+    } else if current.iter().any(|item| item.phase == Phase::Ready) {
+        let reason = Reason::new(ReasonCode::Superseded, "a newer revision serves", "");
         actions.extend(old.into_iter().map(|item| leave(item, &reason)));
     }
     actions
 }
 
+fn why(item: &Item, target: &Target) -> Reason {
+    if item.waits_for_room() && target.reason.code == ReasonCode::KeepAliveOver {
+        return Reason::new(ReasonCode::Idle, "whoever asked for it has left", "");
+    }
+    target.reason.clone()
+}
+
 fn wants_resolve(wish: &Wish, world: &World) -> bool {
     match &wish.resolve {
         Resolve::Pending => true,
-        Resolve::Failed(_, at) => *at <= world.now && (wish.is_asked_for() || wish.record.spec.replicas.min > 0 || wish.hand == Hand::Load),
+        Resolve::Failed(_, at) => *at <= world.now && (wish.is_asked_for() || wish.floor() > 0),
         Resolve::Running | Resolve::Done(_) => false,
     }
 }
@@ -116,36 +145,42 @@ fn surplus<'a>(current: &[&'a Item], target: u32) -> Vec<&'a Item> {
 }
 
 fn leave(item: &Item, reason: &Reason) -> Action {
-    let never_started = matches!(item.phase, Phase::Pending | Phase::Fetching | Phase::Placing);
-    let phase = if never_started { Phase::Stopped } else { Phase::Draining };
+    let phase = if item.waits_for_room() { Phase::Stopped } else { Phase::Draining };
     Action::Move(item.id.clone(), phase, Some(reason.clone()))
 }
 
-/// Lets in whoever fits, in the order of asking, and makes room for the first who does not.
-fn give_room(world: &World) -> Vec<Action> {
-    let mut held = world.held();
+/// Lets in whoever fits, in the order of asking, and makes room for the first who does not. Nobody
+/// passes whoever waits for room, but those who need none.
+fn give_room(world: &World, decided: &BTreeSet<InstanceId>) -> Vec<Action> {
+    let mut ledger = Ledger { held: world.held(), promised: world.promised() };
     let mut actions = Vec::new();
-    let mut waiting: Vec<&Item> = world.items.values().filter(|item| matches!(item.phase, Phase::Pending | Phase::Placing)).collect();
+    let mut first: Option<&Item> = None;
+    let mut waiting: Vec<&Item> = world.items.values().filter(|item| item.waits_for_room() && !decided.contains(&item.id)).collect();
     waiting.sort_by_key(|item| item.created_at);
     for item in waiting {
-        match place(item.memory, &world.room, held) {
-            Fit::Fits => {
-                held += item.memory;
+        let fit = if item.memory == ByteSize(0) { Fit::Fits } else { place(item.memory, &world.room, ledger) };
+        match (fit, first) {
+            (Fit::Never { need, budget }, _) => actions.push(Action::Fail(item.id.clone(), never(need, budget))),
+            (Fit::Fits, None) => {
+                ledger.add(item.memory);
                 actions.push(Action::Launch(item.id.clone()));
             }
-            Fit::Never { need, budget } => actions.push(Action::Fail(item.id.clone(), never(need, budget))),
-            Fit::NoRoom { need, missing, budget } => {
-                actions.extend(make_room(item, world, missing));
-                if item.phase == Phase::Pending {
-                    let message = format!("it needs {need}, {missing} more than is free of {budget}");
-                    let reason = Reason::new(ReasonCode::NoRoom, message, "it starts when another model is unloaded");
-                    actions.push(Action::Move(item.id.clone(), Phase::Placing, Some(reason)));
-                }
-                return actions; // nobody passes whoever waits for room
+            (Fit::Fits, Some(_)) if item.memory == ByteSize(0) => actions.push(Action::Launch(item.id.clone())),
+            (Fit::NoRoom { need, missing, budget }, None) => {
+                first = Some(item);
+                actions.extend(make_room(item, world, missing, decided));
+                let message = format!("it needs {need}, {missing} more than is free of {budget}");
+                actions.extend(wait_for_room(item, message));
             }
+            (_, Some(first)) => actions.extend(wait_for_room(item, format!("`{}` asked first and waits for room", first.deployment))),
         }
     }
     actions
+}
+
+fn wait_for_room(item: &Item, message: String) -> Option<Action> {
+    let reason = Reason::new(ReasonCode::NoRoom, message, "it starts when another model is unloaded");
+    (item.phase == Phase::Pending).then(|| Action::Move(item.id.clone(), Phase::Placing, Some(reason)))
 }
 
 fn never(need: ByteSize, budget: ByteSize) -> Reason {
@@ -154,30 +189,45 @@ fn never(need: ByteSize, budget: ByteSize) -> Reason {
 }
 
 /// Drains the cheapest set of idle instances, unless what already leaves is enough.
-fn make_room(item: &Item, world: &World, missing: ByteSize) -> Vec<Action> {
-    let leaving: ByteSize = world.items.values().filter(|other| other.phase.is_falling()).map(|other| other.memory).sum();
+fn make_room(item: &Item, world: &World, missing: ByteSize, decided: &BTreeSet<InstanceId>) -> Vec<Action> {
+    let holders = || world.items.values().filter(|other| other.holds_memory());
+    let leaving: ByteSize = holders().filter(|other| !other.is_serving()).map(|other| other.memory).sum();
     let missing = missing.saturating_sub(leaving);
-    if missing == ByteSize(0) {
+    // What has just been decided may give back enough; the next round knows.
+    if missing == ByteSize(0) || holders().any(|other| decided.contains(&other.id)) {
         return Vec::new();
     }
-    let candidates: Vec<Candidate> = world.items.values().filter(|other| may_leave(other, world)).map(candidate).collect();
+    let candidates = candidates(item, world, decided);
     let reason =
         Reason::new(ReasonCode::NoRoom, format!("unloaded to make room for `{}`", item.deployment), "the next call loads it again");
     let victims = evict(missing, &candidates).unwrap_or_default();
     victims.into_iter().map(|id| Action::Move(id, Phase::Draining, Some(reason.clone()))).collect()
 }
 
-fn candidate(item: &Item) -> Candidate {
-    Candidate { id: item.id.clone(), memory: item.memory, reload_ms: item.load_ms.unwrap_or(1), last_used: item.last_of_use() }
+/// Who may leave for this one: the idle that nobody waits for and that are not pinned, as many of each
+/// deployment as it has above its minimum, the longest unused first; and its own idle predecessors.
+fn candidates(item: &Item, world: &World, decided: &BTreeSet<InstanceId>) -> Vec<Candidate> {
+    let ready = |name: &Name| world.items_of(name).filter(|other| other.phase == Phase::Ready).count();
+    let mut spare: BTreeMap<&Name, usize> = world.wishes.iter().map(|(name, wish)| (name, spare(wish, ready(name)))).collect();
+    let mut idle: Vec<&Item> = world.items.values().filter(|other| is_idle(other) && !decided.contains(&other.id)).collect();
+    idle.sort_by_key(|other| other.last_of_use());
+    idle.retain(|other| {
+        let predecessor = other.deployment == item.deployment && other.revision.number < item.revision.number;
+        let left = spare.get_mut(&other.deployment);
+        predecessor || left.is_some_and(|left| left.checked_sub(1).map(|less| *left = less).is_some())
+    });
+    idle.into_iter().map(candidate).collect()
 }
 
-/// Idle, not pinned, nobody waits for it, and not needed by a minimum.
-fn may_leave(item: &Item, world: &World) -> bool {
-    let Some(wish) = world.wishes.get(&item.deployment) else { return false };
-    let serving = world.items_of(&item.deployment).filter(|other| other.is_serving()).count();
-    item.phase == Phase::Ready
-        && item.used.in_flight == 0
-        && !wish.record.spec.pinned
-        && wish.demand.waiting == 0
-        && serving > wish.record.spec.replicas.min as usize
+fn is_idle(item: &Item) -> bool {
+    item.phase == Phase::Ready && item.used.in_flight == 0
+}
+
+fn spare(wish: &Wish, ready: usize) -> usize {
+    let held = wish.record.spec.pinned || wish.demand.waiting > 0;
+    if held { 0 } else { ready.saturating_sub(wish.record.spec.replicas.min as usize) }
+}
+
+fn candidate(item: &Item) -> Candidate {
+    Candidate { id: item.id.clone(), memory: item.memory, reload_ms: item.load_ms().unwrap_or(1), last_used: item.last_of_use() }
 }

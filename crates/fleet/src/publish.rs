@@ -59,12 +59,15 @@ fn state(name: &Name, wish: &Wish, world: &World, serves: bool) -> State {
     }
     let rising = world.items_of(name).filter(|item| item.phase.is_rising()).max_by_key(|item| item.phase);
     if let Some(item) = rising {
-        let took = world.now.since(item.created_at);
+        let took = item.launched_at.map_or(Duration::ZERO, |at| world.now.since(at));
         let eta = wish.load_ms.map(|ms| Duration::from_millis(ms).saturating_sub(took));
         let progress = wish.load_ms.map(|ms| (took.as_secs_f64() / Duration::from_millis(ms.max(1)).as_secs_f64()).min(NEARLY));
         return State::Rising { phase: item.phase, since: item.created_at, progress, eta };
     }
-    if let Resolve::Failed(reason, _) = &wish.resolve {
+    // Once its time has come it is cold again: only a caller who waits brings about the next try.
+    if let Resolve::Failed(reason, at) = &wish.resolve
+        && *at > world.now
+    {
         return State::Down(reason.clone());
     }
     match (&wish.failure, wish.retry_at) {

@@ -5,13 +5,35 @@
 
 use std::sync::Arc;
 
-use spec::{Event, EventKind, InstanceId, Phase, Revision, RuntimeKind, Seen, SeenState};
+use base::Timestamp;
+use spec::{Event, EventKind, Phase, Revision, RuntimeKind, Seen, SeenState};
 use store::Kept;
 
-use crate::act::{ask_to_stop, new_item, watch};
+use crate::act::{ask_to_stop, new_item};
+use crate::life::STOP_AGAIN;
 use crate::observe::{self, Sightings};
+use crate::reports::watch;
 use crate::turn::Owner;
 use crate::world::Start;
+
+/// A stranger that was told to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// When.
+    at: Timestamp,
+    /// Whether it had ended by then; if not, it is told once more when it has, so that it is forgotten.
+    ended: bool,
+}
+
+/// What runs, of every runtime. One that cannot be read ends the start: to go on without it would be to
+/// take its engines for strangers.
+pub(crate) async fn look(owner: &Owner) -> Result<Sightings, crate::Error> {
+    let mut all = Sightings::new();
+    for runtime in &owner.runtimes {
+        all.insert(runtime.kind(), observe::sighting(runtime.as_ref()).await?);
+    }
+    Ok(all)
+}
 
 /// Takes over what ran before this process did: an instance whose intent, fence and revision are known.
 pub(crate) async fn adopt(owner: &mut Owner, mut seen: Sightings) -> Result<(), crate::Error> {
@@ -45,25 +67,25 @@ fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     watch(owner, &kept.id);
 }
 
-/// What runs and nobody knows is told to end.
+/// What runs and nobody knows is told to end, and once more when it has ended.
 pub(crate) fn send_away(owner: &mut Owner, strangers: Vec<Seen>) {
+    let mut before = std::mem::take(&mut owner.strangers);
     for seen in strangers {
         let id = seen.order.instance.clone();
         let kind = if seen.order.program == spec::Program::None { RuntimeKind::External } else { RuntimeKind::Process };
         let Some(runtime) = owner.runtime(kind) else { continue };
-        if !owner.strangers.insert(id.clone()) {
+        let (now, ended) = (owner.world.now, matches!(seen.state, SeenState::Exited(_)));
+        let told = before.remove(&id);
+        if let Some(told) = told.filter(|told| told.ended == ended && now.since(told.at) < STOP_AGAIN) {
+            owner.strangers.insert(id, told);
             continue;
         }
-        if seen.state == SeenState::Running {
+        if seen.state == SeenState::Running && told.is_none() {
             let event =
                 Event::now(EventKind::InstanceOrphaned, format!("{}: an instance that nobody wants is stopped", seen.order.deployment));
             owner.story.tell(Event { instance: Some(id.clone()), ..event.of(&seen.order.deployment) });
         }
+        owner.strangers.insert(id.clone(), Told { at: now, ended });
         ask_to_stop(owner, id, runtime);
     }
-}
-
-/// An end has been asked for.
-pub(crate) fn stop_was_asked(owner: &mut Owner, id: &InstanceId) {
-    owner.strangers.remove(id);
 }

@@ -1,4 +1,4 @@
-//! What others may see of the engine room: one value, made anew after each turn that changed it.
+//! What others may see of the engine room: one value, made anew by each turn.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use spec::deployment::{Record, Step};
 use spec::{Instance, Name, Node, Phase, Reason, ReasonCode, Version};
 
 use crate::pipeline::{self, Done};
-use crate::world::{Item, Resolve, Sight, Wish, World};
+use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
 
 /// The engine room at one moment.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +128,9 @@ fn reason(wish: &Wish, foremost: Option<&Item>) -> Reason {
     }
     match (&wish.resolve, &wish.failure) {
         (Resolve::Failed(reason, _), _) | (_, Some(reason)) => reason.clone(),
+        (_, None) if wish.hand == Hand::Unload => {
+            Reason::new(ReasonCode::Unloaded, "it was unloaded by hand", "the next call, or `load`, starts it")
+        }
         (Resolve::Pending | Resolve::Running, None) => Reason::new(ReasonCode::Progressing, "the model's files are being read", ""),
         (Resolve::Done(_), None) => Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it"),
     }
@@ -155,6 +158,6 @@ pub(crate) fn instance(item: &Item) -> Instance {
         slots: item.slots,
         last_used: item.used.last_used,
         created_at: item.created_at,
-        load_ms: item.load_ms,
+        load_ms: item.load_ms(),
     }
 }

@@ -4,7 +4,7 @@
 //! a turn: observe, plan, act, publish. Holds: the world; nobody else changes it. From: level-
 //! triggered controllers of Kubernetes: a lost signal costs at most one tick, never the outcome.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,35 +14,48 @@ use board::Board;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use registry::Registry;
 use runtime::Runtime;
-use spec::{InstanceId, Name, Operation, OperationId, Order, Reason, Revision, RuntimeKind};
+use spec::{InstanceId, Name, Operation, Order, Phase, Reason, Revision, RuntimeKind};
 use store::Store;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::handle::{Parts, Secrets, StopHow};
+use crate::jobs::Jobs;
 use crate::launch::Yard;
+use crate::recover::Told;
 use crate::snapshot::{Counters, Snapshot, snapshot};
 use crate::story::Story;
 use crate::world::{Hand, Health, Room, World};
-use crate::{act, jobs, observe, plan, publish, recover};
+use crate::{act, jobs, observe, plan, publish, recover, reports};
 
 /// What may happen to the owner.
 #[derive(Debug)]
 pub enum Event {
     /// A wish was frozen, or could not be.
-    Resolved(Name, u64, Result<Arc<Revision>, Reason>),
+    Resolved(Which, Result<Arc<Revision>, Reason>),
     /// A start has been handed to its runtime, or failed.
     Started(InstanceId, Result<Order, Reason>),
     /// A probe's answer changed.
     Probed(InstanceId, Health),
-    /// An end has been asked for.
-    StopAsked(InstanceId),
+    /// An end could not be asked for.
+    NotStopped(InstanceId),
     /// An operator's hand.
     Hand(Name, Hand, Operation),
     /// Another room's event.
     Tell(spec::Event),
     /// Penstock goes down.
     Stop(StopHow, oneshot::Sender<()>),
+}
+
+/// Which wish, as it was when something was begun for it.
+#[derive(Debug)]
+pub struct Which {
+    /// Its name.
+    pub name: Name,
+    /// Its generation.
+    pub generation: u64,
+    /// When it was stored: one of the same name may have been deleted since.
+    pub created_at: Timestamp,
 }
 
 /// The owner.
@@ -58,12 +71,22 @@ pub(crate) struct Owner {
     pub(crate) yard: Yard,
     pub(crate) messages: mpsc::Sender<Event>,
     pub(crate) probes: HashMap<InstanceId, (Task, watch::Sender<u64>)>,
-    pub(crate) strangers: HashSet<InstanceId>,
-    pub(crate) operations: HashMap<OperationId, Operation>,
+    pub(crate) strangers: HashMap<InstanceId, Told>,
+    pub(crate) jobs: Jobs,
     snapshots: watch::Sender<Arc<Snapshot>>,
     tick: Duration,
-    stop: Option<(StopHow, Instant, oneshot::Sender<()>)>,
+    stop: Option<Stop>,
 }
+
+/// How and until when it stops, and who waits for it.
+struct Stop {
+    adopt: bool,
+    until: Instant,
+    askers: Vec<oneshot::Sender<()>>,
+}
+
+/// Time that engines need to end, of all the time that stopping may take; the rest is for calls.
+const ENDS_WITHIN: Duration = Duration::from_secs(8);
 
 /// Rounds of one turn; what is left is done by the next.
 const ROUNDS: usize = 8;
@@ -81,7 +104,7 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
         }
         tokio::select! {
             message = inbox.recv() => match message {
-                Some(message) => owner.take(message),
+                Some(message) => owner.take(message).await,
                 None => return,
             },
             () = poke.notified() => {}
@@ -91,7 +114,7 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
         }
         tokio::time::sleep(GATHER).await;
         while let Ok(message) = inbox.try_recv() {
-            owner.take(message);
+            owner.take(message).await;
         }
     }
 }
@@ -129,8 +152,8 @@ impl Owner {
             yard,
             messages,
             probes: HashMap::new(),
-            strangers: HashSet::new(),
-            operations: HashMap::new(),
+            strangers: HashMap::new(),
+            jobs: Jobs::new(),
             snapshots,
             tick: config.tick,
             stop: None,
@@ -145,20 +168,35 @@ impl Owner {
         self.runtimes.iter().find(|runtime| runtime.kind() == kind).cloned()
     }
 
-    fn take(&mut self, message: Event) {
+    async fn take(&mut self, message: Event) {
         match message {
-            Event::Resolved(name, generation, result) => act::resolved(self, &name, generation, result),
-            Event::Started(id, result) => act::started(self, &id, result),
-            Event::Probed(id, health) => act::probed(self, &id, health),
-            Event::StopAsked(id) => recover::stop_was_asked(self, &id),
-            Event::Hand(name, hand, operation) => jobs::by_hand(self, &name, hand, operation),
-            Event::Tell(event) => self.story.tell(event),
-            Event::Stop(how, reply) => {
-                self.story.tell(spec::Event::now(spec::EventKind::Stopping, "penstock is stopping"));
-                self.world.stopping = !how.adopt;
-                self.stop = Some((how, Instant::now() + how.grace, reply));
+            Event::Resolved(which, result) => reports::resolved(self, &which, result).await,
+            Event::Started(id, result) => reports::started(self, &id, result),
+            Event::Probed(id, health) => reports::probed(self, &id, health),
+            Event::NotStopped(id) => reports::not_stopped(self, &id),
+            Event::Hand(name, hand, operation) => {
+                if !self.world.wishes.contains_key(&name) {
+                    self.look_at_wishes().await; // stored a moment ago
+                }
+                jobs::by_hand(self, &name, hand, operation);
             }
+            Event::Tell(event) => self.story.tell(event),
+            Event::Stop(how, asker) => self.begin_to_stop(how, asker),
         }
+    }
+
+    /// Who asks again can only make it stricter.
+    fn begin_to_stop(&mut self, how: StopHow, asker: oneshot::Sender<()>) {
+        let mut stop = self.stop.take().unwrap_or_else(|| {
+            self.story.tell(spec::Event::now(spec::EventKind::Stopping, "penstock is stopping"));
+            Stop { adopt: how.adopt, until: Instant::now() + how.grace, askers: Vec::new() }
+        });
+        stop.adopt &= how.adopt;
+        stop.until = stop.until.min(Instant::now() + how.grace);
+        stop.askers.push(asker);
+        let calls = stop.until.saturating_duration_since(Instant::now()).saturating_sub(ENDS_WITHIN);
+        self.world.stopping = (!stop.adopt).then(|| Timestamp::now().plus(calls));
+        self.stop = Some(stop);
     }
 
     async fn turn(&mut self) {
@@ -183,10 +221,7 @@ impl Owner {
 
     async fn observe(&mut self) {
         self.world.now = Timestamp::now();
-        match self.store.list_deployments().await {
-            Ok(records) => observe::wishes(&mut self.world, records),
-            Err(error) => tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
-        }
+        self.look_at_wishes().await;
         self.look_at_room().await;
         let seen = observe::sightings(&self.runtimes).await;
         let strangers = observe::sights(&mut self.world, seen);
@@ -195,6 +230,13 @@ impl Owner {
             if let Some((_, nudge)) = self.probes.get(&id) {
                 nudge.send_modify(|n| *n = n.wrapping_add(1));
             }
+        }
+    }
+
+    async fn look_at_wishes(&mut self) {
+        match self.store.list_deployments().await {
+            Ok(records) => observe::wishes(&mut self.world, records),
+            Err(error) => tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
         }
     }
 
@@ -219,28 +261,47 @@ impl Owner {
         if !same {
             self.board.publish(table);
         }
+        self.board.watch_for_idle(self.world.items.values().any(|item| item.phase == Phase::Placing));
     }
 
     /// Finds what ran before this process did.
     pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
         self.world.now = Timestamp::now();
         observe::wishes(&mut self.world, self.store.list_deployments().await?);
-        let seen = observe::sightings(&self.runtimes).await;
+        let seen = recover::look(self).await?;
         recover::adopt(self, seen).await?;
+        jobs::bury(self).await?;
         self.story.tell(spec::Event::now(spec::EventKind::Started, "penstock started"));
         self.turn().await;
         Ok(())
     }
 
     async fn has_stopped(&mut self) -> bool {
-        let Some((how, until, _)) = &self.stop else { return false };
-        let over = how.adopt || self.world.items.is_empty() || Instant::now() >= *until;
+        let Some(stop) = &self.stop else { return false };
+        let over = stop.adopt || self.world.items.is_empty() || Instant::now() >= stop.until;
         if over {
+            if !stop.adopt {
+                self.tell_the_rest().await;
+            }
+            jobs::give_up(self).await;
             self.story.flush().await;
-            if let Some((_, _, reply)) = self.stop.take() {
-                let _ = reply.send(()); // the asker may have gone
+            for asker in self.stop.take().map(|stop| stop.askers).unwrap_or_default() {
+                let _ = asker.send(()); // the asker may have gone
             }
         }
         over
+    }
+
+    /// Time is up: whatever still runs is told to end before we go; its keeper sees to it.
+    async fn tell_the_rest(&self) {
+        let stops = self.world.items.values().filter_map(|item| {
+            let runtime = self.runtime(item.runtime)?;
+            Some(async move { (&item.id, runtime.stop(&item.id, act::GRACE).await) })
+        });
+        for (id, told) in futures_util::future::join_all(stops).await {
+            if let Err(error) = told {
+                tracing::warn!(instance = %id, error = base::chain(&error), "it could not be told to stop; nobody claims it any more");
+            }
+        }
     }
 }

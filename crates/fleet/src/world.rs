@@ -7,15 +7,15 @@ use std::time::Duration;
 use base::{ByteSize, Secret, Timestamp};
 use board::{Demand, KeepAlive, MemberUse};
 use spec::deployment::Record;
-use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, OperationId, Phase, Reason, Revision, RuntimeKind};
+use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, Phase, Reason, Revision, RuntimeKind};
 
 /// Everything that a decision may look at.
 #[derive(Debug, Clone, Default)]
 pub struct World {
     /// When this turn looked.
     pub now: Timestamp,
-    /// Set once Penstock goes down.
-    pub stopping: bool,
+    /// Set once Penstock goes down: calls may go on until then.
+    pub stopping: Option<Timestamp>,
     /// By name.
     pub wishes: BTreeMap<Name, Wish>,
     /// By id.
@@ -43,8 +43,6 @@ pub struct Wish {
     pub failure: Option<Reason>,
     /// How long the last load took.
     pub load_ms: Option<u64>,
-    /// Jobs that wait for this deployment: a load, an unload.
-    pub jobs: Vec<(OperationId, Hand)>,
 }
 
 /// How far the freezing of a wish is.
@@ -104,12 +102,16 @@ pub struct Item {
     pub key: Secret,
     /// When it was decided.
     pub created_at: Timestamp,
-    /// From decision to ready.
-    pub load_ms: Option<u64>,
+    /// When its start was begun; not known of one that was taken over.
+    pub launched_at: Option<Timestamp>,
+    /// When it was first ready.
+    pub ready_at: Option<Timestamp>,
     /// How far its start is.
     pub start: Start,
     /// What the runtime sees.
     pub sight: Sight,
+    /// When the runtime last saw it.
+    pub seen_at: Option<Timestamp>,
     /// What the probe says.
     pub health: Health,
     /// What callers do with it.
@@ -118,8 +120,8 @@ pub struct Item {
     pub progress_at: Timestamp,
     /// Lines that it had logged then.
     pub log_lines: u64,
-    /// Set when its end has been asked for.
-    pub stop_asked: bool,
+    /// When its end was last asked for.
+    pub stop_asked: Option<Timestamp>,
 }
 
 /// How far a start is.
@@ -183,9 +185,13 @@ impl World {
     pub fn items_of<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Item> {
         self.items.values().filter(move |item| item.deployment == *name)
     }
-    /// Memory held by everything that was started and is not gone.
+    /// Memory held by everything that was started and has not ended.
     pub fn held(&self) -> ByteSize {
         self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory).sum()
+    }
+    /// What of the held memory no machine shows as used yet, because its engine is still growing.
+    pub fn promised(&self) -> ByteSize {
+        self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory.saturating_sub(item.resident())).sum()
     }
 }
 
@@ -197,9 +203,13 @@ impl Wish {
             _ => None,
         }
     }
-    /// Somebody waits or is being served.
+    /// So many there are at any time, whoever asks.
+    pub fn floor(&self) -> u32 {
+        self.record.spec.replicas.min.max(u32::from(self.record.spec.pinned))
+    }
+    /// Somebody waits for it. A call that runs needs nothing more than the instance that it runs on.
     pub fn is_asked_for(&self) -> bool {
-        self.demand.waiting > 0 || self.demand.in_flight > 0
+        self.demand.waiting > 0 || self.hand == Hand::Load
     }
     /// How long an instance stays without callers: the callers' word, else the wish's.
     pub fn keep_alive(&self) -> Option<Duration> {
@@ -212,9 +222,29 @@ impl Wish {
 }
 
 impl Item {
-    /// It has memory, or is about to.
+    /// It has memory, or is about to: from its start until its engine has ended, however it ends.
     pub fn holds_memory(&self) -> bool {
-        !matches!(self.phase, Phase::Pending | Phase::Fetching | Phase::Placing | Phase::Stopped | Phase::Failed)
+        match self.phase {
+            Phase::Pending | Phase::Fetching | Phase::Placing | Phase::Stopped => false,
+            Phase::Failed => self.start == Start::Running || matches!(self.sight, Sight::Running { .. }),
+            _ => !matches!(self.sight, Sight::Exited(_)),
+        }
+    }
+    /// It waits for room, and nothing has been started.
+    pub fn waits_for_room(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Fetching | Phase::Placing)
+    }
+    /// Memory that its engine has taken, as far as it can be seen.
+    pub fn resident(&self) -> ByteSize {
+        match &self.sight {
+            Sight::Running { resident, .. } => resident.unwrap_or_default(),
+            Sight::Absent | Sight::Exited(_) => ByteSize(0),
+        }
+    }
+    /// How long its start took until it was ready.
+    pub fn load_ms(&self) -> Option<u64> {
+        let took = self.ready_at?.since(self.launched_at?);
+        Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
     }
     /// It serves, or will without anybody doing more.
     pub fn is_serving(&self) -> bool {

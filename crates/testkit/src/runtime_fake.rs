@@ -1,11 +1,13 @@
 //! A runtime whose engines are tasks of the test: they listen on the ordered socket and answer
 //! their probe.
 //!
-//! In: orders, and a [`Script`] of what engines do. Out: what a real runtime would show. Holds: a
-//! task for each engine, which ends with it.
+//! In: orders, a [`Script`] of what engines do, and faults. Out: what a real runtime would show: an
+//! engine that is told to end is seen until it has ended, and then as ended until it is stopped
+//! once more. Fails: when it is told to. Holds: a task for each engine, which ends with it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,56 +30,102 @@ use tokio::time::Instant;
 /// What engines do from now on.
 #[derive(Debug, Clone, Default)]
 pub struct Script {
+    /// How long the runtime takes to start them.
+    pub start: Duration,
     /// How long they load before they are up.
     pub load: Duration,
     /// They end with this status, and these words, before they are up.
     pub refuse: Option<(i32, String)>,
+    /// How long they take to end when they are told to.
+    pub end: Duration,
 }
 
 /// A runtime for tests.
 #[derive(Debug)]
 pub struct FakeRuntime {
+    shared: Arc<Shared>,
+    memory: ByteSize,
+}
+
+#[derive(Debug)]
+struct Shared {
     inner: Mutex<Inner>,
     changes: watch::Sender<u64>,
-    memory: ByteSize,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     script: Script,
-    engines: BTreeMap<InstanceId, (Seen, Option<Task>)>,
+    engines: BTreeMap<InstanceId, Engine>,
     launches: Vec<Order>,
+    stops: usize,
+    failing_stops: usize,
+    unreadable: bool,
+}
+
+#[derive(Debug)]
+struct Engine {
+    seen: Seen,
+    end: Duration,
+    task: Option<Task>,
 }
 
 impl FakeRuntime {
     /// With so much memory on its one machine.
     pub fn new(memory: ByteSize) -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), changes: watch::Sender::new(0), memory })
+        let shared = Shared { inner: Mutex::default(), changes: watch::Sender::new(0) };
+        Arc::new(Self { shared: Arc::new(shared), memory })
     }
     /// Engines that are launched from now on follow this script.
     pub fn script(&self, script: Script) {
-        self.lock().script = script;
+        self.shared.lock().script = script;
     }
     /// Every launch so far.
     pub fn launches(&self) -> Vec<Order> {
-        self.lock().launches.clone()
+        self.shared.lock().launches.clone()
+    }
+    /// Stops asked for so far.
+    pub fn stops(&self) -> usize {
+        self.shared.lock().stops
     }
     /// Engines that live.
     pub fn alive(&self) -> usize {
-        self.lock().engines.values().filter(|(seen, _)| seen.state == SeenState::Running).count()
+        self.shared.lock().engines.values().filter(|engine| engine.lives()).count()
+    }
+    /// Engines that live, or have ended and were not stopped since.
+    pub fn known(&self) -> usize {
+        self.shared.lock().engines.len()
     }
     /// An engine ends by itself.
     pub fn crash(&self, id: &InstanceId) {
-        self.end(id, Some(1), false, vec!["error: told to crash".to_owned()]);
+        self.shared.end(id, Some(1), false, vec!["error: told to crash".to_owned()]);
     }
+    /// So many stops from now on fail.
+    pub fn fail_stops(&self, count: usize) {
+        self.shared.lock().failing_stops = count;
+    }
+    /// Whether what runs can be listed.
+    pub fn unreadable(&self, yes: bool) {
+        self.shared.lock().unreadable = yes;
+    }
+}
+
+impl Engine {
+    fn lives(&self) -> bool {
+        !matches!(self.seen.state, SeenState::Exited(_))
+    }
+}
+
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn end(&self, id: &InstanceId, code: Option<i32>, asked: bool, last_lines: Vec<String>) {
-        if let Some((seen, task)) = self.lock().engines.get_mut(id) {
-            task.take();
-            seen.pid = None;
-            seen.state = SeenState::Exited(Exit { code, signal: None, asked, spawn_error: None, last_lines, at: Timestamp::now() });
+        if let Some(engine) = self.lock().engines.get_mut(id) {
+            engine.task.take();
+            engine.seen.pid = None;
+            engine.seen.resident = None;
+            engine.seen.state = SeenState::Exited(Exit { code, signal: None, asked, spawn_error: None, last_lines, at: Timestamp::now() });
         }
         self.tick();
     }
@@ -92,48 +140,107 @@ impl Runtime for FakeRuntime {
         RuntimeKind::Process
     }
     async fn capacity(&self) -> Result<Vec<Node>, Error> {
-        let device = Device { id: "ram".into(), kind: DeviceKind::Ram, total: self.memory, free: self.memory };
+        let taken: ByteSize = self.shared.lock().engines.values().filter_map(|engine| engine.seen.resident).sum();
+        let device = Device { id: "ram".into(), kind: DeviceKind::Ram, total: self.memory, free: self.memory.saturating_sub(taken) };
         Ok(vec![Node { name: "fake".into(), cores: 2, devices: vec![device] }])
     }
     async fn list(&self) -> Result<Vec<Seen>, Error> {
-        Ok(self.lock().engines.values().map(|(seen, _)| seen.clone()).collect())
+        let inner = self.shared.lock();
+        if inner.unreadable {
+            return Err(fault("list"));
+        }
+        Ok(inner.engines.values().map(|engine| engine.seen.clone()).collect())
     }
     async fn launch(&self, order: &Order) -> Result<(), Error> {
-        let mut inner = self.lock();
-        inner.launches.push(order.clone());
-        if inner.engines.contains_key(&order.instance) {
+        let script = {
+            let mut inner = self.shared.lock();
+            inner.launches.push(order.clone());
+            inner.script.clone()
+        };
+        if script.start > Duration::ZERO {
+            tokio::time::sleep(script.start).await;
+        }
+        if !enter(&mut self.shared.lock(), order, &script)? {
             return Ok(());
         }
-        let script = inner.script.clone();
-        let seen = Seen {
-            order: order.clone(),
-            state: SeenState::Running,
-            pid: Some(1),
-            started_at: Timestamp::now(),
-            resident: None,
-            log_lines: 0,
-        };
-        let task = if script.refuse.is_none() { serve(&order.endpoint, script.load) } else { None };
-        inner.engines.insert(order.instance.clone(), (seen, task));
-        drop(inner);
         match script.refuse {
-            Some((code, words)) => self.end(&order.instance, Some(code), false, vec![words]),
-            None => self.tick(),
+            Some((code, words)) => self.shared.end(&order.instance, Some(code), false, vec![words]),
+            None => self.shared.tick(),
         }
         Ok(())
     }
     async fn stop(&self, id: &InstanceId, _grace: Duration) -> Result<(), Error> {
-        self.lock().engines.remove(id);
-        self.tick();
+        let wait = {
+            let mut inner = self.shared.lock();
+            inner.stops += 1;
+            if inner.failing_stops > 0 {
+                inner.failing_stops -= 1;
+                return Err(fault("stop"));
+            }
+            match inner.engines.get_mut(id) {
+                Some(engine) if engine.seen.state == SeenState::Running => {
+                    engine.seen.state = SeenState::Stopping;
+                    Some(engine.end)
+                }
+                Some(engine) if engine.lives() => None,
+                _ => {
+                    inner.engines.remove(id);
+                    None
+                }
+            }
+        };
+        self.shared.tick();
+        match wait {
+            Some(Duration::ZERO) => self.shared.end(id, Some(0), true, Vec::new()),
+            Some(wait) => {
+                let (shared, id) = (Arc::clone(&self.shared), id.clone());
+                tasks::spawn("fake engine ends", async move {
+                    tokio::time::sleep(wait).await;
+                    shared.end(&id, Some(0), true, Vec::new());
+                })
+                .detach();
+            }
+            None => {}
+        }
         Ok(())
     }
     async fn logs(&self, id: &InstanceId, _from: LogsFrom) -> Result<LogStream, Error> {
+        if !self.shared.lock().engines.contains_key(id) {
+            return Err(Error::NotFound(id.clone()));
+        }
         let text = Bytes::from(format!("log of {id}\n"));
         Ok(futures_util::stream::once(async move { Ok(text) }).boxed())
     }
     fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.shared.changes.subscribe()
     }
+}
+
+/// True when it is new here.
+fn enter(inner: &mut Inner, order: &Order, script: &Script) -> Result<bool, Error> {
+    if let Some(engine) = inner.engines.get_mut(&order.instance) {
+        let actual = engine.seen.order.fence;
+        if order.fence < actual {
+            return Err(Error::Fenced { id: order.instance.clone(), given: order.fence, actual });
+        }
+        engine.seen.order.fence = order.fence;
+        return Ok(false);
+    }
+    let seen = Seen {
+        order: order.clone(),
+        state: SeenState::Running,
+        pid: Some(1),
+        started_at: Timestamp::now(),
+        resident: Some(order.memory),
+        log_lines: 0,
+    };
+    let task = if script.refuse.is_none() { serve(&order.endpoint, script.load) } else { None };
+    inner.engines.insert(order.instance.clone(), Engine { seen, end: script.end, task });
+    Ok(true)
+}
+
+fn fault(what: &'static str) -> Error {
+    Error::Io { what, path: "a fake".into(), source: io::Error::other("told to fail") }
 }
 
 /// Answers the probe on the ordered socket: 503 while it loads, then 200.
@@ -162,3 +269,6 @@ fn listen(path: &Path) -> Option<UnixListener> {
     std::fs::create_dir_all(path.parent()?).ok()?;
     UnixListener::bind(path).ok()
 }
+
+#[cfg(test)]
+mod tests;

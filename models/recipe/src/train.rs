@@ -161,7 +161,7 @@ impl Lesson {
 /// What a piece's tokens count: nothing where it is only read, more where a reply ends, for it ends only once.
 fn weigh(ids: &[u32], learn: bool) -> impl Iterator<Item = (u32, f32)> {
     const ENDING: usize = 2;
-    const ENDING_COUNTS: f32 = 4.0;
+    const ENDING_COUNTS: f32 = 3.0;
     let ending = ids.len().saturating_sub(ENDING);
     ids.iter().enumerate().map(move |(at, id)| match (learn, at < ending) {
         (false, _) => (*id, 0.0),

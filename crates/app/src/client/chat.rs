@@ -1,7 +1,8 @@
 //! One question and its streamed answer.
 //!
 //! In: the talk so far. Out: pieces as they come, then the whole with its numbers. Fails: with the
-//! server's words, also when they come in the middle of a stream.
+//! server's words, also when they come in the middle of a stream; a stream that ends without its
+//! last word is broken.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::out::text;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) text: String,
+    pub(crate) finish_reason: String,
     pub(crate) prompt_tokens: u64,
     pub(crate) completion_tokens: u64,
     pub(crate) first_token: Duration,
@@ -22,33 +24,55 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Tokens a second after the first, for people.
+    /// Tokens and speed, for people. The whole call counts: pieces may come in bunches.
     pub(crate) fn summary(&self) -> String {
-        let generating = (self.whole - self.first_token).as_secs_f64().max(f64::EPSILON);
-        let rate = f64::from(u32::try_from(self.completion_tokens).unwrap_or(u32::MAX)) / generating;
+        let seconds = self.whole.as_secs_f64().max(f64::EPSILON);
+        let rate = f64::from(u32::try_from(self.completion_tokens).unwrap_or(u32::MAX)) / seconds;
         let (first, made, read) = (self.first_token.as_secs_f64() * 1000.0, self.completion_tokens, self.prompt_tokens);
         format!("{read} tokens in, {made} tokens out, {rate:.0} tokens/s, first after {first:.0} ms")
     }
+    /// For programs.
+    pub(crate) fn document(&self, model: &str) -> Value {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        json!({
+            "model": model,
+            "answer": self.text,
+            "finish_reason": self.finish_reason,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "first_token_ms": ms(self.first_token),
+            "duration_ms": ms(self.whole),
+        })
+    }
 }
 
-/// Asks; `piece` gets each piece of the answer and says whether to go on.
-pub(crate) fn ask(
-    server: &Server,
-    model: &str,
-    messages: &[Value],
-    mut piece: impl FnMut(&str) -> Result<bool, Failure>,
-) -> Result<Answer, Failure> {
-    let body = json!({ "model": model, "messages": messages, "stream": true, "stream_options": { "include_usage": true } });
+/// What to ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    pub(crate) server: Server,
+    pub(crate) model: String,
+    pub(crate) messages: Vec<Value>,
+}
+
+/// Asks; `piece` gets each piece of the answer.
+pub(crate) fn ask(question: &Question, mut piece: impl FnMut(&str) -> Result<(), Failure>) -> Result<Answer, Failure> {
+    let body =
+        json!({ "model": question.model, "messages": question.messages, "stream": true, "stream_options": { "include_usage": true } });
     let began = Instant::now();
     let mut answer = Answer::default();
-    server.lines("/v1/chat/completions", Some(&body), |line| {
+    let mut over = false;
+    question.server.lines("/v1/chat/completions", Some(&body), |line| {
+        over |= line == LAST;
         let Some(event) = event(line)? else { return Ok(true) };
         if let Some(words) = event["choices"][0]["delta"]["content"].as_str().filter(|words| !words.is_empty()) {
             if answer.text.is_empty() {
                 answer.first_token = began.elapsed();
             }
             answer.text.push_str(words);
-            return piece(words);
+            piece(words)?;
+        }
+        if let Some(reason) = event["choices"][0]["finish_reason"].as_str() {
+            reason.clone_into(&mut answer.finish_reason);
         }
         if let Some(usage) = event.get("usage").filter(|usage| usage.is_object()) {
             answer.prompt_tokens = usage["prompt_tokens"].as_u64().unwrap_or(0);
@@ -57,7 +81,15 @@ pub(crate) fn ask(
         Ok(true)
     })?;
     answer.whole = began.elapsed();
-    Ok(answer)
+    if over { Ok(answer) } else { Err(broke_off()) }
+}
+
+/// The last line of a stream that is whole.
+const LAST: &str = "data: [DONE]";
+
+/// For a stream that ended too early.
+pub(crate) fn broke_off() -> Failure {
+    Failure::Failed { what: "the answer broke off".to_owned(), hint: "`penstock events` may say why".to_owned() }
 }
 
 /// The event in a line of an SSE stream, if there is one.

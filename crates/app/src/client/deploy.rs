@@ -1,16 +1,18 @@
-//! Changes what is served: `deploy`, `load`, `stop`, `rm`, `wait`.
+//! `penstock deploy`: puts a model into service, or changes how it is served.
+//!
+//! In: words, or a file, or both. Out: the stored wish. Words alone change only what they name; a
+//! file is the whole wish. Fails: when the server refuses it, and when the deployment belongs to the
+//! server's config, which would fight the change at its next start.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use super::act::{await_seen, load_and_wait};
 use super::http::Server;
 use super::look::path;
-use super::out::{answer, line, text};
+use super::out::{answer, text};
 use super::{Failure, Output};
 
 /// What to put into service.
@@ -19,47 +21,50 @@ pub struct Deploy {
     /// The public model name
     #[arg(required_unless_present = "file")]
     name: Option<String>,
-    /// Read the whole deployment from a YAML or JSON file; flags beside it win
+    /// Read the whole deployment from a YAML or JSON file; words beside it win
     #[arg(short, long)]
     file: Option<PathBuf>,
     /// Where the model comes from: a path, file:PATH, or a registry name
     #[arg(short, long)]
     model: Option<String>,
-    /// llama-server, openai or echo
+    /// What runs: llama-server, openai (remote) or echo
     #[arg(short, long)]
     engine: Option<String>,
     /// Context length of one call, in tokens
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "TOKENS")]
     context: Option<u32>,
     /// Calls that one instance serves at once
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "CALLS")]
     parallel: Option<u32>,
     /// CPU threads of one instance
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT")]
     threads: Option<u32>,
+    /// Layers to put on the GPU
+    #[arg(long, value_name = "COUNT")]
+    gpu_layers: Option<u32>,
     /// Serve embeddings too
-    #[arg(long)]
-    embeddings: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", hide_possible_values = true)]
+    embeddings: Option<bool>,
     /// Keep it loaded, whatever its keep-alive says
-    #[arg(long)]
-    pin: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", hide_possible_values = true)]
+    pin: Option<bool>,
     /// Always at least so many instances; 0 loads on the first call
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT")]
     min: Option<u32>,
     /// Never more than so many instances
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT")]
     max: Option<u32>,
     /// How long an instance stays without callers: 5m, 0 or forever
-    #[arg(long)]
+    #[arg(long, value_name = "TIME")]
     keep_alive: Option<String>,
     /// Base URL of a remote engine, with its /v1
     #[arg(long)]
     url: Option<String>,
-    /// Environment variable of the server with the remote engine's key
-    #[arg(long)]
+    /// Variable in the server's environment with the remote engine's key
+    #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
     /// Model name to send to the remote engine
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     upstream_model: Option<String>,
     /// Load it now and wait until it is ready
     #[arg(short, long)]
@@ -69,123 +74,116 @@ pub struct Deploy {
 pub(crate) fn deploy(server: &Server, words: &Deploy, output: Output) -> Result<(), Failure> {
     let wish = wish(words)?;
     let name = text(&wish["name"]);
-    let stored = server.put(&path(&name), &wish)?;
-    if words.wait {
-        server.post(&format!("{}/load", path(&name)), &json!({}))?;
-        wait(server, &name, WAIT)?;
+    let before = match server.get(&path(&name)) {
+        Err(failure) if failure.is_missing() => Value::Null,
+        other => other?,
+    };
+    if before["status"]["origin"] == "config" {
+        let what = format!("`{name}` stands in the server's config, so it is changed there");
+        return Err(Failure::Failed { what, hint: "change the file and send the server a HUP, or choose another name".to_owned() });
     }
-    answer(output, &stored, |stored| format!("{name}: stored as generation {}\n", text(&stored["generation"])))
+    let stored = store(server, words, &wish, &before)?;
+    let mut stored = await_seen(server, &name, stored)?;
+    if words.wait {
+        load_and_wait(server, &name, stored["generation"].as_u64())?;
+        stored = server.get(&path(&name))?;
+    }
+    answer(output, &stored, |stored| format!("{name}: {}\n", outcome(words, &before, stored)))
 }
 
-/// `--wait` without a limit of its own.
-const WAIT: Duration = Duration::from_mins(30);
+/// A file replaces the wish; words change it, or make a new one. One on its way out is made anew.
+fn store(server: &Server, words: &Deploy, wish: &Value, before: &Value) -> Result<Value, Failure> {
+    let path = path(&text(&wish["name"]));
+    if before.is_null() && words.file.is_none() {
+        return server.post("/api/v1/deployments", wish);
+    }
+    if words.file.is_some() || before["status"]["state"] == "deleting" {
+        return server.put(&path, wish);
+    }
+    server.patch(&path, wish)
+}
 
-/// The deployment that the words describe.
+fn outcome(words: &Deploy, before: &Value, stored: &Value) -> String {
+    let loads = if stored["spec"]["replicas"]["min"] == 0 { "the first call loads it" } else { "it is being loaded" };
+    let is_new = before.is_null() || before["status"]["state"] == "deleting";
+    let change = match () {
+        () if is_new => "in service".to_owned(),
+        () if before["generation"] == stored["generation"] => "unchanged".to_owned(),
+        () => format!("changed, now at generation {}", text(&stored["generation"])),
+    };
+    match () {
+        () if words.wait => format!("{change}, ready"),
+        () if is_new => format!("{change}; {loads}"),
+        () => change,
+    }
+}
+
+/// The deployment that the words describe, or as much of it as they say.
 fn wish(words: &Deploy) -> Result<Value, Failure> {
     let mut wish = match &words.file {
         Some(file) => from_file(file)?,
         None => Map::new(),
     };
-    let mut set = |key: &str, value: Option<Value>| value.map(|value| wish.insert(key.to_owned(), value));
-    set("name", words.name.as_ref().map(|v| json!(v)));
-    set("model", words.model.as_ref().map(|v| json!(absolute(v))));
-    set("engine", words.engine.as_ref().map(|v| json!(v)));
-    set("context", words.context.map(|v| json!(v)));
-    set("parallel", words.parallel.map(|v| json!(v)));
-    set("threads", words.threads.map(|v| json!(v)));
-    set("embeddings", words.embeddings.then(|| json!(true)));
-    set("pinned", words.pin.then(|| json!(true)));
-    set("url", words.url.as_ref().map(|v| json!(v)));
-    set("api_key_env", words.api_key_env.as_ref().map(|v| json!(v)));
-    set("upstream_model", words.upstream_model.as_ref().map(|v| json!(v)));
+    let said = [
+        ("name", words.name.as_ref().map(|v| json!(v))),
+        ("model", words.model.as_ref().map(|v| json!(absolute(v)))),
+        ("engine", words.engine.as_ref().map(|v| json!(v))),
+        ("context", words.context.map(|v| json!(v))),
+        ("parallel", words.parallel.map(|v| json!(v))),
+        ("threads", words.threads.map(|v| json!(v))),
+        ("gpu_layers", words.gpu_layers.map(|v| json!(v))),
+        ("embeddings", words.embeddings.map(|v| json!(v))),
+        ("pinned", words.pin.map(|v| json!(v))),
+        ("url", words.url.as_ref().map(|v| json!(v))),
+        ("api_key_env", words.api_key_env.as_ref().map(|v| json!(v))),
+        ("upstream_model", words.upstream_model.as_ref().map(|v| json!(v))),
+    ];
+    wish.extend(said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     let replicas = [
         ("min", words.min.map(|v| json!(v))),
         ("max", words.max.map(|v| json!(v))),
         ("keep_alive", words.keep_alive.as_ref().map(|v| json!(v))),
     ];
-    for (key, value) in replicas {
-        if let Some(value) = value {
-            wish.entry("replicas").or_insert_with(|| json!({}))[key] = value;
-        }
-    }
-    if !wish.contains_key("name") {
-        return Err(Failure::Misused { what: "the file names no deployment".to_owned(), hint: "add name: to it".to_owned() });
+    for (key, value) in replicas.into_iter().filter_map(|(key, value)| Some((key, value?))) {
+        wish.entry("replicas").or_insert_with(|| json!({}))[key] = value;
     }
     Ok(Value::Object(wish))
 }
 
-fn from_file(file: &PathBuf) -> Result<Map<String, Value>, Failure> {
-    let text = std::fs::read_to_string(file).map_err(Failure::io(format!("{} cannot be read", file.display())))?;
-    let wrong = |what: String| Failure::Misused { what, hint: "one deployment as YAML or JSON is expected".to_owned() };
-    match serde_saphyr::from_str(&text) {
-        Ok(Value::Object(wish)) => Ok(wish),
-        Ok(_) => Err(wrong(format!("{} holds no deployment", file.display()))),
-        Err(error) => Err(wrong(format!("{}: {error}", file.display()))),
+fn from_file(file: &Path) -> Result<Map<String, Value>, Failure> {
+    let words = std::fs::read_to_string(file).map_err(Failure::io(format!("{} cannot be read", file.display())))?;
+    let wrong = |what: String, hint: &str| Err(Failure::Misused { what, hint: hint.to_owned() });
+    let mut wish = match serde_saphyr::from_str(&words) {
+        Ok(Value::Object(wish)) => wish,
+        Ok(_) => return wrong(format!("{} holds no deployment", file.display()), "one deployment as YAML or JSON is expected"),
+        Err(error) => return wrong(format!("{}: {error}", file.display()), "one deployment as YAML or JSON is expected"),
+    };
+    if ["deployments", "listen", "data_dir"].iter().any(|key| wish.contains_key(*key)) {
+        return wrong(
+            format!("{} is a config, not a deployment", file.display()),
+            "start a server with it (`penstock serve --config FILE`), or write one of its deployments into a file of its own",
+        );
     }
+    if !wish.get("name").is_some_and(Value::is_string) {
+        return wrong(format!("{} names no deployment", file.display()), "add `name:` to it");
+    }
+    // A path counts from the file, as in a config.
+    if let Some(Value::String(model)) = wish.get_mut("model") {
+        *model = absolute_from(file.parent().unwrap_or(Path::new("")), model);
+    }
+    Ok(wish)
 }
 
 /// A path is meant from here, not from the server's folder.
 pub(crate) fn absolute(model: &str) -> String {
+    absolute_from(Path::new(""), model)
+}
+
+fn absolute_from(folder: &Path, model: &str) -> String {
     let bare = model.strip_prefix("file:").unwrap_or(model);
-    let is_path = bare.len() < model.len() || bare.starts_with(['.', '/']) || bare.ends_with(".gguf");
-    match std::path::absolute(bare) {
+    let is_path = bare.len() < model.len() || bare.starts_with(['.', '/']) || bare.to_ascii_lowercase().ends_with(".gguf");
+    match std::path::absolute(folder.join(bare)) {
         Ok(path) if is_path && !bare.contains("://") => format!("file:{}", path.display()),
         _ => model.to_owned(),
-    }
-}
-
-pub(crate) fn load(server: &Server, name: &str, output: Output) -> Result<(), Failure> {
-    let operation = server.post(&format!("{}/load", path(name)), &json!({}))?;
-    wait(server, name, WAIT)?;
-    answer(output, &operation, |_| format!("{name}: ready\n"))
-}
-
-pub(crate) fn stop(server: &Server, name: &str, output: Output) -> Result<(), Failure> {
-    let operation = server.post(&format!("{}/unload", path(name)), &json!({}))?;
-    answer(output, &operation, |_| format!("{name}: unloading; the next call loads it again\n"))
-}
-
-pub(crate) fn remove(server: &Server, name: &str, yes: bool) -> Result<(), Failure> {
-    if !yes && std::io::stdin().is_terminal() && !confirmed(name)? {
-        return line("nothing was changed");
-    }
-    server.delete(&path(name))?;
-    line(&format!("{name}: out of service; its callers may finish"))
-}
-
-fn confirmed(name: &str) -> Result<bool, Failure> {
-    let failed = || Failure::io("the terminal cannot be read");
-    let mut stderr = std::io::stderr().lock();
-    write!(stderr, "take `{name}` out of service? [y/N] ").and_then(|()| stderr.flush()).map_err(failed())?;
-    let mut reply = String::new();
-    std::io::stdin().read_line(&mut reply).map_err(failed())?;
-    Ok(matches!(reply.trim(), "y" | "Y" | "yes"))
-}
-
-/// Waits until it is ready, and shows how far it is.
-pub(crate) fn wait(server: &Server, name: &str, timeout: Duration) -> Result<(), Failure> {
-    const LOOK: Duration = Duration::from_millis(200);
-    let until = Instant::now() + timeout;
-    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
-    loop {
-        let status = server.get(&path(name))?["status"].take();
-        match status["state"].as_str().unwrap_or_default() {
-            "ready" => {
-                bar.finish_and_clear();
-                return Ok(());
-            }
-            "failed" => {
-                bar.finish_and_clear();
-                return Err(Failure::Failed { what: text(&status["reason"]["message"]), hint: text(&status["reason"]["remedy"]) });
-            }
-            state => bar.set_message(format!("{name}: {state} {}", text(&status["reason"]["message"]))),
-        }
-        if Instant::now() >= until {
-            bar.finish_and_clear();
-            let what = format!("{name} was not ready within {}", base::clock::human::print(timeout));
-            return Err(Failure::Failed { what, hint: format!("`penstock explain {name}` says why") });
-        }
-        bar.tick();
-        std::thread::sleep(LOOK);
     }
 }

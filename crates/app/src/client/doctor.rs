@@ -1,18 +1,17 @@
 //! `penstock doctor`: is this machine fit, and does the server answer?
 //!
-//! In: this machine and the server. Out: one line for each check: ok, warn or fail, with what to do.
-//! Fails: when a check does.
+//! In: this machine, its config and the server. Out: one line for each check: ok, warn or fail, and
+//! what to do. Fails: when a check does.
 
 use base::Fault as _;
-use runtime::programs::Programs;
 use serde_json::{Value, json};
-use spec::EngineKind;
+use spec::{EngineKind, Program};
 
 use super::http::Server;
 use super::look::items;
-use super::out::{answer, table, text};
+use super::out::{answer, text};
 use super::{Failure, Globals};
-use crate::config::Environment;
+use crate::config::{Environment, Flags, Settings};
 
 struct Check {
     what: &'static str,
@@ -22,40 +21,64 @@ struct Check {
 }
 
 pub(crate) fn doctor(globals: &Globals) -> Result<(), Failure> {
-    let mut checks = vec![engine(), memory(), data_dir(globals)];
+    let (settings, config) = config();
+    let mut checks = vec![config, engine(&settings), memory(), data_dir(globals)];
     checks.extend(server(globals));
     let failed = checks.iter().filter(|check| check.verdict == "fail").count();
     let rows: Vec<Value> =
         checks.iter().map(|c| json!({ "check": c.what, "verdict": c.verdict, "found": c.found, "to_do": c.to_do })).collect();
-    answer(globals.output, &json!({ "items": rows }), |all| {
-        let rows = items(all).map(|c| [text(&c["verdict"]), text(&c["check"]), text(&c["found"]), text(&c["to_do"])]);
-        table(["", "CHECK", "FOUND", "TO DO"], rows)
-    })?;
-    if failed > 0 {
-        return Err(Failure::Failed { what: format!("{failed} checks failed"), hint: String::new() });
+    answer(globals.output, &json!({ "items": rows }), |all| items(all).map(row).collect())?;
+    match failed {
+        0 => Ok(()),
+        1 => Err(Failure::Failed { what: "a check failed".to_owned(), hint: String::new() }),
+        many => Err(Failure::Failed { what: format!("{many} checks failed"), hint: String::new() }),
     }
-    Ok(())
+}
+
+/// One line, and what to do below it.
+pub(super) fn row(check: &Value) -> String {
+    let mut row = format!("{:<5} {:<15} {}", text(&check["verdict"]), text(&check["check"]), text(&check["found"])).trim_end().to_owned();
+    let to_do = text(&check["to_do"]);
+    if !to_do.is_empty() {
+        row.push_str(&format!("\n{:22}-> {to_do}", ""));
+    }
+    row + "\n"
 }
 
 fn ok(what: &'static str, found: String) -> Check {
     Check { what, verdict: "ok", found, to_do: String::new() }
 }
 
-fn engine() -> Check {
+fn config() -> (Settings, Check) {
+    let (what, environment) = ("config", Environment::of_process());
+    match Settings::load(&Flags::default(), &environment) {
+        Ok(settings) => {
+            let file = settings.file.as_ref().map_or_else(|| "no file, defaults only".to_owned(), |file| file.display().to_string());
+            (settings, ok(what, file))
+        }
+        Err(problems) => {
+            let to_do = "mend it; `penstock config reference` lists all keys".to_owned();
+            let check = Check { what, verdict: "fail", found: problems.to_string(), to_do };
+            (Settings::new(crate::config::Config::default(), environment), check)
+        }
+    }
+}
+
+fn engine(settings: &Settings) -> Check {
     let what = "llama-server";
-    let environment = Environment::of_process();
-    let configured = environment.path("PENSTOCK_LLAMA_SERVER").map(|path| (EngineKind::LlamaServer, path)).into_iter().collect();
-    let carried = bundle::llama_server().map(|carried| carried.digest().to_owned());
-    let own = std::env::current_exe().unwrap_or_else(|_| "penstock".into());
-    let programs = Programs::new(own, configured, carried, environment.program_path());
+    let programs = crate::serve::programs(settings);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let found = match runtime {
         Ok(runtime) => runtime.block_on(programs.find(EngineKind::LlamaServer)),
         Err(error) => return Check { what, verdict: "fail", found: error.to_string(), to_do: "free some file descriptors".to_owned() },
     };
     match found {
-        Ok(binary) => ok(what, format!("{:?}, {}", binary.program, binary.version)),
-        Err(error) => Check { what, verdict: "fail", found: base::chain(&error), to_do: error.hint().unwrap_or_default() },
+        Ok(binary) => match binary.program {
+            Program::Path(path) => ok(what, format!("{}, {}", binary.version, path.display())),
+            _ => ok(what, format!("{}, in this program", binary.version)),
+        },
+        // Remote engines and echo work without it.
+        Err(error) => Check { what, verdict: "warn", found: base::chain(&error), to_do: error.hint().unwrap_or_default() },
     }
 }
 
@@ -73,16 +96,11 @@ fn data_dir(globals: &Globals) -> Check {
     let what = "data directory";
     let Some(dir) = &globals.data_dir else { return ok(what, "none is needed".to_owned()) };
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
-    let writable = nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok();
-    if writable {
+    if existing.is_dir() && nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok() {
         return ok(what, dir.display().to_string());
     }
-    Check {
-        what,
-        verdict: "fail",
-        found: format!("{} cannot be written", existing.display()),
-        to_do: "choose another with data_dir or --data-dir".to_owned(),
-    }
+    let found = format!("{} cannot be written", existing.display());
+    Check { what, verdict: "fail", found, to_do: "choose another with data_dir or --data-dir".to_owned() }
 }
 
 fn server(globals: &Globals) -> Vec<Check> {
@@ -92,9 +110,10 @@ fn server(globals: &Globals) -> Vec<Check> {
         Ok(server) => server,
         Err(failure) => return vec![fail("server", &failure)],
     };
-    if !server.answers() {
-        let found = format!("none answers at {}", server.url());
-        return vec![Check { what: "server", verdict: "warn", found, to_do: "start one with `penstock serve`".to_owned() }];
+    match server.alive() {
+        Err(failure @ Failure::NoServer { .. }) => return vec![Check { verdict: "warn", ..fail("server", &failure) }],
+        Err(failure) => return vec![fail("server", &failure)],
+        Ok(()) => {}
     }
     let mut checks = vec![ok("server", server.url().to_owned())];
     match server.get("/api/v1/deployments") {

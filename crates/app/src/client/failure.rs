@@ -28,6 +28,8 @@ pub enum Failure {
     Refused {
         /// The status.
         status: u16,
+        /// What programs tell refusals apart by; empty when it said none.
+        code: String,
         /// What it said.
         what: String,
         /// What it proposes.
@@ -64,37 +66,60 @@ impl Failure {
     pub(crate) fn refused(status: u16, body: &str) -> Self {
         let parsed: Value = serde_json::from_str(body).unwrap_or_default();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let listed = parsed["problems"].as_array().map(|problems| {
-            let lines =
-                problems.iter().map(|p| format!("{}: {}", p["field"].as_str().unwrap_or_default(), p["what"].as_str().unwrap_or_default()));
-            lines.collect::<Vec<_>>().join("\n       ")
-        });
-        let what = listed
-            .filter(|lines| !lines.is_empty())
-            .or_else(|| text(&parsed["detail"]))
-            .or_else(|| text(&parsed["error"]["message"]))
-            .or_else(|| text(&parsed["title"]));
+        let listed = parsed["problems"].as_array().map(|problems| problems.iter().map(problem).collect::<Vec<_>>().join("\n       "));
+        // Where there is no field for a hint, it stands behind the words; we have our own.
+        let said = text(&parsed["error"]["message"]);
+        let said = if status == 401 { said.map(|said| said.split("; ").take(1).collect()) } else { said };
+        let what = listed.filter(|lines| !lines.is_empty()).or_else(|| text(&parsed["detail"])).or(said).or_else(|| text(&parsed["title"]));
         let what = what.unwrap_or_else(|| format!("the server answered with status {status}"));
-        Self::Refused { status, what, hint: text(&parsed["hint"]) }
+        let code = text(&parsed["code"]).or_else(|| text(&parsed["error"]["code"])).unwrap_or_default();
+        let listed = parsed["problems"].as_array().and_then(|problems| text(&problems.first()?["hint"])).filter(|hint| !hint.is_empty());
+        let hint = text(&parsed["hint"]).or(listed).map(|hint| in_our_words(&hint));
+        Self::Refused { status, code, what, hint }
     }
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Misused { hint, .. } | Self::Failed { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
-            Self::NoServer { .. } => Some("start one with `penstock serve`, or say where it is with --url or PENSTOCK_URL".to_owned()),
-            Self::Refused { status: 401, hint, .. } => hint.clone().or_else(|| Some("say --token TOKEN or set PENSTOCK_TOKEN".to_owned())),
+            Self::NoServer { .. } => Some("start one with `penstock serve`, or say where it is with --server or PENSTOCK_URL".to_owned()),
+            Self::Refused { status: 401, .. } => Some(
+                "say --token TOKEN or set PENSTOCK_TOKEN; the first one stands in the server's data directory, in admin-token".to_owned(),
+            ),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Broken(_) | Self::Io { .. } => None,
         }
     }
+    /// Whether what was asked for is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, code, .. } if code != "no_instance")
+    }
+    /// Whether the reader of our output has left, which is no failure.
+    pub(crate) fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
     /// The status that scripts see.
     pub(crate) fn status(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Misused { .. } => 2,
+            Self::Misused { .. } | Self::Refused { status: 400 | 422, .. } => 2,
             Self::Refused { status: 404, .. } => 3,
             Self::Refused { status: 401 | 403, .. } => 4,
             Self::NoServer { .. } => 5,
             Self::Refused { .. } | Self::Broken(_) | Self::Io { .. } | Self::Failed { .. } => 1,
         })
     }
+}
+
+/// A field that is wrong. Where it stands in the JSON that we sent is nothing to a person.
+fn problem(problem: &Value) -> String {
+    let what = problem["what"].as_str().unwrap_or_default();
+    let what = what.split(" at line ").next().unwrap_or_default();
+    format!("{}: {what}", problem["field"].as_str().unwrap_or_default())
+}
+
+/// The server speaks to programs; people get the verb that does the same.
+fn in_our_words(hint: &str) -> String {
+    const LISTS: [(&str, &str); 3] = [("deployments", "list"), ("instances", "ps"), ("tokens", "token list")];
+    let is_of = |noun: &str| hint.starts_with(&format!("GET /api/v1/{noun} ")) || hint.starts_with(&format!("list the {noun} "));
+    let list = LISTS.iter().find(|(noun, _)| is_of(noun));
+    list.map_or_else(|| hint.to_owned(), |(_, verb)| format!("`penstock {verb}` shows what there is"))
 }

@@ -12,12 +12,12 @@ use super::{Failure, Output};
 #[derive(Debug, Args)]
 pub struct Logs {
     /// A deployment, or the id of an instance
-    name: String,
+    pub(super) name: String,
     /// Go on as lines are written
     #[arg(short, long)]
     follow: bool,
     /// Only so many last lines
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, value_name = "LINES")]
     tail: Option<usize>,
 }
 
@@ -28,10 +28,10 @@ pub struct Events {
     #[arg(short, long)]
     follow: bool,
     /// Only of this deployment
-    #[arg(long)]
+    #[arg(short, long, value_name = "NAME")]
     deployment: Option<String>,
-    /// So many at most
-    #[arg(long, default_value_t = 50)]
+    /// Only so many last ones
+    #[arg(short = 'n', long, default_value_t = 50)]
     limit: u32,
 }
 
@@ -40,19 +40,29 @@ pub(crate) fn logs(server: &Server, words: &Logs) -> Result<(), Failure> {
     let query = format!("logs?follow={}{tail}", u8::from(words.follow));
     let print = |text: &str| line(text).map(|()| true);
     let of_deployment = server.lines(&format!("{}/{query}", path(&words.name)), None, print);
-    match of_deployment {
-        Err(Failure::Refused { status: 404, what, hint }) => match instance(server, &words.name)? {
+    let log = match of_deployment {
+        Err(failure) if failure.is_missing() => match instance(server, &words.name)? {
             Some(id) => server.lines(&format!("/api/v1/instances/{}/{query}", segment(&id)), None, print),
-            None => Err(Failure::Refused { status: 404, what, hint }),
+            None => Err(failure),
         },
+        other => other,
+    };
+    match log {
+        Err(Failure::Refused { status, code, what, .. }) if code == "no_instance" => {
+            let hint = format!("`penstock load {0}` starts one; `penstock logs -f {0}` waits for it", words.name);
+            Err(Failure::Refused { status, code, what, hint: Some(hint) })
+        }
         other => other,
     }
 }
 
+/// Fewer digits of an id may mean anything.
+const SHORTEST: usize = 4;
+
 /// The instance whose id begins so.
 fn instance(server: &Server, start: &str) -> Result<Option<String>, Failure> {
     let all = server.get("/api/v1/instances")?;
-    Ok(items(&all).map(|instance| text(&instance["id"])).find(|id| id.starts_with(start)))
+    Ok(items(&all).map(|instance| text(&instance["id"])).find(|id| start.len() >= SHORTEST && id.starts_with(start)))
 }
 
 pub(crate) fn events(server: &Server, words: &Events, output: Output) -> Result<(), Failure> {

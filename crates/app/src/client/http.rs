@@ -4,6 +4,7 @@
 //! this thread, until the answer is there; a stream has no time limit, since a person can end it.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,15 +22,22 @@ pub(crate) struct Server {
     agent: Agent,
 }
 
+/// Where a server listens when nothing else is said.
+const DEFAULT: &str = "http://127.0.0.1:8080";
 const CONNECT: Duration = Duration::from_secs(5);
 /// A longer answer than this is not meant for a terminal.
 const LONGEST: u64 = 64 << 20;
 
 impl Server {
-    /// The server that the words name.
+    /// The server that the words name, else the one of this machine. Its token is shown to nobody else.
     pub(crate) fn of(globals: &Globals) -> Result<Self, Failure> {
-        let token = globals.token.clone().or_else(|| token_of(globals.data_dir.as_deref()?));
-        Self::at(&globals.url, token)
+        let here = globals.data_dir.as_deref().and_then(address_of);
+        let url = globals.server.clone().or_else(|| here.clone()).unwrap_or_else(|| DEFAULT.to_owned());
+        let mut server = Self::at(&url, globals.token.clone())?;
+        if server.token.is_none() && here.is_some_and(|here| here == server.url.replace("//localhost:", "//127.0.0.1:")) {
+            server.token = globals.data_dir.as_deref().and_then(token_of);
+        }
+        Ok(server)
     }
     /// The server at this address.
     pub(crate) fn at(url: &str, token: Option<String>) -> Result<Self, Failure> {
@@ -49,9 +57,9 @@ impl Server {
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
-    /// Whether somebody answers there.
-    pub(crate) fn answers(&self) -> bool {
-        self.send(&Method::GET, "/healthz", None).is_ok()
+    /// Whether somebody answers there; fails as nobody does.
+    pub(crate) fn alive(&self) -> Result<(), Failure> {
+        self.send(&Method::GET, "/healthz", None).map(drop)
     }
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.json(&Method::GET, path, None)
@@ -59,11 +67,15 @@ impl Server {
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(&Method::POST, path, Some(body))
     }
+    /// Changes what `body` names and leaves the rest (RFC 7396).
+    pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.json(&Method::PATCH, path, Some(body))
+    }
     pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(&Method::PUT, path, Some(body))
     }
-    pub(crate) fn delete(&self, path: &str) -> Result<(), Failure> {
-        self.json(&Method::DELETE, path, None).map(|_| ())
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.json(&Method::DELETE, path, None)
     }
     /// Hands over each line of an answer as it comes, until there are no more or `each` says so.
     pub(crate) fn lines(
@@ -116,6 +128,12 @@ impl Server {
         let text = answer.into_body().read_to_string().unwrap_or_default();
         Err(Failure::refused(status.as_u16(), &text))
     }
+}
+
+/// The URL of a server on this machine that runs on this data directory.
+pub(crate) fn address_of(data_dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(data_dir.join("address")).ok()?;
+    Some(format!("http://{}", text.trim().parse::<SocketAddr>().ok()?))
 }
 
 /// The admin token of a server on this machine, if this user may read it.

@@ -4,11 +4,14 @@ use base::Timestamp;
 use serde_json::Value;
 
 use super::http::{Server, segment};
-use super::out::{age, answer, pairs, size, table, text};
+use super::out::{age, answer, count, note, pairs, size, table, text};
 use super::{Failure, Output};
 
 pub(crate) fn list(server: &Server, output: Output) -> Result<(), Failure> {
     let deployments = server.get("/api/v1/deployments")?;
+    if output == Output::Table && items(&deployments).next().is_none() {
+        note("nothing is served yet; `penstock deploy NAME --model FILE.gguf` puts a model into service");
+    }
     answer(output, &deployments, |all| deployment_table(all, Timestamp::now()))
 }
 
@@ -24,6 +27,9 @@ pub(super) fn deployment_table(all: &Value, now: Timestamp) -> String {
 
 pub(crate) fn instances(server: &Server, output: Output) -> Result<(), Failure> {
     let instances = server.get("/api/v1/instances")?;
+    if output == Output::Table && items(&instances).next().is_none() {
+        note("nothing is loaded; the first call loads a model, and so does `penstock load NAME`");
+    }
     answer(output, &instances, |all| instance_table(all, Timestamp::now()))
 }
 
@@ -66,20 +72,15 @@ pub(crate) fn show(server: &Server, name: &str, output: Output) -> Result<(), Fa
             ("engine", text(&spec["engine"])),
             ("architecture", text(&version["architecture"])),
             ("quantisation", text(&version["quantisation"])),
-            ("parameters", text(&version["parameters"])),
+            ("parameters", count(&version["parameters"])),
             ("context", text(if spec["context"].is_null() { &version["context_length"] } else { &spec["context"] })),
             ("size", size(&version["size"])),
             ("digest", text(&version["digest"])),
-            (
-                "replicas",
-                format!(
-                    "{} to {}, keep-alive {}",
-                    text(&spec["replicas"]["min"]),
-                    text(&spec["replicas"]["max"]),
-                    text(&spec["replicas"]["keep_alive"])
-                ),
-            ),
+            ("parallel", text(&spec["parallel"])),
+            ("threads", text(&spec["threads"])),
+            ("replicas", replicas(&spec["replicas"], spec["pinned"] == true)),
             ("ready", text(&status["ready"])),
+            ("calls", calls(status)),
             ("generation", text(&d["generation"])),
             ("origin", text(&status["origin"])),
             ("updated", text(&d["updated_at"])),
@@ -87,11 +88,28 @@ pub(crate) fn show(server: &Server, name: &str, output: Output) -> Result<(), Fa
     })
 }
 
+fn replicas(replicas: &Value, pinned: bool) -> String {
+    let keep = if pinned { "pinned".to_owned() } else { format!("kept {} without callers", text(&replicas["keep_alive"])) };
+    format!("{} to {}, {keep}", text(&replicas["min"]), text(&replicas["max"]))
+}
+
+fn calls(status: &Value) -> String {
+    format!("{} running, {} waiting", text(&status["in_flight"]), text(&status["waiting"]))
+}
+
 pub(crate) fn explain(server: &Server, name: &str, output: Output) -> Result<(), Failure> {
     let explained = server.get(&format!("{}/explain", path(name)))?;
     answer(output, &explained, |e| {
         let steps = e["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let rows = steps.iter().map(|s| [text(&s["step"]), text(&s["state"]), text(&s["reason"]["message"]), text(&s["reason"]["remedy"])]);
+        // Steps that wait for the one before them have its reason; said once, it is easier to see.
+        let mut said = String::new();
+        let rows = steps.iter().map(|s| {
+            let why = text(&s["reason"]["message"]);
+            let again = why == said;
+            said.clone_from(&why);
+            let once = |text: String| if again { String::new() } else { text };
+            [text(&s["step"]), text(&s["state"]), once(why), once(text(&s["reason"]["remedy"]))]
+        });
         let head = pairs(&[
             ("name", text(&e["name"])),
             ("state", text(&e["state"])),
@@ -101,6 +119,23 @@ pub(crate) fn explain(server: &Server, name: &str, output: Output) -> Result<(),
         ]);
         format!("{head}\n{}", table(["STEP", "STATE", "WHY", "TO DO"], rows))
     })
+}
+
+/// For a name that nobody has: one that is near.
+pub(super) fn near(server: &Server, name: &str, failure: Failure) -> Failure {
+    let Failure::Refused { status, code, what, hint } = failure else { return failure };
+    let is_missing = matches!(code.as_str(), "not_found" | "model_not_found");
+    if !is_missing {
+        return Failure::Refused { status, code, what, hint };
+    }
+    let all = server.get("/api/v1/deployments").unwrap_or_default();
+    let names: Vec<String> = items(&all).map(|deployment| text(&deployment["name"])).collect();
+    let near = spec::suggest(name, names.iter().map(String::as_str));
+    let lists = "`penstock list` shows what is served".to_owned();
+    let hint = near.map_or(lists.clone(), |near| format!("did you mean `{near}`? {lists}"));
+    // The server tells programs how to list models; people have the hint.
+    let what = what.split("; GET ").next().unwrap_or_default().to_owned();
+    Failure::Refused { status, code, what, hint: Some(hint) }
 }
 
 /// The path of a deployment.

@@ -1,7 +1,7 @@
 //! What the person sees: tables, JSON, YAML, complaints.
 
 use std::error::Error as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use base::Timestamp;
 use comfy_table::Table;
@@ -10,13 +10,10 @@ use serde_json::Value;
 
 use super::{Failure, Output};
 
-/// Writes to standard output. A reader who has left ends the program quietly, as `head` expects.
+/// Writes to standard output, at once.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(Failure::io("standard output cannot be written")),
-    }
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Failure::io("standard output cannot be written"))
 }
 
 /// One line.
@@ -27,11 +24,6 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 /// One line beside the output.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}"); // nobody reads it: fine
-}
-
-/// Whether a person reads standard output.
-pub(crate) fn is_person() -> bool {
-    io::stdout().is_terminal()
 }
 
 /// What went wrong, and what to do.
@@ -89,6 +81,16 @@ pub(crate) fn text(value: &Value) -> String {
 /// Bytes for people.
 pub(crate) fn size(value: &Value) -> String {
     value.as_u64().filter(|bytes| *bytes > 0).map(|bytes| base::ByteSize(bytes).to_string()).unwrap_or_default()
+}
+
+/// A large number for people: `869.5 K`.
+pub(crate) fn count(value: &Value) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "B"), (1_000_000, "M"), (1000, "K")];
+    let Some(number) = value.as_u64().filter(|number| *number > 0) else { return String::new() };
+    match UNITS.iter().find(|(size, _)| number >= *size) {
+        Some((size, unit)) => format!("{}.{} {unit}", number / size, number % size * 10 / size),
+        None => number.to_string(),
+    }
 }
 
 /// How long ago, in one unit: `3m`.

@@ -1,18 +1,19 @@
 //! A server for one verb: started by `run` when none answers, and gone with it.
 //!
 //! In: this binary. Out: a server on a free loopback port with a data directory of its own. Fails:
-//! with the server's own words. Holds: the process; dropping it ends the server and its engines.
+//! with the server's own words. Holds: the process, on a leash: its standard input is a pipe from
+//! here. However this program ends, also by a signal, the pipe closes, and the server ends its
+//! engines and removes its directory. It sits in a process group of its own, so that Ctrl-C does not
+//! reach it.
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use super::Failure;
-use super::http::{Server, token_of};
+use super::http::{Server, address_of, token_of};
 
 /// A server of our own.
 #[derive(Debug)]
@@ -33,10 +34,11 @@ impl Own {
         let dir = std::env::temp_dir().join(format!("penstock-run-{}", base::id::random_hex(12)));
         let program = std::env::current_exe().map_err(failed())?;
         let child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(["serve", "--temporary", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&dir)
-            .current_dir(std::env::temp_dir())
-            .stdin(Stdio::null())
+            .env_remove("PENSTOCK_ADMIN_TOKEN") // it makes its own, which is read from its directory
+            .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -53,17 +55,14 @@ impl Own {
     fn await_address(&mut self) -> Result<(), Failure> {
         let until = Instant::now() + START;
         while Instant::now() < until {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            if let Ok(Some(_)) = self.child.try_wait() {
                 let mut words = String::new();
                 let _ = self.child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut words)); // what can be read
-                return Err(Failure::Failed {
-                    what: format!("our own server ended with {status}: {}", words.trim()),
-                    hint: "try `penstock serve`".to_owned(),
-                });
+                return Err(ended(&words));
             }
-            if let Ok(address) = std::fs::read_to_string(self.dir.join("address")) {
-                let server = Server::at(&format!("http://{}", address.trim().trim_start_matches("http://")), token_of(&self.dir))?;
-                if server.answers() {
+            if let Some(url) = address_of(&self.dir) {
+                let server = Server::at(&url, token_of(&self.dir))?;
+                if server.alive().is_ok() {
                     self.drain_words();
                     self.server = Some(server);
                     return Ok(());
@@ -82,17 +81,25 @@ impl Own {
     }
 }
 
+/// Its own words about why it ended.
+fn ended(words: &str) -> Failure {
+    let said = |start: &str| words.lines().find_map(|line| line.strip_prefix(start)).map(|line| line.trim().to_owned());
+    let what = said("error:").unwrap_or_else(|| words.trim().to_owned());
+    Failure::Failed {
+        what: format!("our own server could not be started: {what}"),
+        hint: said("hint:").unwrap_or_else(|| "try `penstock serve`".to_owned()),
+    }
+}
+
 impl Drop for Own {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.child.id()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM); // it may have ended
-        }
+        drop(self.child.stdin.take()); // the leash
         let until = Instant::now() + END;
         while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(LOOK);
         }
         let _ = self.child.kill(); // it had its time
         let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
+        let _ = std::fs::remove_dir_all(&self.dir); // usually gone already
     }
 }

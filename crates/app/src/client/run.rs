@@ -8,16 +8,16 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use clap::Args;
-use rustyline::DefaultEditor;
-use rustyline::error::ReadlineError;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::chat::{Answer, ask};
+use super::act::load_and_wait;
+use super::chat::Question;
 use super::deploy::absolute;
 use super::http::Server;
-use super::look::path;
-use super::out::{line, note, print};
+use super::look::{near, path};
+use super::out::{note, text};
 use super::own::Own;
+use super::talk::Talk;
 use super::{Failure, Globals};
 
 /// What to talk to.
@@ -28,7 +28,7 @@ pub struct Run {
     /// The question; without it, standard input or a talk
     prompt: Vec<String>,
     /// What the model is told first
-    #[arg(long)]
+    #[arg(short, long, value_name = "WORDS")]
     system: Option<String>,
     /// Show tokens and speed after each answer
     #[arg(short, long)]
@@ -37,39 +37,59 @@ pub struct Run {
 
 pub(crate) fn run(words: &Run, globals: &Globals) -> Result<(), Failure> {
     let running = Server::of(globals)?;
-    let own = if running.answers() { None } else { Some(own(words, &running)?) };
+    let own = match running.alive() {
+        Ok(()) => None,
+        Err(Failure::NoServer { .. }) if is_file(&words.model) && globals.server.is_none() => Some(own(&running)?),
+        Err(Failure::NoServer { .. }) if is_model_file(&words.model) => return Err(no_file(&words.model)),
+        Err(failure) => return Err(failure),
+    };
     let server = match &own {
         Some(own) => own.server()?,
         None => running,
     };
-    let model = model(&server, &words.model)?;
-    let mut talk = Talk { server, model, messages: Vec::new(), verbose: words.verbose };
-    if let Some(system) = &words.system {
-        talk.messages.push(json!({ "role": "system", "content": system }));
-    }
-    if !words.prompt.is_empty() {
-        return talk.turn(&words.prompt.join(" "));
-    }
-    if !std::io::stdin().is_terminal() {
-        let mut question = String::new();
-        std::io::stdin().read_to_string(&mut question).map_err(Failure::io("standard input cannot be read"))?;
-        return talk.turn(question.trim());
-    }
-    talk.person()
+    let talked = talk(words, globals, server.clone());
+    talked.map_err(|failure| near(&server, &words.model, failure))
 }
 
-fn own(words: &Run, running: &Server) -> Result<Own, Failure> {
-    if !is_file(&words.model) {
-        let what = format!("no server answers at {}, and `{}` is not a model file", running.url(), words.model);
-        return Err(Failure::Misused { what, hint: "start one with `penstock serve`, or name a .gguf file".to_owned() });
+fn talk(words: &Run, globals: &Globals, server: Server) -> Result<(), Failure> {
+    let model = model(&server, &words.model)?;
+    let system = words.system.iter().map(|system| json!({ "role": "system", "content": system }));
+    let question = Question { server, model, messages: system.collect() };
+    let mut talk = Talk::new(question, words.verbose, globals.output);
+    if !words.prompt.is_empty() {
+        return talk.turn(words.prompt.join(" ").trim());
     }
+    if std::io::stdin().is_terminal() {
+        return talk.person();
+    }
+    let mut piped = String::new();
+    std::io::stdin().take(LONGEST).read_to_string(&mut piped).map_err(Failure::io("standard input cannot be read"))?;
+    talk.turn(piped.trim())
+}
+
+/// No model reads a longer question.
+const LONGEST: u64 = 64 << 20;
+
+fn own(running: &Server) -> Result<Own, Failure> {
     note(&format!("no server answers at {}: running one for this talk", running.url()));
     Own::start()
 }
 
 fn is_file(model: &str) -> bool {
-    let bare = model.strip_prefix("file:").unwrap_or(model);
-    bare.to_ascii_lowercase().ends_with(".gguf") && Path::new(bare).exists()
+    is_model_file(model) && Path::new(bare(model)).exists()
+}
+
+/// Whether it is the name of a model file, there or not.
+fn is_model_file(model: &str) -> bool {
+    bare(model).to_ascii_lowercase().ends_with(".gguf")
+}
+
+fn bare(model: &str) -> &str {
+    model.strip_prefix("file:").unwrap_or(model)
+}
+
+fn no_file(model: &str) -> Failure {
+    Failure::Misused { what: format!("there is no file {}", bare(model)), hint: "check the path".to_owned() }
 }
 
 /// The name to ask for; a file is put into service first, under its own name.
@@ -77,90 +97,31 @@ fn model(server: &Server, model: &str) -> Result<String, Failure> {
     if !is_file(model) {
         return Ok(model.to_owned());
     }
-    let bare = model.strip_prefix("file:").unwrap_or(model);
-    let stem = Path::new(bare).file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let wish = json!({ "name": stem, "model": absolute(model) });
+    let name = name_of(Path::new(bare(model)));
+    let wish = json!({ "name": name, "model": absolute(model) });
     match server.post("/api/v1/deployments", &wish) {
-        Ok(_) => note(&format!("{stem}: put into service from {model}")),
+        Ok(_) => {
+            note(&format!("{name}: put into service from {model}"));
+            load_and_wait(server, &name, None)?;
+        }
         Err(Failure::Refused { status: 409, .. }) => {
-            let served = server.get(&path(&stem))?["spec"]["model"].clone();
+            let served = server.get(&path(&name))?["spec"]["model"].clone();
             if served != wish["model"] {
-                note(&format!("{stem}: served already, from {}", super::out::text(&served)));
+                let what = format!("`{name}` is served already, from {}", text(&served));
+                let hint = format!("put yours into service under another name: penstock deploy NAME --model {model}");
+                return Err(Failure::Failed { what, hint });
             }
         }
         Err(other) => return Err(other),
     }
-    Ok(stem)
+    Ok(name)
 }
 
-struct Talk {
-    server: Server,
-    model: String,
-    messages: Vec<Value>,
-    verbose: bool,
+/// The file's name without its ending, in letters that a deployment's name may have.
+pub(super) fn name_of(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = stem.chars().map(allowed).collect();
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    if name.is_empty() { "model".to_owned() } else { name.to_owned() }
 }
-
-impl Talk {
-    /// One question and its answer.
-    fn turn(&mut self, question: &str) -> Result<(), Failure> {
-        if question.is_empty() {
-            return Err(Failure::Misused { what: "there is no question".to_owned(), hint: "write it after the model's name".to_owned() });
-        }
-        self.messages.push(json!({ "role": "user", "content": question }));
-        let answer = self.ask();
-        match answer {
-            Ok(answer) => {
-                line("")?;
-                if self.verbose {
-                    note(&answer.summary());
-                }
-                self.messages.push(json!({ "role": "assistant", "content": answer.text }));
-                Ok(())
-            }
-            Err(failure) => {
-                self.messages.pop();
-                Err(failure)
-            }
-        }
-    }
-
-    fn ask(&self) -> Result<Answer, Failure> {
-        let spinner = indicatif::ProgressBar::new_spinner().with_message(format!("{} is being asked", self.model));
-        spinner.enable_steady_tick(TICK);
-        let answer = ask(&self.server, &self.model, &self.messages, |piece| {
-            spinner.finish_and_clear();
-            print(piece).map(|()| true)
-        });
-        spinner.finish_and_clear();
-        answer
-    }
-
-    /// A talk with a person, until they leave.
-    fn person(&mut self) -> Result<(), Failure> {
-        let failed = |error: ReadlineError| Failure::Broken(error.into());
-        let mut editor = DefaultEditor::new().map_err(failed)?;
-        note("ask something; /clear forgets the talk, /bye or Ctrl-D leaves");
-        loop {
-            let question = match editor.readline(">>> ") {
-                Ok(question) => question,
-                Err(ReadlineError::Eof) => return Ok(()),
-                Err(ReadlineError::Interrupted) => continue,
-                Err(error) => return Err(failed(error)),
-            };
-            match question.trim() {
-                "" => {}
-                "/bye" | "/exit" | "/quit" => return Ok(()),
-                "/clear" => self.messages.retain(|message| message["role"] == "system"),
-                "/help" | "/?" => note("/clear forgets the talk, /bye leaves"),
-                question => {
-                    let _ = editor.add_history_entry(question); // a full history is no reason to stop
-                    if let Err(failure) = self.turn(question) {
-                        super::out::complain(&failure);
-                    }
-                }
-            }
-        }
-    }
-}
-
-const TICK: std::time::Duration = std::time::Duration::from_millis(100);

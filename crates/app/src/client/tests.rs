@@ -4,7 +4,7 @@ use base::Timestamp;
 use serde_json::json;
 
 use super::http::segment;
-use super::{Failure, chat, deploy, follow, look, out, token};
+use super::{Failure, chat, deploy, doctor, follow, look, out, run, token};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_600_000);
 const THEN: &str = "2023-11-14T22:13:20.000Z";
@@ -27,7 +27,8 @@ fn instances_as_a_table() {
 
 #[test]
 fn tokens_as_a_table_show_no_secret() {
-    let all = json!({"items": [{"id": "t1", "name": "ci", "prefix": "psk_ab12", "scopes": ["inference", "admin"], "created_at": THEN}]});
+    let all = json!({"items": [{"id": "t1", "name": "ci", "prefix": "psk_ab12", "scopes": ["inference", "admin"],
+        "limits": {"requests_per_minute": 60, "concurrency": 2}, "created_at": THEN}]});
     insta::assert_snapshot!(token::token_table(&all, NOW));
 }
 
@@ -70,4 +71,34 @@ fn a_name_is_one_segment_and_a_path_is_absolute() {
 fn ages_have_one_unit() {
     assert_eq!(out::age(&json!(THEN), NOW), "10m");
     assert_eq!(out::age(&json!("nonsense"), NOW), "");
+}
+
+#[test]
+fn large_numbers_have_one_unit() {
+    let counted = [json!(999), json!(869_504), json!(7_240_000_000_u64), json!(0), json!(null)].map(|number| out::count(&number));
+    assert_eq!(counted, ["999", "869.5 K", "7.2 B", "", ""]);
+}
+
+#[test]
+fn a_hint_for_programs_becomes_one_for_people() {
+    let hint = |hint: &str| Failure::refused(404, &json!({"detail": "no", "hint": hint}).to_string()).hint();
+    assert_eq!(hint("GET /api/v1/deployments lists what there is").as_deref(), Some("`penstock list` shows what there is"));
+    assert_eq!(hint("list the tokens to see which there are").as_deref(), Some("`penstock token list` shows what there is"));
+    assert_eq!(hint("check the path").as_deref(), Some("check the path"));
+}
+
+#[test]
+fn a_file_gives_its_deployment_a_name_that_a_deployment_may_have() {
+    let name = |file: &str| run::name_of(std::path::Path::new(file));
+    assert_eq!(name("/m/Qwen3-0.6B-Q8_0.gguf"), "Qwen3-0.6B-Q8_0");
+    assert_eq!(name("my model (1).gguf"), "my-model--1");
+    assert_eq!(name("???.gguf"), "model");
+}
+
+#[test]
+fn a_check_says_what_to_do_below_it() {
+    let fine = json!({"check": "memory", "verdict": "ok", "found": "8 GiB", "to_do": ""});
+    assert_eq!(doctor::row(&fine), "ok    memory          8 GiB\n");
+    let wrong = json!({"check": "token", "verdict": "fail", "found": "the token is not valid", "to_do": "say --token TOKEN"});
+    assert_eq!(doctor::row(&wrong), "fail  token           the token is not valid\n                      -> say --token TOKEN\n");
 }

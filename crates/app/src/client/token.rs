@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::http::{Server, segment};
 use super::look::items;
-use super::out::{age, answer, line, note, table, text};
+use super::out::{age, answer, note, table, text};
 use super::{Failure, Output};
 
 /// What to do with tokens.
@@ -17,25 +17,25 @@ pub enum Token {
         /// What people call it
         name: String,
         /// What it may do: inference or admin
-        #[arg(long = "scope", default_value = "inference")]
+        #[arg(long = "scope", value_name = "SCOPE", default_value = "inference", value_parser = ["inference", "admin"], hide_possible_values = true)]
         scopes: Vec<String>,
         /// A model that it may use; all when none is given
-        #[arg(long = "model")]
+        #[arg(long = "model", value_name = "NAME")]
         models: Vec<String>,
         /// The project that its use is booked on
         #[arg(long)]
         project: Option<String>,
         /// Calls a minute
-        #[arg(long)]
+        #[arg(long, value_name = "CALLS")]
         rpm: Option<u32>,
         /// Tokens a minute, in and out
-        #[arg(long)]
+        #[arg(long, value_name = "TOKENS")]
         tpm: Option<u64>,
         /// Calls at once
-        #[arg(long)]
+        #[arg(long, value_name = "CALLS")]
         concurrency: Option<u32>,
         /// Refused from then on: 30d, 12h
-        #[arg(long, value_parser = super::duration)]
+        #[arg(long, value_name = "TIME", value_parser = super::duration)]
         expires: Option<std::time::Duration>,
     },
     /// List tokens, without the tokens themselves
@@ -57,12 +57,12 @@ pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), 
         }
         Token::Revoke { id } => {
             server.delete(&format!("/api/v1/tokens/{}", segment(&id)))?;
-            line(&format!("{id}: revoked"))
+            answer(output, &json!({ "id": id, "revoked": true }), |_| format!("{id}: revoked\n"))
         }
         create @ Token::Create { .. } => {
             let made = server.post("/api/v1/tokens", &wanted(create))?;
             if output == Output::Table {
-                note("this is the only time that the token is shown");
+                note(&format!("the token `{}` is shown this once; its id is {}", text(&made["name"]), text(&made["id"])));
             }
             answer(output, &made, |made| format!("{}\n", text(&made["token"])))
         }
@@ -98,9 +98,16 @@ pub(super) fn token_table(all: &Value, now: Timestamp) -> String {
             text(&t["prefix"]),
             words(&t["scopes"]),
             models,
+            limits(&t["limits"]),
             age(&t["created_at"], now),
             text(&t["expires_at"]),
         ]
     });
-    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "AGE", "EXPIRES"], rows)
+    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "LIMITS", "AGE", "EXPIRES"], rows)
+}
+
+fn limits(limits: &Value) -> String {
+    let all = [("requests_per_minute", "calls/min"), ("tokens_per_minute", "tokens/min"), ("concurrency", "at once")];
+    let set = all.iter().filter_map(|(key, unit)| Some(format!("{} {unit}", limits[*key].as_u64()?)));
+    set.collect::<Vec<_>>().join(", ")
 }

@@ -3,6 +3,8 @@
 //! In: a [`Node`]. Out: any type that can be deserialised, or all problems. How: serde stops at the
 //! first fault; it is noted, what is at fault is taken out of the tree, and the rest is tried again.
 
+#![expect(clippy::result_large_err, reason = "a fault carries its path and place, and a config is read once")]
+
 use serde::de::value::StrDeserializer;
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer as _, Visitor};
 use serde::forward_to_deserialize_any;

@@ -97,12 +97,13 @@ impl Environment {
         std::env::join_paths(folders).ok()
     }
 
-    /// The absolute path; `~` is the user's home.
+    /// The absolute path, without detours; `~` is the user's home.
     pub(super) fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
-        match (path.strip_prefix("~"), self.home()) {
+        let whole = match (path.strip_prefix("~"), self.home()) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => base.join(path),
-        }
+        };
+        std::path::absolute(&whole).unwrap_or(whole)
     }
 
     /// Lays what the variables say over the tree, and says which of them nobody knows.

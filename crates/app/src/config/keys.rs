@@ -80,9 +80,12 @@ impl Key {
     }
 }
 
+/// Name, type and words, as they are declared.
+pub(super) type Declared = (&'static str, &'static str, &'static str);
+
 /// All keys, in the order of the reference.
 pub fn all() -> Vec<Key> {
-    let groups: [(&str, &[(&str, &str, &str)]); 5] = [
+    let groups: [(&str, &[Declared]); 5] = [
         ("auth", Auth::KEYS),
         ("log", Log::KEYS),
         ("memory", Memory::KEYS),
@@ -95,7 +98,7 @@ pub fn all() -> Vec<Key> {
     single.chain(grouped).collect()
 }
 
-fn one(group: &str, (name, rust, words): &(&str, &str, &str)) -> Key {
+fn one(group: &str, (name, rust, words): &Declared) -> Key {
     let path = if group.is_empty() { (*name).to_owned() } else { format!("{group}.{name}") };
     Key { path, kind: Kind::of(rust), words: words.trim().to_owned() }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::keys::{self, Key};
+use super::keys::{self, Key, Kind};
 use super::settings::Config;
 
 /// The keys of a deployment, which are declared in another room, in words.
@@ -59,13 +59,15 @@ pub fn page() -> String {
 
 fn line(page: &mut String, key: &Key, defaults: &Value) {
     let pointer = format!("/{}", key.path.replace('.', "/"));
-    let default = defaults.pointer(&pointer).map(shown).unwrap_or_default();
+    let default = defaults.pointer(&pointer).map(|default| shown(key.kind, default)).unwrap_or_default();
     let flag = key.flag().map(|flag| format!("`--{flag}`")).unwrap_or_default();
     let _ = writeln!(page, "| `{}` | {} | {default} | {} | {flag} | `{}` |", key.path, key.kind.as_str(), key.words, key.variable());
 }
 
-fn shown(default: &Value) -> String {
+fn shown(kind: Kind, default: &Value) -> String {
+    let mib = default.as_u64().filter(|bytes| kind == Kind::Size && *bytes > 0).map(|bytes| bytes >> 20);
     match default {
+        Value::Number(_) if mib.is_some() => format!("`{}MiB`", mib.unwrap_or_default()),
         Value::Null => String::new(),
         Value::String(text) => format!("`{text}`"),
         Value::Array(items) if items.is_empty() => String::new(),

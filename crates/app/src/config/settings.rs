@@ -30,7 +30,7 @@ macro_rules! settings {
 
         impl $name {
             /// Name, type and words of each key.
-            pub(super) const KEYS: &'static [(&'static str, &'static str, &'static str)] =
+            pub(super) const KEYS: &'static [crate::config::keys::Declared] =
                 &[$((stringify!($field), stringify!($type), concat!($($doc),+)),)+];
         }
     };

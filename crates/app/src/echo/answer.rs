@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 
 const ID: &str = "echo-1";
 
+/// A body of events.
+pub(super) type Events = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
+
 /// What was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
@@ -24,7 +27,7 @@ pub(super) struct Asked {
     model: Value,
     /// Each with the space before it.
     words: Vec<String>,
-    cut: bool,
+    finish_reason: &'static str,
     prompt_words: usize,
 }
 
@@ -43,13 +46,13 @@ impl Asked {
             usage_wanted: ask["stream_options"]["include_usage"] == Value::Bool(true),
             model: if ask["model"].is_string() { ask["model"].clone() } else { json!("echo") },
             words,
-            cut,
+            finish_reason: if cut { "length" } else { "stop" },
             prompt_words,
         }
     }
 
     /// The events of a stream, one frame each.
-    pub(super) fn events(&self) -> StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>> {
+    pub(super) fn events(&self) -> Events {
         let mut chunks = Vec::new();
         if self.chat {
             chunks.push(self.chunk(&json!([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}])));
@@ -65,15 +68,15 @@ impl Asked {
         let last = if self.chat { json!({"delta": {}}) } else { json!({"text": ""}) };
         let mut last = json!([last]);
         last[0]["index"] = json!(0);
-        last[0]["finish_reason"] = json!(self.finish_reason());
+        last[0]["finish_reason"] = json!(self.finish_reason);
         chunks.push(self.chunk(&last));
         if self.usage_wanted {
             let mut usage = self.chunk(&json!([]));
             usage["usage"] = self.usage();
             chunks.push(usage);
         }
-        let mut frames: Vec<_> = chunks.iter().map(|chunk| frame(&chunk.to_string())).collect();
-        frames.push(frame("[DONE]"));
+        let mut frames: Vec<_> = chunks.iter().map(|chunk| Ok(frame(&chunk.to_string()))).collect();
+        frames.push(Ok(frame("[DONE]")));
         StreamBody::new(stream::iter(frames))
     }
 
@@ -81,12 +84,9 @@ impl Asked {
     pub(super) fn whole(&self) -> Value {
         let said = self.words.concat();
         let (object, choice) = if self.chat {
-            (
-                "chat.completion",
-                json!({"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": self.finish_reason()}),
-            )
+            ("chat.completion", json!({"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": self.finish_reason}))
         } else {
-            ("text_completion", json!({"index": 0, "text": said, "finish_reason": self.finish_reason()}))
+            ("text_completion", json!({"index": 0, "text": said, "finish_reason": self.finish_reason}))
         };
         json!({"id": ID, "object": object, "created": 0, "model": self.model, "choices": [choice], "usage": self.usage()})
     }
@@ -96,18 +96,14 @@ impl Asked {
         json!({"id": ID, "object": object, "created": 0, "model": self.model, "choices": choices})
     }
 
-    fn finish_reason(&self) -> &'static str {
-        if self.cut { "length" } else { "stop" }
-    }
-
     fn usage(&self) -> Value {
         let said = self.words.len();
         json!({"prompt_tokens": self.prompt_words, "completion_tokens": said, "total_tokens": self.prompt_words + said})
     }
 }
 
-fn frame(data: &str) -> Result<Frame<Bytes>, Infallible> {
-    Ok(Frame::data(Bytes::from(format!("data: {data}\n\n"))))
+fn frame(data: &str) -> Frame<Bytes> {
+    Frame::data(Bytes::from(format!("data: {data}\n\n")))
 }
 
 fn last_message(messages: &Value) -> String {

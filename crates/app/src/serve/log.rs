@@ -19,7 +19,8 @@ pub fn start(log: &Log) {
         Format::Json => false,
         Format::Auto => terminal,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that nobody reads any more must not take the server down: complaints about it would.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     // The first one stands; a second is asked for only by tests.
     let started =
         if text { builder.with_ansi(terminal).with_target(false).try_init() } else { builder.json().flatten_event(true).try_init() };

@@ -93,7 +93,7 @@ impl Rooms {
             usage: self.store.clone(),
             counts: Arc::default(),
             config: settings,
-            status: status::source(self.fleet.clone(), Arc::clone(last_error)),
+            status: status::source(self.fleet.clone(), Arc::clone(&self.board), Arc::clone(last_error)),
         })
     }
 
@@ -147,7 +147,8 @@ fn runtimes(settings: &Settings, data_dir: &Path) -> Result<Vec<Arc<dyn Runtime>
     Ok(vec![ProcessRuntime::open(config)?, ExternalRuntime::new()])
 }
 
-fn programs(settings: &Settings) -> Programs {
+/// Where engines' programs are found.
+pub(crate) fn programs(settings: &Settings) -> Programs {
     let environment = &settings.environment;
     let named = settings.config.llama_server().cloned().or_else(|| environment.path("PENSTOCK_LLAMA_SERVER"));
     let configured: BTreeMap<EngineKind, _> = named.map(|path| (EngineKind::LlamaServer, path)).into_iter().collect();
@@ -155,7 +156,10 @@ fn programs(settings: &Settings) -> Programs {
     Programs::new(environment.own.clone(), configured, carried, environment.program_path())
 }
 
-fn secrets(settings: &Settings) -> Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync> {
+/// Looks a secret up by the name of its variable.
+type Secrets = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
+
+fn secrets(settings: &Settings) -> Secrets {
     let environment = settings.environment.clone();
     let llama = settings.config.llama_api_key.clone();
     Arc::new(move |name| if name == wishes::LLAMA_KEY && llama.is_some() { llama.clone() } else { environment.secret(name) })

@@ -1,30 +1,34 @@
 //! `/status`: the engine room in the words of older control planes.
 //!
-//! In: the fleet's snapshot. Out: the gateway's document, made anew at each ask.
+//! In: the fleet's snapshot, and the board for what callers do right now. Out: the gateway's document,
+//! made anew at each ask.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use base::Timestamp;
+use board::Board;
 use fleet::{DeploymentView, Snapshot};
 use gateway::{Status, StatusDoc, StatusInstance};
-use spec::{Instance, Phase};
+use spec::{Instance, Name, Phase};
 
 /// What makes the document.
-pub(super) fn source(fleet: fleet::Handle, last_error: Arc<Mutex<Option<String>>>) -> Status {
+pub(super) fn source(fleet: fleet::Handle, board: Arc<Board>, last_error: Arc<Mutex<Option<String>>>) -> Status {
     let began = Instant::now();
     Arc::new(move || {
-        let mut document = document(&fleet.snapshot());
+        let mut document = document(&fleet.snapshot(), &board);
         document.uptime_seconds = began.elapsed().as_secs();
-        document.last_error = last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        document.last_error.clone_from(&last_error.lock().unwrap_or_else(PoisonError::into_inner));
         document
     })
 }
 
-fn document(snapshot: &Snapshot) -> StatusDoc {
+fn document(snapshot: &Snapshot, board: &Board) -> StatusDoc {
+    let waiting: BTreeMap<Name, u32> = board.demand().into_iter().map(|demand| (demand.deployment, demand.waiting)).collect();
     let count = |is: fn(Phase) -> bool| u32::try_from(snapshot.instances.iter().filter(|one| is(one.phase)).count()).unwrap_or(u32::MAX);
     StatusDoc {
-        instances: snapshot.instances.iter().map(|one| instance(one, snapshot)).collect(),
+        instances: snapshot.instances.iter().map(|one| instance(one, snapshot, board, &waiting)).collect(),
         budget_mb: snapshot.budget.map_or(0, |budget| budget.0 >> 20),
         used_est_mb: snapshot.used.as_mib_ceil(),
         margin_mb: snapshot.margin.as_mib_ceil(),
@@ -39,15 +43,16 @@ fn document(snapshot: &Snapshot) -> StatusDoc {
     }
 }
 
-fn instance(one: &Instance, snapshot: &Snapshot) -> StatusInstance {
+fn instance(one: &Instance, snapshot: &Snapshot, board: &Board, waiting: &BTreeMap<Name, u32>) -> StatusInstance {
     let deployment = snapshot.deployments.get(&one.deployment);
+    let used = board.member_use(&one.deployment, &one.id);
     StatusInstance {
         model_id: one.deployment.to_string(),
         state: word(one.phase),
-        last_used_unix: one.last_used.map_or(0, Timestamp::as_secs),
+        last_used_unix: used.last_used.or(one.last_used).map_or(0, Timestamp::as_secs),
         est_vram_mb: one.memory.as_mib_ceil(),
-        queue_len: deployment.map_or(0, |deployment| deployment.waiting),
-        inflight: one.in_flight,
+        queue_len: waiting.get(&one.deployment).copied().unwrap_or(0),
+        inflight: used.in_flight,
         max_queue_depth: deployment.map_or(0, |deployment| deployment.record.spec.max_queue),
         port: 0,
         pid: one.pid.unwrap_or(0),

@@ -55,17 +55,13 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
 /// first start, shown once and written down.
 pub(super) async fn first(access: &Access, data_dir: &Path, given: Option<&Secret>) -> Result<(), Error> {
     let path = data_dir.join(TOKEN);
-    match access.first_token(given).await? {
-        Some(token) => {
-            // Shown first: should the file fail, this is the only place where it can be read.
-            show(&token, &path);
-            write(&path, &format!("{}\n", token.expose()))
-        }
-        None => {
-            forget_replaced(&path, given);
-            Ok(())
-        }
-    }
+    let Some(token) = access.first_token(given).await? else {
+        forget_replaced(&path, given);
+        return Ok(());
+    };
+    // Shown first: should the file fail, this is the only place where it can be read.
+    show(&token, &path);
+    write(&path, &format!("{}\n", token.expose()))
 }
 
 fn show(token: &Secret, path: &Path) {

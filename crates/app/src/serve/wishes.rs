@@ -57,7 +57,7 @@ async fn wanted(registry: &Registry, settings: &Settings) -> Result<BTreeMap<Nam
 
 /// Each model of the folder, under its file name, loaded when somebody asks.
 async fn from_folder(registry: &Registry, dir: &Path, config: &Config) -> Result<Vec<Deployment>, Error> {
-    let files = registry.files(dir).await?;
+    let files = registry.files(dir).await.map_err(Error::ModelsDir)?;
     if files.is_empty() {
         tracing::warn!(dir = %dir.display(), "there is no .gguf file in models_dir");
     }

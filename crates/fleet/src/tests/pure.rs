@@ -2,104 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ByteSize, Secret, Timestamp};
-use board::{Demand, MemberUse};
+use base::{ByteSize, Timestamp};
+use board::MemberUse;
 use proptest::prelude::*;
-use spec::deployment::{Origin, Record};
-use spec::{Deployment, Device, DeviceKind, EngineKind, Exit, InstanceId, Name, Node, Phase, Reason, ReasonCode, Revision};
+use spec::{Exit, InstanceId, Name, Phase, Reason, ReasonCode};
 
+use super::values::{NOW, ago, item, name, revision, room, wish, world};
 use crate::evict::{Candidate, evict};
 use crate::life::{self, Next};
-use crate::place::{Fit, place};
+use crate::place::{Fit, Ledger, place};
 use crate::plan::{Action, plan};
-use crate::world::{Hand, Health, Item, Resolve, Room, Sight, Start, Wish, World};
-
-const NOW: Timestamp = Timestamp::from_millis(86_400_000);
-
-fn ago(time: Duration) -> Timestamp {
-    Timestamp::from_millis(NOW.as_millis() - i64::try_from(time.as_millis()).unwrap())
-}
-
-fn name(text: &str) -> Name {
-    Name::parse(text).unwrap()
-}
-
-fn revision(deployment: &str, number: u64) -> Arc<Revision> {
-    let mut spec = Deployment::named(name(deployment));
-    spec.engine = Some(EngineKind::Echo);
-    Arc::new(Revision { number, spec, version: None })
-}
-
-fn wish(deployment: &str, change: impl FnOnce(&mut Wish)) -> Wish {
-    let revision = revision(deployment, 1);
-    let record = Record {
-        spec: revision.spec.clone(),
-        generation: 1,
-        origin: Origin::Api,
-        deleting: false,
-        created_at: ago(Duration::ZERO),
-        updated_at: NOW,
-    };
-    let demand = Demand { deployment: name(deployment), waiting: 0, in_flight: 0, last_used: None, keep_alive: None };
-    let mut wish = Wish {
-        record,
-        demand,
-        resolve: Resolve::Done(revision),
-        hand: Hand::Off,
-        failures: 0,
-        retry_at: None,
-        failure: None,
-        load_ms: None,
-        jobs: Vec::new(),
-    };
-    change(&mut wish);
-    wish
-}
-
-fn item(id: &str, deployment: &str, phase: Phase) -> Item {
-    Item {
-        id: InstanceId::new(id),
-        deployment: name(deployment),
-        revision: revision(deployment, 1),
-        fence: 1,
-        engine: EngineKind::Echo,
-        runtime: spec::RuntimeKind::Process,
-        phase,
-        since: ago(Duration::from_secs(1)),
-        reason: None,
-        memory: ByteSize(40),
-        slots: 1,
-        endpoint: None,
-        key: Secret::new("k"),
-        created_at: ago(Duration::from_secs(2)),
-        load_ms: Some(100),
-        start: Start::Done,
-        sight: Sight::Running { pid: Some(1), resident: None },
-        health: Health::Up,
-        used: MemberUse { in_flight: 0, last_used: Some(ago(Duration::from_secs(1))) },
-        progress_at: ago(Duration::from_secs(1)),
-        log_lines: 0,
-        stop_asked: false,
-    }
-}
-
-fn room(total: u64) -> Room {
-    let device = Device { id: "ram".into(), kind: DeviceKind::Ram, total: ByteSize(total), free: ByteSize(total) };
-    Room { nodes: vec![Node { name: "here".into(), cores: 2, devices: vec![device] }], budget: None, margin: ByteSize(0) }
-}
-
-fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
-    World {
-        now: NOW,
-        stopping: false,
-        wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect::<BTreeMap<_, _>>(),
-        items: items.into_iter().map(|item| (item.id.clone(), item)).collect(),
-        room: room(100),
-    }
-}
+use crate::world::{Hand, Health, Item, Resolve, Room, Sight, Start, Wish};
 
 fn drained(actions: &[Action]) -> Vec<&str> {
     let drains = actions.iter().filter_map(|action| match action {
@@ -217,12 +132,17 @@ fn what_can_never_fit_evicts_nobody() {
 #[test]
 fn fit_says_what_is_missing() {
     let room = Room { margin: ByteSize(10), ..room(100) };
-    assert_eq!(place(ByteSize(50), &room, ByteSize(40)), Fit::Fits);
-    assert_eq!(place(ByteSize(50), &room, ByteSize(60)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
-    assert_eq!(place(ByteSize(91), &room, ByteSize(0)), Fit::Never { need: ByteSize(91), budget: ByteSize(90) });
+    let held = |held| Ledger { held: ByteSize(held), promised: ByteSize(0) };
+    assert_eq!(place(ByteSize(50), &room, held(40)), Fit::Fits);
+    assert_eq!(place(ByteSize(50), &room, held(60)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
+    assert_eq!(place(ByteSize(91), &room, held(0)), Fit::Never { need: ByteSize(91), budget: ByteSize(90) });
     let mut tight = room;
     tight.nodes[0].devices[0].free = ByteSize(30);
-    assert_eq!(place(ByteSize(50), &tight, ByteSize(0)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
+    assert_eq!(place(ByteSize(50), &tight, held(0)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
+    tight.nodes[0].devices[0].free = ByteSize(60);
+    let promised = Ledger { held: ByteSize(30), promised: ByteSize(30) };
+    let fit = place(ByteSize(50), &tight, promised);
+    assert_eq!(fit, Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) }, "30 of the free bytes are taken");
 }
 
 /// Every phase against what can be seen of an instance: the whole table, as it stands in the docs.
@@ -244,7 +164,8 @@ fn the_phase_table_of_the_docs_is_the_one_of_the_code() {
     for phase in PHASES {
         write!(table, "| **{phase}** |").unwrap();
         for (_, sight, health) in &sights {
-            let item = Item { sight: sight.clone(), health: health.clone(), ..item("i", "a", phase) };
+            let seen_at = (*sight != Sight::Absent).then_some(NOW);
+            let item = Item { sight: sight.clone(), seen_at, health: health.clone(), ..item("i", "a", phase) };
             write!(table, " {} |", word(life::next(&item, NOW))).unwrap();
         }
         table.push('\n');
@@ -299,6 +220,203 @@ fn a_load_that_shows_progress_is_never_ended_and_one_without_is() {
     assert!(matches!(life::next(&loading(Duration::from_mins(6)), NOW), Next::Fail(reason) if reason.code == ReasonCode::StartTimeout));
 }
 
+#[test]
+fn what_leaves_is_not_started_in_the_same_breath() {
+    let pending = Item { start: Start::Pending, sight: Sight::Absent, ..item("p", "a", Phase::Pending) };
+    let mut world = world(vec![wish("a", |w| w.demand.waiting = 1)], vec![pending]);
+    assert!(matches!(&plan(&world)[..], [Action::Launch(_)]));
+    world.stopping = Some(NOW);
+    assert!(matches!(&plan(&world)[..], [Action::Move(_, Phase::Stopped, Some(reason))] if reason.code == ReasonCode::ShuttingDown));
+}
+
+#[test]
+fn a_start_that_waits_for_room_ends_with_its_last_caller_and_one_that_began_does_not() {
+    let placing = Item { start: Start::Pending, sight: Sight::Absent, ..item("p", "a", Phase::Placing) };
+    let actions = plan(&world(vec![wish("a", |_| {})], vec![placing]));
+    assert!(matches!(&actions[..], [Action::Move(_, Phase::Stopped, Some(reason))] if reason.code == ReasonCode::Idle), "{actions:?}");
+    let starting = Item { start: Start::Running, sight: Sight::Absent, ..item("p", "a", Phase::Starting) };
+    assert_eq!(plan(&world(vec![wish("a", |_| {})], vec![starting])), vec![]);
+}
+
+#[test]
+fn a_call_that_runs_on_an_instance_that_leaves_starts_no_other() {
+    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW) }, ..item("i", "a", Phase::Draining) };
+    assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![draining])), vec![]);
+}
+
+#[test]
+fn a_new_revision_gets_as_many_instances_as_the_old_one_and_no_more() {
+    let newer = wish("a", |w| {
+        w.record.generation = 2;
+        w.record.spec.replicas.max = 8;
+        w.resolve = Resolve::Done(revision("a", 2));
+    });
+    let new = |id: &str| Item { revision: revision("a", 2), health: Health::Loading, ..item(id, "a", Phase::Loading) };
+    let one_old = vec![item("o", "a", Phase::Ready), new("n")];
+    assert_eq!(plan(&world(vec![newer.clone()], one_old)), vec![]);
+    let two_old = vec![item("o", "a", Phase::Ready), item("p", "a", Phase::Ready), new("n")];
+    assert_eq!(plan(&world(vec![newer], two_old)), vec![Action::Create(name("a"))]);
+}
+
+#[test]
+fn memory_is_held_until_the_engine_has_ended_however_it_ends() {
+    let failed = |sight| Item { sight, stop_asked: Some(NOW), ..item("i", "a", Phase::Failed) };
+    let runs = failed(Sight::Running { pid: None, resident: None });
+    assert!(runs.holds_memory());
+    assert!(!failed(Sight::Absent).holds_memory());
+    let exit = Exit { code: Some(1), signal: None, asked: true, spawn_error: None, last_lines: vec![], at: NOW };
+    assert!(!Item { sight: Sight::Exited(exit), ..item("i", "a", Phase::Stopping) }.holds_memory());
+    let next = Item { created_at: NOW, memory: ByteSize(80), sight: Sight::Absent, ..item("n", "a", Phase::Pending) };
+    let world = world(vec![wish("a", |w| w.demand.waiting = 1)], vec![runs, next]);
+    let actions = plan(&world);
+    assert!(
+        matches!(&actions[..], [Action::Move(id, Phase::Placing, _)] if id.as_str() == "n"),
+        "not forgotten, nor its room given: {actions:?}"
+    );
+}
+
+#[test]
+fn an_end_that_does_not_come_is_asked_for_again() {
+    let stopping = |asked| Item { stop_asked: Some(ago(asked)), ..item("i", "a", Phase::Stopping) };
+    assert_eq!(life::next(&stopping(Duration::from_secs(9)), NOW), Next::Stay);
+    assert_eq!(life::next(&stopping(Duration::from_secs(10)), NOW), Next::Stop);
+}
+
+#[test]
+fn what_is_being_started_is_told_to_end_only_when_it_is_known_to_be_there() {
+    let rising = Item { start: Start::Running, sight: Sight::Absent, seen_at: None, ..item("i", "a", Phase::Stopping) };
+    assert_eq!(life::next(&rising, NOW), Next::Stay);
+    assert_eq!(life::next(&Item { start: Start::Done, ..rising }, NOW), Next::Stop);
+}
+
+#[test]
+fn an_instance_that_is_not_seen_for_a_moment_is_not_lost() {
+    let unseen = |at| Item { sight: Sight::Absent, seen_at: Some(ago(at)), ..item("i", "a", Phase::Ready) };
+    assert_eq!(life::next(&unseen(Duration::from_secs(1)), NOW), Next::Stay);
+    assert!(matches!(life::next(&unseen(Duration::from_secs(3)), NOW), Next::Fail(_)));
+}
+
+#[test]
+fn an_exit_says_whether_callers_were_served() {
+    let exit = Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW };
+    let said = |phase| match life::next(&Item { sight: Sight::Exited(exit.clone()), ..item("i", "a", phase) }, NOW) {
+        Next::Fail(reason) => reason.message,
+        other => panic!("{other:?}"),
+    };
+    assert!(said(Phase::Warming).contains("before it was ready"));
+    assert!(said(Phase::Unhealthy).contains("while it served"));
+}
+
+#[test]
+fn lines_and_memory_that_grow_are_progress() {
+    let mut item = Item { progress_at: ago(Duration::from_mins(4)), ..item("i", "a", Phase::Loading) };
+    let seen = |resident, log_lines| {
+        let order = testing_order(&name("a"));
+        spec::Seen { order, state: spec::SeenState::Running, pid: Some(1), started_at: NOW, resident: Some(ByteSize(resident)), log_lines }
+    };
+    crate::observe::take_in(&mut item, seen(10, 0), NOW);
+    assert_eq!(item.progress_at, NOW);
+    let later = NOW.plus(Duration::from_secs(9));
+    crate::observe::take_in(&mut item, seen(10, 0), later);
+    assert_eq!((item.progress_at, item.seen_at), (NOW, Some(later)));
+    crate::observe::take_in(&mut item, seen(10, 1), later);
+    assert_eq!(item.progress_at, later);
+}
+
+#[test]
+fn an_eviction_leaves_a_deployment_its_minimum() {
+    let wants = wish("new", |w| w.demand.waiting = 1);
+    let two = wish("old", |w| (w.record.spec.replicas.min, w.record.spec.replicas.max) = (1, 2));
+    let asks = Item { memory: ByteSize(80), start: Start::Pending, sight: Sight::Absent, ..item("p", "new", Phase::Pending) };
+    let both = vec![item("o1", "old", Phase::Ready), item("o2", "old", Phase::Ready), asks];
+    assert!(drained(&plan(&world(vec![wants, two], both))).is_empty(), "one alone is not enough, and both may not");
+}
+
+#[test]
+fn a_pinned_model_makes_room_for_its_own_next_revision() {
+    let newer = wish("a", |w| {
+        w.record.spec.pinned = true;
+        w.record.generation = 2;
+        w.resolve = Resolve::Done(revision("a", 2));
+    });
+    let old = Item { memory: ByteSize(80), ..item("o", "a", Phase::Ready) };
+    let new = Item { revision: revision("a", 2), start: Start::Pending, sight: Sight::Absent, ..item("n", "a", Phase::Pending) };
+    assert_eq!(drained(&plan(&world(vec![newer.clone()], vec![old.clone(), new.clone()]))), ["o"]);
+    let busy = Item { used: MemberUse { in_flight: 1, last_used: None }, ..old };
+    assert!(drained(&plan(&world(vec![newer], vec![busy, new]))).is_empty());
+}
+
+#[test]
+fn who_needs_no_room_waits_for_none_and_the_others_say_for_whom_they_wait() {
+    let asked = |n: &str| wish(n, |w| w.demand.waiting = 1);
+    let mut busy = item("b", "busy", Phase::Ready);
+    (busy.memory, busy.used.in_flight) = (ByteSize(80), 1);
+    let pending = |id: &str, n: &str, memory, order| {
+        let created_at = NOW.plus(Duration::from_millis(order));
+        Item { memory: ByteSize(memory), created_at, start: Start::Pending, sight: Sight::Absent, ..item(id, n, Phase::Pending) }
+    };
+    let items = vec![busy, pending("p1", "big", 40, 1), pending("p2", "small", 10, 2), pending("p3", "remote", 0, 3)];
+    let wishes = vec![asked("big"), asked("small"), asked("remote"), wish("busy", |_| {})];
+    let actions = plan(&world(wishes, items));
+    let [Action::Move(one, Phase::Placing, _), Action::Move(two, Phase::Placing, Some(why)), Action::Launch(three)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!([one.as_str(), two.as_str(), three.as_str()], ["p1", "p2", "p3"]);
+    assert!(why.message.contains("`big`"), "{}", why.message);
+}
+
+#[test]
+fn an_instance_without_a_wish_leaves() {
+    assert_eq!(drained(&plan(&world(vec![], vec![item("i", "a", Phase::Ready)]))), ["i"]);
+}
+
+#[test]
+fn a_model_that_could_not_be_read_is_read_again_for_whoever_needs_it_and_its_callers_may_ask() {
+    let failed = |at| Resolve::Failed(Reason::new(ReasonCode::ModelMissing, "gone", ""), at);
+    let needs: [fn(&mut Wish); 3] = [|w| w.demand.waiting = 1, |w| w.record.spec.pinned = true, |w| w.record.spec.replicas.min = 1];
+    for need in needs {
+        let due = wish("a", |w| {
+            need(w);
+            w.resolve = failed(NOW);
+        });
+        assert_eq!(plan(&world(vec![due], vec![])), vec![Action::Resolve(name("a"))]);
+    }
+    let state = |at| {
+        let world = world(vec![wish("a", |w| w.resolve = failed(at))], vec![]);
+        crate::publish::table(&world, &board::Table::default(), &|_| None).deployments[&name("a")].state.clone()
+    };
+    assert!(matches!(state(NOW.plus(Duration::from_secs(1))), board::State::Down(_)));
+    assert_eq!(state(NOW), board::State::Cold, "else nobody could ever wait for it again");
+}
+
+#[test]
+fn what_an_operator_asked_for_outlives_a_change_of_the_wish() {
+    let mut world = world(vec![wish("a", |w| w.hand = Hand::Load)], vec![]);
+    let mut record = world.wishes[&name("a")].record.clone();
+    record.generation = 2;
+    crate::observe::wishes(&mut world, vec![record]);
+    assert_eq!(world.wishes[&name("a")].hand, Hand::Load);
+    assert!(matches!(world.wishes[&name("a")].resolve, Resolve::Pending));
+}
+
+fn testing_order(deployment: &Name) -> spec::Order {
+    spec::Order {
+        instance: InstanceId::new("i"),
+        deployment: deployment.clone(),
+        revision: 1,
+        fence: 1,
+        program: spec::Program::Own,
+        args: vec![],
+        env: BTreeMap::new(),
+        endpoint: spec::Endpoint::Url("http://127.0.0.1:9/v1".into()),
+        grace: Duration::ZERO,
+        orphan_ttl: Duration::ZERO,
+        log_bytes: ByteSize(0),
+        memory: ByteSize(0),
+        slots: 1,
+    }
+}
+
 fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
     let one = (1_u64..50, 1_u64..1000, 0_i64..100);
     proptest::collection::vec(one, 0..9).prop_map(|all| {
@@ -329,7 +447,7 @@ proptest! {
     fn whatever_is_planned_never_oversubscribes(memories in proptest::collection::vec(1_u64..120, 1..8), held in 0_u64..100) {
         let mut items = vec![Item { memory: ByteSize(held), ..item("held", "a", Phase::Ready) }];
         items.extend(memories.iter().enumerate().map(|(i, memory)| Item { memory: ByteSize(*memory), sight: Sight::Absent, ..item(&format!("p{i}"), "a", Phase::Pending) }));
-        let world = world(vec![wish("a", |w| w.record.spec.replicas.max = 256)], items);
+        let world = world(vec![wish("a", |w| (w.record.spec.replicas.min, w.record.spec.replicas.max) = (256, 256))], items);
         let launched: u64 = plan(&world).iter().filter_map(|action| match action {
             Action::Launch(id) => Some(world.items[id].memory.0),
             _ => None,

@@ -1,83 +1,13 @@
 //! The engine room with a real store and board, and engines that are tasks of the test.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ByteSize, Secret};
-use board::{Board, Lease, Wait};
-use registry::Registry;
-use runtime::Runtime;
-use runtime::external::ExternalRuntime;
-use runtime::programs::Programs;
-use spec::deployment::Origin;
-use spec::{Deployment, EngineKind, EventKind, Name, OperationState, Phase, ReasonCode};
-use store::{EventQuery, Store};
-use tempfile::TempDir;
-use testkit::{FakeRuntime, Script};
+use runtime::Runtime as _;
+use spec::{Deployment, EngineKind, EventKind, OperationState, Phase, ReasonCode};
+use testkit::Script;
 
-use crate::{Config, Fleet, Handle, Parts, Snapshot, StopHow};
-
-const SOON: Duration = Duration::from_secs(20);
-
-struct Room {
-    dir: TempDir,
-    store: Store,
-    board: Arc<Board>,
-    runtime: Arc<FakeRuntime>,
-    fleet: Handle,
-    task: base::tasks::Task,
-}
-
-impl Room {
-    async fn open() -> Self {
-        Self::with(FakeRuntime::new(ByteSize::mib(100)), TempDir::new().unwrap()).await
-    }
-
-    async fn with(runtime: Arc<FakeRuntime>, dir: TempDir) -> Self {
-        let store = Store::open(dir.path().join("penstock.db")).await.unwrap();
-        let board = Board::new();
-        let parts = Parts {
-            registry: Registry::new(store.clone(), registry::Config { models_dir: None, base_dir: dir.path().to_owned(), home: None }),
-            store: store.clone(),
-            board: Arc::clone(&board),
-            runtimes: vec![Arc::clone(&runtime) as Arc<dyn Runtime>, ExternalRuntime::new()],
-            programs: Arc::new(Programs::new("/bin/true".into(), std::collections::BTreeMap::default(), None, None)),
-            secrets: Arc::new(|name| (name == "SET").then(|| Secret::new("s"))),
-            config: Config { tick: Duration::from_millis(50), ..Config::new(dir.path()) },
-        };
-        let (fleet, task) = Fleet::start(parts).await.unwrap();
-        Self { dir, store, board, runtime, fleet, task }
-    }
-
-    async fn deploy(&self, change: impl FnOnce(&mut Deployment)) {
-        let mut spec = Deployment::named(name());
-        spec.engine = Some(EngineKind::Echo);
-        change(&mut spec);
-        self.store.put_deployment(&spec, Origin::Api, None).await.unwrap();
-        self.fleet.poke();
-        let generation = self.store.get_deployment(&name()).await.unwrap().unwrap().generation;
-        self.until(|seen| seen.deployments.get(&name()).is_some_and(|d| d.record.generation == generation)).await;
-    }
-
-    async fn until(&self, mut what: impl FnMut(&Snapshot) -> bool) -> Arc<Snapshot> {
-        let mut watch = self.fleet.watch();
-        let found = tokio::time::timeout(SOON, watch.wait_for(|seen| what(seen))).await;
-        Arc::clone(&found.unwrap_or_else(|_| panic!("it did not come so far: {:#?}", self.fleet.snapshot())).unwrap())
-    }
-
-    async fn lease(&self) -> Result<Lease, board::Error> {
-        let wait = Wait { patience_ready: SOON, patience_cold: SOON, keep_alive: None, avoid: None };
-        self.board.lease(&name(), wait).await
-    }
-}
-
-fn name() -> Name {
-    Name::parse("a").unwrap()
-}
-
-fn phase(seen: &Snapshot) -> Option<Phase> {
-    seen.deployments.get(&name()).map(|d| d.phase)
-}
+use super::room::{Room, SOON, name, named, phase};
+use crate::{Snapshot, StopHow};
 
 #[tokio::test]
 async fn the_first_call_starts_it_once_for_all_callers() {
@@ -89,7 +19,7 @@ async fn the_first_call_starts_it_once_for_all_callers() {
     assert!(leases.iter().all(Result::is_ok));
     assert_eq!(room.runtime.launches().len(), 1);
     room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
-    let events = room.store.list_events(EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap();
+    let events = room.events().await;
     let walked: Vec<Phase> = events.iter().filter_map(|event| event.phase.map(|(_, to)| to)).collect();
     assert_eq!(walked, [Phase::Starting, Phase::Loading, Phase::Warming, Phase::Ready]);
 }
@@ -176,13 +106,8 @@ async fn what_ran_before_is_taken_over_and_what_nobody_wants_is_ended() {
     let seen = room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
     assert_eq!(seen.instances[0].id, before);
     assert_eq!(room.runtime.launches().len(), 2, "nothing was started twice");
-    let told = async {
-        while room.runtime.alive() != 1 {
-            tokio::task::yield_now().await
-        }
-    };
-    tokio::time::timeout(SOON, told).await.unwrap();
-    let events = room.store.list_events(EventQuery { limit: 100, ..EventQuery::default() }).await.unwrap();
+    room.until_true(|room| room.runtime.known() == 1).await;
+    let events = room.events().await;
     assert!(events.iter().any(|event| event.kind == EventKind::InstanceAdopted));
     assert!(events.iter().any(|event| event.kind == EventKind::InstanceOrphaned));
 }
@@ -196,14 +121,9 @@ async fn load_and_unload_by_hand_are_operations_that_end() {
     let unload = room.fleet.unload(&name()).await.unwrap();
     room.until(|seen| seen.instances.is_empty()).await;
     for id in [load, unload] {
-        let ended = async {
-            while room.store.get_operation(&id).await.unwrap().unwrap().state != OperationState::Succeeded {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(SOON, ended).await.unwrap();
+        assert_eq!(room.ended(&id).await.0, OperationState::Succeeded);
     }
-    assert!(room.fleet.load(&Name::parse("nobody").unwrap()).await.is_err());
+    assert!(room.fleet.load(&named("nobody")).await.is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,230 @@
+//! The command line as people and scripts meet it: the real program, its words and its statuses.
+//!
+//! Life of a transcript: a server of its own ([`said`] starts the verbs in its folder, so that they
+//! find it by themselves), verb after verb, and all that was said, without what differs from run to
+//! run, as a snapshot.
+
+mod reference;
+mod run;
+mod said;
+
+use said::{Terminal, at_rest, ended, output};
+
+use crate::process::Process;
+use crate::stage::{Stage, lazy};
+
+const ECHO: &str = "deployments:\n  - { name: parrot, engine: echo }\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_served_can_be_looked_at() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let server = Process::start(&stage, &lazy()).await;
+    at_rest(&server, "tiny").await;
+    terminal.does(&["list"]);
+    terminal.does(&["ps"]);
+    terminal.does(&["show", "tiny"]);
+    terminal.does(&["explain", "tiny"]);
+    terminal.does(&["show", "tini"]);
+    terminal.does(&["show", "no good name"]);
+    terminal.does(&["run", "tini", "hello"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_goes_into_service_changes_rests_and_leaves() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, "").await;
+    terminal.does(&["list"]);
+    terminal.does(&["deploy", "parrot", "--engine", "echo", "--wait"]);
+    terminal.does(&["run", "parrot", "say", "this"]);
+    terminal.does(&["ps"]);
+    terminal.does(&["deploy", "parrot"]);
+    terminal.does(&["deploy", "parrot", "--parallel", "3", "--keep-alive", "1h"]);
+    terminal.does(&["show", "parrot"]);
+    terminal.does(&["stop", "parrot"]);
+    terminal.does(&["stop", "parrot"]);
+    terminal.does(&["wait", "parrot", "--timeout", "200ms"]);
+    terminal.does(&["load", "parrot"]);
+    terminal.does(&["wait", "parrot"]);
+    terminal.does(&["rm", "parrot"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_the_whole_wish_and_its_paths_count_from_it() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, "").await;
+    std::fs::create_dir(stage.folder().join("wishes")).expect("a folder");
+    std::fs::copy(crate::stage::tiny(), stage.folder().join("wishes/m.gguf")).expect("a copy");
+    std::fs::write(stage.folder().join("wishes/m.yaml"), "name: m\nmodel: ./m.gguf\ncontext: 512\n").expect("a file");
+    terminal.does(&["deploy", "-f", "wishes/m.yaml", "--threads", "1"]);
+    terminal.does(&["show", "m"]);
+    std::fs::write(stage.folder().join("wishes/m.yaml"), "name: m\nmodel: ./m.gguf\n").expect("a file");
+    terminal.does(&["deploy", "-f", "wishes/m.yaml"]);
+    terminal.does(&["deploy", "-f", "wishes/none.yaml"]);
+    terminal.does(&["deploy", "-f", "penstock.yaml"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_served_is_refused_with_what_to_do() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, ECHO).await;
+    std::fs::write(stage.folder().join("short.gguf"), &std::fs::read(crate::stage::tiny()).expect("the model")[..1000]).expect("a file");
+    terminal.does(&["deploy", "x", "--model", "./none.gguf"]);
+    terminal.does(&["deploy", "x", "--model", "short.gguf"]);
+    terminal.does(&["deploy", "x", "--model", "./penstock.yaml"]);
+    terminal.does(&["deploy", "x"]);
+    terminal.does(&["deploy", "x", "--engine", "parrot"]);
+    terminal.does(&["deploy", "x y", "--engine", "echo"]);
+    terminal.does(&["deploy"]);
+    terminal.does(&["deploy", "parrot", "--parallel", "2"]);
+    terminal.does(&["load", "parot"]);
+    terminal.does(&["stop", "x"]);
+    terminal.does(&["rm", "x"]);
+    terminal.does(&["wait", "x"]);
+    terminal.does(&["logs", "x"]);
+    terminal.does(&["logs", "parrot"]);
+    terminal.does(&["lisst"]);
+    terminal.does(&["list", "--output", "xml"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_config_can_be_taken_out_of_service_with_a_word_about_it() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, ECHO).await;
+    terminal.does(&["rm", "parrot"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_made_listed_used_within_its_scope_and_taken_back() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, ECHO).await;
+    let made = output(&stage, &["token", "create", "ci", "--rpm", "100", "--expires", "30d", "-o", "json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let (token, id) = (made["token"].as_str().expect("a token"), made["id"].as_str().expect("an id"));
+    terminal.does(&["token", "list"]);
+    terminal.does(&["run", "parrot", "hello", "--token", token]);
+    terminal.does(&["list", "--token", token]);
+    terminal.does(&["list", "--token", "psk_wrong"]);
+    terminal.does(&["token", "revoke", id]);
+    terminal.does(&["token", "revoke", id]);
+    terminal.does(&["run", "parrot", "hello", "--token", token]);
+    terminal.does(&["token", "create", "x", "--scope", "everything"]);
+    terminal.does(&["token", "create", "other"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_token_is_shown_to_the_local_server_only() {
+    let stage = Stage::new();
+    let _server = Process::start(&stage, ECHO).await;
+    let (port, heard) = said::listener();
+    let listed = output(&stage, &["list", "--server", &format!("http://127.0.0.1:{port}")]);
+    assert_ne!(ended(&listed), 0);
+    let request = heard.recv().expect("a request").to_lowercase();
+    assert!(request.starts_with("get /api/v1/deployments") && !request.contains("authorization"), "{request}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_and_yaml_are_what_the_api_gives() {
+    let stage = Stage::new();
+    let server = Process::start(&stage, ECHO).await;
+    at_rest(&server, "parrot").await;
+    for path in ["deployments", "instances", "tokens"] {
+        let verb = match path {
+            "deployments" => vec!["list"],
+            "instances" => vec!["ps"],
+            _ => vec!["token", "list"],
+        };
+        let api = server.client.get(&format!("/api/v1/{path}")).await.text;
+        let api: serde_json::Value = serde_json::from_str(&api).expect("JSON");
+        let json = output(&stage, &[verb.as_slice(), &["-o", "json"]].concat()).stdout;
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&json).expect("JSON"), api);
+        let yaml = output(&stage, &[verb.as_slice(), &["-o", "yaml"]].concat()).stdout;
+        let yaml = String::from_utf8(yaml).expect("text");
+        assert!(yaml.starts_with("items:"), "{yaml}");
+        assert!(!yaml.contains("\"name\""), "YAML as people write it: {yaml}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_and_events_go_on_until_the_server_ends() {
+    use std::io::{BufRead as _, BufReader};
+    let stage = Stage::new();
+    let mut server = Process::start(&stage, ECHO).await;
+    assert_eq!(ended(&output(&stage, &["load", "parrot"])), 0);
+    let logged = output(&stage, &["logs", "parrot", "-n", "1"]);
+    assert!(String::from_utf8_lossy(&logged.stdout).contains("the echo listens"), "{logged:?}");
+    let mut logs = said::following(&stage, &["logs", "-f", "parrot"]);
+    let mut events = said::following(&stage, &["events", "-f", "--deployment", "parrot"]);
+    let first = |child: &mut std::process::Child| {
+        let mut line = String::new();
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        lines.read_line(&mut line).expect("a line");
+        (line, lines)
+    };
+    let (line, _logs) = first(&mut logs);
+    assert!(line.contains("the echo listens"), "{line}");
+    let stopped = output(&stage, &["stop", "parrot"]);
+    assert_eq!(ended(&stopped), 0, "{stopped:?}");
+    let (line, _events) = first(&mut events);
+    assert!(line.contains("parrot: "), "{line}");
+    let listed = output(&stage, &["events", "--deployment", "parrot", "-n", "2"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 3, "headings and two events");
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.ended().await;
+    assert!(logs.wait().expect("it ends").success());
+    assert!(events.wait().expect("it ends").success());
+}
+
+#[test]
+fn without_a_server_each_verb_says_so() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let nobody = said::nobody();
+    for verb in [&["list"][..], &["ps"], &["deploy", "x", "--engine", "echo"], &["token", "list"], &["run", "x", "hello"]] {
+        let words = [verb, &["--server", &nobody]].concat();
+        assert_eq!(ended(&output(&stage, &words)), 5, "{verb:?}");
+    }
+    terminal.does(&["list", "--server", &nobody]);
+    terminal.does(&["list", "--server", "nonsense"]);
+    terminal.does(&["run", "./none.gguf", "hello", "--server", &nobody]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_config_machine_and_server() {
+    let stage = Stage::new();
+    stage.write_config(ECHO);
+    let alone = output(&stage, &["doctor", "--server", &said::nobody(), "-o", "json"]);
+    assert_eq!(said::verdicts(&alone), [("config", "ok"), ("llama-server", "warn"), ("data directory", "ok"), ("server", "warn")]);
+    assert_eq!(ended(&alone), 0, "nothing that must be mended");
+    let _server = Process::start(&stage, ECHO).await;
+    let both = output(&stage, &["doctor", "-o", "json"]);
+    assert_eq!(said::verdicts(&both)[3..], [("server", "ok"), ("token", "ok")]);
+    let wrong = output(&stage, &["doctor", "--token", "psk_wrong", "-o", "json"]);
+    assert_eq!((said::verdicts(&wrong)[4], ended(&wrong)), (("token", "fail"), 1));
+    std::fs::write(stage.folder().join("penstock.yaml"), "lisen: 1\n").expect("a config");
+    let broken = output(&stage, &["doctor", "--server", &said::nobody(), "-o", "json"]);
+    assert_eq!((said::verdicts(&broken)[0], ended(&broken)), (("config", "fail"), 1));
+}
+
+#[test]
+fn a_completion_script_knows_the_verbs() {
+    let stage = Stage::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = output(&stage, &["completion", shell]);
+        let text = String::from_utf8(script.stdout).expect("text");
+        assert!(text.contains("penstock") && text.contains("deploy") && text.contains("keep-alive"), "{shell}");
+    }
+    assert_eq!(ended(&output(&stage, &["completion", "abacus"])), 2);
+}

@@ -1,0 +1,20 @@
+//! The whole house, through its front door.
+//!
+//! Life of a test: a [`stage`] with a folder of its own; a house in this process, or Penstock as a
+//! [`process`]; a [`client`] that asks as others do; where an engine is needed it is the real one,
+//! and where the engine has to misbehave, a [`puppet`].
+
+mod client;
+mod process;
+mod puppet;
+mod stage;
+
+mod answers;
+mod bad_input;
+mod cli;
+mod cost;
+mod leaving;
+mod life;
+mod restart;
+mod stopping;
+mod tokens;

@@ -1,0 +1,134 @@
+//! A folder, a config and an engine for one test.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use app::config::{Environment, Flags, Settings};
+use app::serve::House;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+
+/// Long enough for a machine that is busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What every test's config begins with.
+const COMMON: &str = "listen: 127.0.0.1:0\ndata_dir: ./data\norphan_ttl: 5s\nshutdown_timeout: 5s\nllama_threads: 1\n";
+
+/// One test's place.
+pub(crate) struct Stage {
+    folder: TempDir,
+    engine: Option<PathBuf>,
+}
+
+impl Stage {
+    /// Without llama-server.
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::Builder::new().prefix("it").tempdir().expect("a folder"), engine: None }
+    }
+
+    /// With the real llama-server; `None`, and a word about it, where there is none.
+    pub(crate) fn with_engine() -> Option<Self> {
+        let Some(engine) = llama_server() else {
+            println!("skipped: no llama-server");
+            return None;
+        };
+        Some(Self { engine: Some(engine), ..Self::new() })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder().join("data")
+    }
+
+    /// What a process of this test sees of the world.
+    pub(crate) fn variables(&self) -> BTreeMap<String, OsString> {
+        let mut variables = BTreeMap::from([
+            ("HOME".to_owned(), self.folder().as_os_str().to_owned()),
+            ("PATH".to_owned(), OsString::from("/usr/bin:/bin")),
+        ]);
+        if let Some(engine) = &self.engine {
+            variables.insert("PENSTOCK_LLAMA_SERVER".to_owned(), engine.as_os_str().to_owned());
+        }
+        variables
+    }
+
+    /// Writes the config and returns its path.
+    pub(crate) fn write_config(&self, config: &str) -> PathBuf {
+        let path = self.folder().join("penstock.yaml");
+        std::fs::write(&path, format!("{COMMON}{config}")).expect("a config");
+        path
+    }
+
+    /// The settings of this config, read as `serve` reads them.
+    pub(crate) fn settings(&self, config: &str) -> Settings {
+        let flags = Flags { config: Some(self.write_config(config)), values: Vec::new() };
+        let own = PathBuf::from(env!("CARGO_BIN_EXE_penstock"));
+        let environment = Environment { variables: self.variables(), folder: self.folder().to_owned(), own };
+        Settings::load(&flags, &environment).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// A house in this process.
+    pub(crate) async fn house(&self, config: &str) -> House {
+        House::start(self.settings(config)).await.unwrap_or_else(|error| panic!("{}", base::chain(&error)))
+    }
+
+    /// A client of this house, with the token of its first start.
+    pub(crate) fn client(&self, house: &House) -> Client {
+        Client::new(house.address, self.token())
+    }
+
+    /// The admin token of the first start.
+    pub(crate) fn token(&self) -> Option<String> {
+        std::fs::read_to_string(self.data_dir().join("admin-token")).ok().map(|token| token.trim().to_owned())
+    }
+}
+
+/// Ends a house that nobody has to wait for.
+pub(crate) async fn stop(house: House) {
+    house.stop(&CancellationToken::new()).await;
+}
+
+/// The small model, which knows its few capitals.
+pub(crate) fn tiny() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny.gguf").canonicalize().expect("the small model").display().to_string()
+}
+
+/// A deployment of the small model that loads when it is asked for.
+pub(crate) fn lazy() -> String {
+    format!("deployments:\n  - name: tiny\n    model: file:{}\n", tiny())
+}
+
+/// Waits until it is so.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"))
+}
+
+/// Whether a process of this id lives (a zombie does not).
+pub(crate) fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
+}
+
+fn llama_server() -> Option<PathBuf> {
+    let environment = Environment::of_process();
+    environment.path("PENSTOCK_TEST_LLAMA_SERVER").or_else(|| {
+        let engines = std::fs::read_dir(environment.cache_dir().join("engines")).ok()?;
+        engines.flatten().map(|entry| entry.path().join("llama-server")).find(|path| path.is_file())
+    })
+}

@@ -1,0 +1,89 @@
+//! Takes in what became of what was done.
+//!
+//! In: reports of the owner's own tasks. Out: a changed world. A report of something that is no
+//! longer wanted changes nothing but what is known of it. Fails: a revision that cannot be stored
+//! is one that cannot be served, since it could not be found again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Fault, Timestamp};
+use spec::{InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
+
+use crate::probe;
+use crate::turn::{Owner, Which};
+use crate::world::{Health, Resolve, Start, Wish};
+
+/// A wish that could not be frozen is tried again after this time.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
+
+/// A wish was frozen, or could not be.
+pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Arc<Revision>, Reason>) {
+    let is_it = |wish: &&mut Wish| wish.record.generation == which.generation && wish.record.created_at == which.created_at;
+    let Some(wish) = owner.world.wishes.get_mut(&which.name).filter(is_it) else { return };
+    let result = match result {
+        Ok(revision) => {
+            let stored = owner.store.put_revision(&which.name, &revision).await;
+            stored.map(|()| revision).map_err(|error| unstored(&error))
+        }
+        Err(reason) => Err(reason),
+    };
+    wish.resolve = match result {
+        Ok(revision) => Resolve::Done(revision),
+        Err(reason) => {
+            tracing::warn!(deployment = %which.name, reason = reason.message, "the model cannot be served");
+            Resolve::Failed(reason, Timestamp::now().plus(RESOLVE_AGAIN))
+        }
+    };
+}
+
+fn unstored(error: &store::Error) -> Reason {
+    Reason::new(ReasonCode::Progressing, base::chain(error), error.hint().unwrap_or_default())
+}
+
+/// A start has been handed to its runtime, or failed.
+pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, Reason>) {
+    let Some(item) = owner.world.items.get_mut(id) else { return };
+    match result {
+        Ok(order) => {
+            item.start = Start::Done;
+            item.fence = order.fence;
+            item.endpoint = Some(order.endpoint);
+            item.progress_at = Timestamp::now();
+            if item.phase == Phase::Starting {
+                watch(owner, id);
+            }
+        }
+        Err(reason) => item.start = Start::Failed(reason),
+    }
+}
+
+/// Begins to ask an instance whether it is up.
+pub(crate) fn watch(owner: &mut Owner, id: &InstanceId) {
+    let Some(item) = owner.world.items.get(id) else { return };
+    let Some(endpoint) = item.endpoint.clone() else { return };
+    let spec = &item.revision.spec;
+    let key = match item.runtime {
+        RuntimeKind::Process => Some(item.key.clone()),
+        RuntimeKind::External => spec.api_key_env.as_deref().and_then(|name| (owner.secrets)(name)),
+    };
+    let target = probe::Target { id: id.clone(), endpoint, key, probe: engine::engine(item.engine).probe() };
+    let (nudge, nudged) = tokio::sync::watch::channel(0);
+    let task = probe::watch(target, nudged, owner.messages.clone());
+    owner.probes.insert(id.clone(), (task, nudge));
+}
+
+/// A probe's answer changed.
+pub(crate) fn probed(owner: &mut Owner, id: &InstanceId, health: Health) {
+    if let Some(item) = owner.world.items.get_mut(id) {
+        item.health = health;
+    }
+}
+
+/// An end could not be asked for: it is asked for again.
+pub(crate) fn not_stopped(owner: &mut Owner, id: &InstanceId) {
+    owner.strangers.remove(id);
+    if let Some(item) = owner.world.items.get_mut(id) {
+        item.stop_asked = None;
+    }
+}

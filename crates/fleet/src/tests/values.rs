@@ -1,0 +1,97 @@
+//! Wishes, instances and worlds by value.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{ByteSize, Secret, Timestamp};
+use board::{Demand, MemberUse};
+use spec::deployment::{Origin, Record};
+use spec::{Deployment, Device, DeviceKind, EngineKind, InstanceId, Name, Node, Phase, Revision};
+
+use crate::world::{Hand, Health, Item, Resolve, Room, Sight, Start, Wish, World};
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(86_400_000);
+
+pub(super) fn ago(time: Duration) -> Timestamp {
+    Timestamp::from_millis(NOW.as_millis() - i64::try_from(time.as_millis()).unwrap())
+}
+
+pub(super) fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+pub(super) fn revision(deployment: &str, number: u64) -> Arc<Revision> {
+    let mut spec = Deployment::named(name(deployment));
+    spec.engine = Some(EngineKind::Echo);
+    Arc::new(Revision { number, spec, version: None })
+}
+
+pub(super) fn wish(deployment: &str, change: impl FnOnce(&mut Wish)) -> Wish {
+    let revision = revision(deployment, 1);
+    let record = Record {
+        spec: revision.spec.clone(),
+        generation: 1,
+        origin: Origin::Api,
+        deleting: false,
+        created_at: ago(Duration::ZERO),
+        updated_at: NOW,
+    };
+    let demand = Demand { deployment: name(deployment), waiting: 0, in_flight: 0, last_used: None, keep_alive: None };
+    let mut wish = Wish {
+        record,
+        demand,
+        resolve: Resolve::Done(revision),
+        hand: Hand::Off,
+        failures: 0,
+        retry_at: None,
+        failure: None,
+        load_ms: None,
+    };
+    change(&mut wish);
+    wish
+}
+
+pub(super) fn item(id: &str, deployment: &str, phase: Phase) -> Item {
+    Item {
+        id: InstanceId::new(id),
+        deployment: name(deployment),
+        revision: revision(deployment, 1),
+        fence: 1,
+        engine: EngineKind::Echo,
+        runtime: spec::RuntimeKind::Process,
+        phase,
+        since: ago(Duration::from_secs(1)),
+        reason: None,
+        memory: ByteSize(40),
+        slots: 1,
+        endpoint: None,
+        key: Secret::new("k"),
+        created_at: ago(Duration::from_secs(2)),
+        launched_at: Some(ago(Duration::from_millis(1100))),
+        ready_at: Some(ago(Duration::from_secs(1))),
+        start: Start::Done,
+        sight: Sight::Running { pid: Some(1), resident: None },
+        seen_at: Some(NOW),
+        health: Health::Up,
+        used: MemberUse { in_flight: 0, last_used: Some(ago(Duration::from_secs(1))) },
+        progress_at: ago(Duration::from_secs(1)),
+        log_lines: 0,
+        stop_asked: None,
+    }
+}
+
+pub(super) fn room(total: u64) -> Room {
+    let device = Device { id: "ram".into(), kind: DeviceKind::Ram, total: ByteSize(total), free: ByteSize(total) };
+    Room { nodes: vec![Node { name: "here".into(), cores: 2, devices: vec![device] }], budget: None, margin: ByteSize(0) }
+}
+
+pub(super) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
+    World {
+        now: NOW,
+        stopping: None,
+        wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect::<BTreeMap<_, _>>(),
+        items: items.into_iter().map(|item| (item.id.clone(), item)).collect(),
+        room: room(100),
+    }
+}
