@@ -37,12 +37,12 @@ pub(crate) fn doctor(globals: &Globals) -> Result<(), Failure> {
 
 /// One line, and what to do below it.
 pub(super) fn row(check: &Value) -> String {
-    let mut row = format!("{:<5} {:<15} {}", text(&check["verdict"]), text(&check["check"]), text(&check["found"])).trim_end().to_owned();
-    let to_do = text(&check["to_do"]);
-    if !to_do.is_empty() {
-        row.push_str(&format!("\n{:22}-> {to_do}", ""));
+    let row = format!("{:<5} {:<15} {}", text(&check["verdict"]), text(&check["check"]), text(&check["found"]));
+    let row = row.trim_end();
+    match text(&check["to_do"]).as_str() {
+        "" => format!("{row}\n"),
+        to_do => format!("{row}\n{:22}-> {to_do}\n", ""),
     }
-    row + "\n"
 }
 
 fn ok(what: &'static str, found: String) -> Check {

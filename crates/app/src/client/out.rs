@@ -31,7 +31,7 @@ pub(crate) fn complain(failure: &Failure) {
     let mut text = format!("error: {failure}");
     let mut source = failure.source();
     while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
+        text = format!("{text}: {cause}");
         source = cause.source();
     }
     note(&text);
@@ -66,7 +66,7 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
 /// Pairs of a name and a value.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
-    rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<width$}{value}\n")).collect()
+    rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<width$}{value}\n")).collect::<Vec<_>>().concat()
 }
 
 /// A text of the answer; empty when it is not there.

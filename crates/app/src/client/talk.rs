@@ -157,7 +157,7 @@ Ctrl-C    ends an answer";
 
 /// Asks, and tells how it goes until nobody listens any more.
 fn tell_all(question: &Question, tell: &SyncSender<Said>) {
-    let ended = ask(question, |piece| tell.send(Said::Piece(piece.to_owned())).map_err(|_| broke_off()));
+    let ended = ask(question, |piece| tell.send(Said::Piece(piece.to_owned())).map_err(|_nobody_listens| broke_off()));
     let _ = tell.send(Said::End(ended)); // interrupted: nobody waits for the end
 }
 

@@ -19,38 +19,45 @@ const PRIVATE: u32 = 0o700;
 
 /// The folder of a temporary server.
 #[derive(Debug)]
-pub struct Temporary(PathBuf);
+pub struct Temporary {
+    path: PathBuf,
+    leash: CancellationToken,
+}
 
 impl Temporary {
     /// Makes it.
     pub fn make(path: PathBuf) -> Result<Self, Error> {
         match DirBuilder::new().mode(PRIVATE).create(&path) {
-            Ok(()) => Ok(Self(path)),
+            Ok(()) => Ok(Self { path, leash: leash() }),
             Err(source) => Err(Error::DataDir { path, source }),
         }
     }
 
     /// Let go when standard input ends.
     pub(super) fn leash(&self) -> CancellationToken {
-        let leash = CancellationToken::new();
-        let let_go = leash.clone();
-        // A read of standard input cannot be given up; the thread ends with the process.
-        let watching = std::thread::Builder::new().name("leash".to_owned()).spawn(move || {
-            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink()); // an input that breaks has ended
-            let_go.cancel();
-        });
-        if let Err(error) = watching {
-            tracing::error!(%error, "standard input cannot be watched");
-            leash.cancel();
-        }
-        leash
+        self.leash.clone()
     }
+}
+
+fn leash() -> CancellationToken {
+    let leash = CancellationToken::new();
+    let let_go = leash.clone();
+    // A read of standard input cannot be given up; the thread ends with the process.
+    let watching = std::thread::Builder::new().name("leash".to_owned()).spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink()); // an input that breaks has ended
+        let_go.cancel();
+    });
+    if let Err(error) = watching {
+        tracing::error!(%error, "standard input cannot be watched");
+        leash.cancel();
+    }
+    leash
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(%error, path = %self.0.display(), "the temporary folder could not be removed");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "the temporary folder could not be removed");
         }
     }
 }

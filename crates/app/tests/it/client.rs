@@ -95,9 +95,9 @@ impl Stream {
     /// The data of the next event; `None` at the end, or when the connection broke.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
-            if let Some((event, rest)) = self.rest.split_once("\n\n") {
+            if let Some(end) = self.rest.find("\n\n") {
+                let event: String = self.rest.drain(..end + 2).collect();
                 let data: String = event.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-                self.rest = rest.to_owned();
                 if data.is_empty() {
                     continue;
                 }

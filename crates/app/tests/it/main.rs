@@ -4,6 +4,8 @@
 //! [`process`]; a [`client`] that asks as others do; where an engine is needed it is the real one,
 //! and where the engine has to misbehave, a [`puppet`].
 
+#![expect(clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test fails by panicking, and says what it skips")]
+
 mod client;
 mod process;
 mod puppet;

@@ -16,6 +16,8 @@ use crate::precondition::Expect;
 /// How long a caller is kept waiting for the check of a model. Headers are read within milliseconds;
 /// what takes longer is the hashing of a large file, which the fleet repeats and reports on.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer waits until the fleet has seen the wish, so that a call right after it finds its model.
+const SEEN_WITHIN: Duration = Duration::from_secs(1);
 /// Tries of a change while others change the same wish.
 const TRIES: usize = 8;
 
@@ -42,7 +44,9 @@ pub(crate) async fn put(
         expect.check(name, before.as_ref())?;
         let spec = wanted(before.as_ref())?;
         let generation = before.as_ref().map_or(0, |record| record.generation);
-        match house.store.put_deployment(&spec, Origin::Api, Some(generation)).await {
+        // An entry of the config stays one: the next start follows the file again.
+        let origin = before.as_ref().filter(|record| !record.deleting).map_or(Origin::Api, |record| record.origin);
+        match house.store.put_deployment(&spec, origin, Some(generation)).await {
             Err(store::Error::Stale { .. }) => {}
             Err(error) => return Err(error.into()),
             Ok(record) => {
@@ -93,4 +97,8 @@ pub(crate) async fn announce(house: &House, kind: EventKind, record: &Record, ad
     let message = format!("`{name}` was {did} by token `{}`, generation {}", admin.name(), record.generation);
     house.fleet.tell(Event::now(kind, message).of(name)).await;
     house.fleet.poke();
+    let mut snapshots = house.fleet.watch();
+    let seen = snapshots.wait_for(|seen| seen.deployments.get(name).map_or(record.deleting, |d| d.record.generation >= record.generation));
+    // A fleet that is slower than this acts all the same; only a call right after the answer may come too early.
+    let _ = tokio::time::timeout(SEEN_WITHIN, seen).await;
 }

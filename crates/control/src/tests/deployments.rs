@@ -165,3 +165,19 @@ async fn a_list_comes_in_pages() {
     let last = room.get("/api/v1/deployments?limit=2&after=b").await;
     assert_eq!((names(&last), &last["next"]), (vec![json!("c")], &Value::Null));
 }
+
+#[tokio::test]
+async fn an_entry_of_the_config_stays_one_when_it_is_changed_here() {
+    let room = Room::open().await;
+    let spec: spec::Deployment = serde_json::from_str(ECHO).unwrap();
+    room.parts.store.put_deployment(&spec, spec::deployment::Origin::Config, None).await.unwrap();
+    let changed = room.ask("PATCH", "/api/v1/deployments/a", r#"{"parallel":2}"#).await.expect(202);
+    assert_eq!((&changed["generation"], &changed["status"]["origin"]), (&json!(2), &json!("config")));
+}
+
+#[tokio::test]
+async fn a_call_right_after_the_answer_finds_its_model() {
+    let room = Room::open().await;
+    room.ask("POST", "/api/v1/deployments", ECHO).await.expect(202);
+    assert!(room.parts.board.table().deployments.contains_key("a"));
+}

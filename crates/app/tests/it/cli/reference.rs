@@ -41,13 +41,17 @@ fn every_verb_and_every_word_of_it_is_explained() {
     assert_eq!(silent, Vec::<String>::new());
 }
 
+/// Of a line, whatever the terminal that the tests run in.
+const WIDTH: usize = 100;
+
 fn page() -> String {
     let mut page = HEAD.to_owned();
     walk(&app::cli::command(), &mut |name, command| {
         // What every verb understands is said once, at the top.
         let own = if name == "penstock" { command.clone() } else { without_globals(command) };
-        let help: Vec<String> = own.bin_name(name).render_help().to_string().lines().map(|line| line.trim_end().to_owned()).collect();
-        page.push_str(&format!("\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end()));
+        let help: Vec<String> =
+            own.bin_name(name).term_width(WIDTH).render_help().to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+        page = format!("{page}\n## {name}\n\n```text\n{}\n```\n", help.join("\n").trim_end());
     });
     page
 }

@@ -46,7 +46,7 @@ impl<'a> Terminal<'a> {
         let shown: Vec<String> =
             words.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { (*word).to_owned() }).collect();
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        let err: String = err.lines().filter(|line| !is_progress(line)).map(|line| format!("{line}\n")).collect();
+        let err: String = err.split_inclusive('\n').filter(|line| !is_progress(line.trim_end())).collect();
         let text = format!("$ penstock {}\n{err}{out}[{}]\n\n", shown.join(" "), ended(&output));
         self.said.push_str(&self.redacted(&text));
     }
