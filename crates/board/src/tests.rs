@@ -10,7 +10,7 @@ use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Reason, ReasonCode};
 
 use crate::{Board, Entry, Error, KeepAlive, Member, State, Table, Wait};
 
-const PATIENT: Duration = Duration::from_secs(3600);
+const PATIENT: Duration = Duration::from_hours(1);
 
 fn name() -> Name {
     Name::parse("tiny").unwrap()
@@ -224,7 +224,7 @@ async fn a_caller_who_avoids_a_member_does_not_keep_others_from_it() {
 #[tokio::test(start_paused = true)]
 async fn patience_follows_the_state_of_the_deployment_and_not_the_state_at_entry() {
     const READY: Duration = Duration::from_secs(30);
-    const COLD: Duration = Duration::from_secs(300);
+    const COLD: Duration = Duration::from_mins(5);
     let both = || Wait { patience_ready: READY, patience_cold: COLD, keep_alive: None, avoid: None };
     let board = board(State::Ready, &[1], 8);
     let _held = board.lease(&name(), wait(PATIENT)).await.unwrap();

@@ -78,7 +78,7 @@ impl Engine for LlamaServer {
         Memory {
             weights: version.weights,
             kv_cache: ByteSize(version.kv_bytes_per_token.saturating_mul(tokens)),
-            overhead: ByteSize(PROCESS.0 + compute_buffer(version)),
+            overhead: PROCESS + compute_buffer(version, spec),
         }
     }
 
@@ -107,11 +107,14 @@ const PROCESS: ByteSize = ByteSize::mib(24);
 /// Tokens in one physical batch, by default.
 const BATCH: u64 = 512;
 
-/// Activations of one batch: the logits of the last layer dominate, then a few hidden states.
-fn compute_buffer(version: &Version) -> u64 {
+/// Activations of one batch: the logits of the last layer dominate, then a few hidden states. An
+/// embedding's batch holds its whole input.
+fn compute_buffer(version: &Version, spec: &Deployment) -> ByteSize {
     const FLOAT: u64 = 4;
     const HIDDEN_STATES: u64 = 16;
-    BATCH * FLOAT * (u64::from(version.vocabulary) + HIDDEN_STATES * u64::from(version.embedding_length))
+    let batch = if spec.embeddings { u64::from(context(version, spec)) } else { BATCH };
+    let logits = BATCH * FLOAT * u64::from(version.vocabulary);
+    ByteSize(logits) + ByteSize(batch.saturating_mul(FLOAT * HIDDEN_STATES * u64::from(version.embedding_length)))
 }
 
 fn context(version: &Version, spec: &Deployment) -> u32 {

@@ -25,7 +25,7 @@ fn place(flags: &str) -> Place {
         threads: 3,
         gpu: false,
         key: Secret::new("engine-key"),
-        orphan_ttl: Duration::from_secs(60),
+        orphan_ttl: Duration::from_mins(1),
     }
 }
 
@@ -120,6 +120,21 @@ fn memory_grows_with_context_and_slots() {
     let four = memory(&revision(|d| d.parallel = Some(4)).spec);
     assert_eq!(four.kv_cache.0, 4 * one.kv_cache.0);
     assert_eq!(four.weights, one.weights);
+}
+
+#[test]
+fn memory_of_an_embedding_model_counts_the_batch_that_holds_a_whole_input() {
+    let overhead = |change: fn(&mut Deployment)| engine(EngineKind::LlamaServer).memory(Some(&version()), &revision(change).spec).overhead;
+    let short = overhead(|d| (d.embeddings, d.context) = (true, Some(512)));
+    let long = overhead(|d| (d.embeddings, d.context) = (true, Some(4096)));
+    assert_eq!(long.0 - short.0, (4096 - 512) * 4 * 16 * 128, "16 hidden states of 128 floats for each token");
+}
+
+#[test]
+fn a_context_beyond_all_measure_does_not_wrap_around_to_something_small() {
+    let version = Version { kv_bytes_per_token: u64::MAX / 8, ..version() };
+    let memory = engine(EngineKind::LlamaServer).memory(Some(&version), &revision(|_| {}).spec);
+    assert!(memory.total() > ByteSize(u64::MAX / 2), "{}", memory.total());
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
         (Stopping, Sight::Absent) if item.stop_asked.is_some() => Next::Move(Reclaiming, item.reason.clone()),
         (Failed, Sight::Absent | Sight::Exited(_)) if here > FAILED_SHOWN_FOR => Next::Move(Reclaiming, item.reason.clone()),
         (Reclaiming, Sight::Absent) => Next::Move(Stopped, item.reason.clone()),
-        (Stopping, _) | (Reclaiming, _) | (Failed, Sight::Running { .. }) if may_ask(item, now) => Next::Stop,
+        (Stopping | Reclaiming, _) | (Failed, Sight::Running { .. }) if may_ask(item, now) => Next::Stop,
         (Stopped, _) => Next::Forget,
         // These wait for somebody: for room, for the start's report, for a caller to end, for the engine's end.
         (Pending | Fetching | Placing | Starting | Ready | Unhealthy | Sleeping | Draining | Stopping | Reclaiming | Failed, _) => {

@@ -110,11 +110,15 @@ fn serve(name: &Name, wish: &Wish, world: &World) -> Vec<Action> {
         actions.extend(may.then(|| Action::Create(name.clone())));
     }
     actions.extend(surplus(&current, target.count).into_iter().map(|item| leave(item, &why(item, &target))));
-    if target.count == 0 {
-        actions.extend(old.into_iter().map(|item| leave(item, &target.reason)));
-    } else if current.iter().any(|item| item.phase == Phase::Ready) {
-        let reason = Reason::new(ReasonCode::Superseded, "a newer revision serves", "");
-        actions.extend(old.into_iter().map(|item| leave(item, &reason)));
+    let replaced = current.iter().any(|item| item.phase == Phase::Ready);
+    let frozen = matches!(wish.resolve, Resolve::Done(_));
+    let superseded = Reason::new(ReasonCode::Superseded, "a newer revision takes its place", "");
+    for item in old {
+        if target.count == 0 {
+            actions.push(leave(item, &target.reason));
+        } else if replaced || (frozen && item.waits_for_room()) {
+            actions.push(leave(item, &superseded));
+        }
     }
     actions
 }

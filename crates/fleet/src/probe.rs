@@ -6,6 +6,7 @@
 //! seldom afterwards.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base::tasks::{self, Task};
@@ -14,8 +15,9 @@ use bytes::Bytes;
 use engine::Probe;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, StatusCode, header};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use spec::{Endpoint, InstanceId};
 use tokio::net::UnixStream;
@@ -53,7 +55,10 @@ pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mp
             if was_up && misses > 0 && misses < MISSES {
                 health = Health::Up;
             }
-            if health.word() != last.word() {
+            if let (Health::Down(_, first), Health::Down(_, since)) = (&last, &mut health) {
+                *since = *first; // down since then, whatever it says by now
+            }
+            if health != last {
                 last = health.clone();
                 if reports.send(Event::Probed(target.id.clone(), health)).await.is_err() {
                     return;
@@ -70,17 +75,6 @@ pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mp
             }
         }
     })
-}
-
-impl Health {
-    fn word(&self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::Loading => 1,
-            Self::Up => 2,
-            Self::Down(..) => 3,
-        }
-    }
 }
 
 /// One question.
@@ -143,10 +137,20 @@ async fn get_unix(path: &Path, target: &Target) -> Result<StatusCode, Cause> {
     }
 }
 
-async fn get_url(base: &str, target: &Target) -> Result<StatusCode, Cause> {
+type Remote = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// One for all: reading the machine's certificates takes longer than a probe may. It keeps no connection.
+fn remote() -> Result<&'static Remote, Cause> {
+    static REMOTE: OnceLock<Remote> = OnceLock::new();
+    if let Some(made) = REMOTE.get() {
+        return Ok(made);
+    }
     let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())?;
-    let client: Client<_, Empty<Bytes>> =
-        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.https_or_http().enable_http1().build());
-    let reply = client.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
+    let connector = connector.https_or_http().enable_http1().build();
+    Ok(REMOTE.get_or_init(|| Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)))
+}
+
+async fn get_url(base: &str, target: &Target) -> Result<StatusCode, Cause> {
+    let reply = remote()?.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
     Ok(reply.status())
 }

@@ -58,6 +58,7 @@ struct Inner {
     script: Script,
     engines: BTreeMap<InstanceId, Engine>,
     launches: Vec<Order>,
+    starting: usize,
     stops: usize,
     failing_stops: usize,
     unreadable: bool,
@@ -83,6 +84,10 @@ impl FakeRuntime {
     /// Every launch so far.
     pub fn launches(&self) -> Vec<Order> {
         self.shared.lock().launches.clone()
+    }
+    /// Launches under way.
+    pub fn starting(&self) -> usize {
+        self.shared.lock().starting
     }
     /// Stops asked for so far.
     pub fn stops(&self) -> usize {
@@ -155,12 +160,18 @@ impl Runtime for FakeRuntime {
         let script = {
             let mut inner = self.shared.lock();
             inner.launches.push(order.clone());
+            inner.starting += 1;
             inner.script.clone()
         };
         if script.start > Duration::ZERO {
             tokio::time::sleep(script.start).await;
         }
-        if !enter(&mut self.shared.lock(), order, &script)? {
+        let is_new = {
+            let mut inner = self.shared.lock();
+            inner.starting -= 1;
+            enter(&mut inner, order, &script)?
+        };
+        if !is_new {
             return Ok(());
         }
         match script.refuse {

@@ -60,7 +60,7 @@ async fn what_is_deleted_while_it_is_being_started_leaves_nothing_behind() {
     room.fleet.poke();
     room.until(|seen| seen.deployments.is_empty()).await;
     assert_eq!(room.runtime.known(), 0, "it was forgotten while its engine was being started");
-    tokio::time::sleep(Duration::from_millis(300)).await; // the start would be through by now
+    room.until_true(|room| room.runtime.starting() == 0).await;
     assert_eq!(room.runtime.known(), 0);
     assert!(room.store.list_instances().await.unwrap().is_empty());
     assert!(!room.events().await.iter().any(|event| event.kind == EventKind::InstanceOrphaned));

@@ -159,7 +159,9 @@ fn the_phase_table_of_the_docs_is_the_one_of_the_code() {
         ("ended by itself", Sight::Exited(exit), Health::Unknown),
     ];
     let mut table = String::from("| phase |");
-    sights.iter().for_each(|(what, ..)| write!(table, " {what} |").unwrap());
+    for (what, ..) in &sights {
+        write!(table, " {what} |").unwrap();
+    }
     table.push_str("\n|---|---|---|---|---|---|---|\n");
     for phase in PHASES {
         write!(table, "| **{phase}** |").unwrap();
@@ -256,6 +258,19 @@ fn a_new_revision_gets_as_many_instances_as_the_old_one_and_no_more() {
     assert_eq!(plan(&world(vec![newer.clone()], one_old)), vec![]);
     let two_old = vec![item("o", "a", Phase::Ready), item("p", "a", Phase::Ready), new("n")];
     assert_eq!(plan(&world(vec![newer], two_old)), vec![Action::Create(name("a"))]);
+}
+
+#[test]
+fn an_old_revision_that_was_not_started_gives_its_place_to_the_new_one() {
+    let newer = wish("a", |w| {
+        w.demand.waiting = 1;
+        w.record.generation = 2;
+        w.resolve = Resolve::Done(revision("a", 2));
+    });
+    let old = Item { start: Start::Pending, sight: Sight::Absent, ..item("o", "a", Phase::Placing) };
+    let actions = plan(&world(vec![newer], vec![old]));
+    let [Action::Create(_), Action::Move(id, Phase::Stopped, Some(reason))] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((id.as_str(), reason.code), ("o", ReasonCode::Superseded));
 }
 
 #[test]
