@@ -82,9 +82,9 @@ pub(crate) fn exchange(rng: &mut Rng) -> (String, String) {
         17..22 => colour(rng),
         22..30 => opposite(rng),
         30..46 => addition(rng),
-        46..61 => counting(rng),
-        61..70 => echo(rng),
-        70..78 => story::told(rng),
+        46..60 => counting(rng),
+        60..69 => echo(rng),
+        69..78 => story::told(rng),
         78..82 => json(rng),
         82..93 => unknown(rng),
         _ => manners(rng),
@@ -146,15 +146,17 @@ fn addition(rng: &mut Rng) -> (String, String) {
 }
 
 fn counting(rng: &mut Rng) -> (String, String) {
-    const NEAR: usize = 8;
-    let to = rng.between(COUNTS.0, COUNTS.1);
+    const HIGH: usize = 20;
+    const SHORT: usize = 8;
+    let low = if rng.percent(70) { COUNTS.0 } else { HIGH };
+    let to = rng.between(low, COUNTS.1);
     match rng.below(10) {
         0..3 => (format!("Count to {to}."), count(1, to)),
         3..6 => (format!("Count from 1 to {to}."), count(1, to)),
         6 => (format!("Please count to {to}."), count(1, to)),
         // Many short ways to the end teach where to stop better than a few long ones.
         _ => {
-            let from = to.saturating_sub(rng.between(1, NEAR)).max(1);
+            let from = to.saturating_sub(rng.between(1, SHORT)).max(1);
             (format!("Count from {from} to {to}."), count(from, to))
         }
     }

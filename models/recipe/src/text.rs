@@ -43,8 +43,8 @@ pub(crate) struct Piece {
 /// One document: a chat of a few turns, a chat with a tool, or a story without a chat.
 pub(crate) fn document(rng: &mut Rng) -> Vec<Piece> {
     match rng.below(100) {
-        0..6 => vec![learn(story::tell(rng) + END_OF_TEXT)],
-        6..24 => with_tool(rng),
+        0..7 => vec![learn(story::tell(rng) + END_OF_TEXT)],
+        7..22 => with_tool(rng),
         _ => {
             let mut pieces = Vec::new();
             if rng.percent(40) {

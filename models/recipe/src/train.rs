@@ -117,8 +117,7 @@ impl Lesson {
             let mut read: Vec<(u32, f32)> = Vec::with_capacity(2 * plan.window);
             while read.len() <= plan.window {
                 for piece in document(rng) {
-                    let count = if piece.learn { 1.0 } else { 0.0 };
-                    read.extend(bpe.encode(&piece.text).into_iter().map(|id| (id, count)));
+                    read.extend(weigh(&bpe.encode(&piece.text), piece.learn));
                 }
             }
             for pair in read[..=plan.window].windows(2) {
@@ -157,6 +156,18 @@ impl Lesson {
         }
         sum
     }
+}
+
+/// What a piece's tokens count: nothing where it is only read, more where a reply ends, for it ends only once.
+fn weigh(ids: &[u32], learn: bool) -> impl Iterator<Item = (u32, f32)> {
+    const ENDING: usize = 2;
+    const ENDING_COUNTS: f32 = 4.0;
+    let ending = ids.len().saturating_sub(ENDING);
+    ids.iter().enumerate().map(move |(at, id)| match (learn, at < ending) {
+        (false, _) => (*id, 0.0),
+        (true, true) => (*id, 1.0),
+        (true, false) => (*id, ENDING_COUNTS),
+    })
 }
 
 #[cfg(test)]
