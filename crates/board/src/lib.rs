@@ -1,7 +1,7 @@
 //! Ready instances and routes: the only thing that fleet and gateway share.
 //!
 //! Life of a lease: the fleet publishes a [`Table`] in one swap; a caller asks the [`Board`] for a
-//! [`Lease`] on a deployment; its [`lane`] hands out a slot of the least busy member, or puts the
+//! [`Lease`] on a deployment; its `lane` hands out a slot of the least busy member, or puts the
 //! caller in line; a caller of something cold ticks [`Board::wanted`] so that the fleet starts it;
 //! dropping the lease gives the slot to whoever is next. Nobody waits for the fleet to answer:
 //! the board is memory, and the fleet writes to it when it has something to say.

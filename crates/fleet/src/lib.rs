@@ -3,8 +3,8 @@
 //! Life of a wish: somebody stores it and pokes the [`Handle`]; the one owner task takes a turn
 //! ([`turn`]): it looks at the store, the runtimes and the callers ([`observe`]) and has a
 //! [`world`], a value; [`plan`] compares it with what is wanted ([`scale`], [`pipeline`],
-//! [`life`], [`place`], [`evict`], all pure) and says what to do; [`act`] does it by tasks
-//! ([`launch`], [`probe`]) that report back ([`reports`]); [`publish`] writes the ready set to the board in one swap.
+//! [`life`], [`place`], [`evict`], all pure) and says what to do; `act` does it by tasks
+//! (`launch`, `probe`) that report back (`reports`); `publish` writes the ready set to the board in one swap.
 //! Every turn reads the world anew, so start, crash, lost message and change are one path.
 
 mod error;

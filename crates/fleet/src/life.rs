@@ -46,7 +46,7 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
     };
     let here = now.since(item.since);
     match (item.phase, &item.sight) {
-        (Starting | Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Exited(exit)) => Next::Fail(ended(exit, item.phase)),
+        (Starting | Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Exited(exit)) => Next::Fail(ended(exit, item)),
         (Starting, _) if matches!(item.start, Start::Failed(_)) => Next::Fail(start_failure(item)),
         (Starting, Sight::Running { .. }) if item.start == Start::Done => {
             Next::Move(Loading, Some(progressing("the engine reads the model")))
@@ -128,7 +128,7 @@ fn unresponsive(item: &Item) -> Reason {
 }
 
 /// What an exit means, from its status and its last words.
-fn ended(exit: &Exit, phase: Phase) -> Reason {
+fn ended(exit: &Exit, item: &Item) -> Reason {
     const SIGKILL: i32 = 9;
     let words = last_words(exit);
     if let Some(error) = &exit.spawn_error {
@@ -148,8 +148,13 @@ fn ended(exit: &Exit, phase: Phase) -> Reason {
         (None, Some(signal)) => format!("by signal {signal}"),
         (None, None) => "without a status".to_owned(),
     };
-    let when = if phase < Phase::Ready { "before it was ready" } else { "while it served" };
-    let code = if phase < Phase::Ready && exit.code.is_some() { ReasonCode::EngineRejected } else { ReasonCode::EngineExited };
+    let taken_over = item.launched_at.is_none() && item.ready_at.is_none();
+    let (when, code) = match item.phase {
+        _ if taken_over => ("while penstock was down", ReasonCode::EngineExited),
+        phase if phase >= Phase::Ready => ("while it served", ReasonCode::EngineExited),
+        _ if exit.code.is_some() => ("before it was ready", ReasonCode::EngineRejected),
+        _ => ("before it was ready", ReasonCode::EngineExited),
+    };
     Reason::new(code, format!("the engine ended {how} {when}{words}"), "see `penstock logs` for all that it said")
 }
 

@@ -35,13 +35,14 @@ pub(crate) async fn look(owner: &Owner) -> Result<Sightings, crate::Error> {
     Ok(all)
 }
 
-/// Takes over what ran before this process did: an instance whose intent, fence and revision are known.
+/// Takes over what ran before this process did, and what ended since unasked: an instance whose intent,
+/// fence and revision are known.
 pub(crate) async fn adopt(owner: &mut Owner, mut seen: Sightings) -> Result<(), crate::Error> {
     for kept in owner.store.list_instances().await? {
         let found = seen.values_mut().find_map(|here| here.get(&kept.id)).filter(|seen| seen.order.fence == kept.fence).cloned();
         let revision = owner.store.get_revision(&kept.deployment, kept.revision).await?;
         match (found, revision) {
-            (Some(found), Some(revision)) if found.state == SeenState::Running && owner.world.wishes.contains_key(&kept.deployment) => {
+            (Some(found), Some(revision)) if is_ours(&found.state) && owner.world.wishes.contains_key(&kept.deployment) => {
                 take_over(owner, &kept, found, revision);
             }
             _ => {
@@ -52,8 +53,19 @@ pub(crate) async fn adopt(owner: &mut Owner, mut seen: Sightings) -> Result<(), 
     Ok(())
 }
 
+/// One that was told to end is none of ours any more.
+fn is_ours(state: &SeenState) -> bool {
+    match state {
+        SeenState::Running => true,
+        SeenState::Stopping => false,
+        SeenState::Exited(exit) => !exit.asked,
+    }
+}
+
+/// One that has ended is taken over as well: it fails in its first turn, with its last words for a reason.
 fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     let now = owner.world.now;
+    let runs = seen.state == SeenState::Running;
     let mut item = new_item(kept.id.clone(), Arc::new(revision), kept.key.clone(), kept.created_at);
     item.phase = Phase::Loading;
     item.since = now;
@@ -61,10 +73,12 @@ fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     item.fence = kept.fence;
     item.endpoint = Some(seen.order.endpoint.clone());
     observe::take_in(&mut item, seen, now);
-    let event = Event::now(EventKind::InstanceAdopted, format!("{}: a running instance was found again", kept.deployment));
-    owner.story.tell(Event { instance: Some(kept.id.clone()), ..event.of(&kept.deployment) });
     owner.world.items.insert(kept.id.clone(), item);
-    watch(owner, &kept.id);
+    if runs {
+        let event = Event::now(EventKind::InstanceAdopted, format!("{}: a running instance was found again", kept.deployment));
+        owner.story.tell(Event { instance: Some(kept.id.clone()), ..event.of(&kept.deployment) });
+        watch(owner, &kept.id);
+    }
 }
 
 /// What runs and nobody knows is told to end, and once more when it has ended.

@@ -181,6 +181,25 @@ async fn a_runtime_that_cannot_be_read_at_the_start_costs_no_engine() {
 }
 
 #[tokio::test]
+async fn an_engine_that_died_while_penstock_was_down_is_a_failure_that_can_be_looked_at() {
+    let room = Room::open().await;
+    room.deploy(|d| d.replicas.min = 1).await;
+    let first = room.until(|seen| phase(seen) == Some(Phase::Ready)).await.instances[0].id.clone();
+    let Room { dir, store, runtime, task, fleet, .. } = room;
+    drop((task, fleet)); // as a crash would
+    store.close().await;
+    runtime.crash(&first);
+    let room = Room::with(runtime, dir).await;
+    room.until(|seen| seen.instances.iter().any(|i| i.id != first && i.phase == Phase::Ready)).await;
+    room.until_true(|room| room.runtime.known() == 1).await;
+    let failed = room.events().await.into_iter().find(|event| event.phase.is_some_and(|(_, to)| to == Phase::Failed)).unwrap();
+    assert_eq!(failed.instance, Some(first));
+    let why = failed.reason.unwrap();
+    assert_eq!(why.code, ReasonCode::EngineExited);
+    assert!(why.message.contains("while penstock was down: error: told to crash"), "{}", why.message);
+}
+
+#[tokio::test]
 async fn an_adopted_instance_does_not_take_its_age_for_its_load_time() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
