@@ -4,7 +4,7 @@
 //! and a variable ([`keys`]); a file is read into a tree that remembers its lines ([`read`],
 //! [`tree`]); what the environment ([`environment`]) and the flags say is laid over it; the tree
 //! becomes the struct ([`decode`]), what does not go together is found ([`check`]), and all that is
-//! wrong is said at once ([`Problems`]). [`reference`] is the page about it all.
+//! wrong is said at once ([`Problems`]). [`mod@reference`] is the page about it all.
 //!
 //! Precedence: flag, then environment, then file, then default.
 

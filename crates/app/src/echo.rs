@@ -1,7 +1,7 @@
 //! The echo engine: a very small OpenAI-compatible server that answers with what it was asked.
 //!
 //! Life of an echo: a socket, a key from the environment, and for each call the words of the last
-//! message, one by one ([`answer`]). It is started as any other engine, by a keeper, so that all the
+//! message, one by one ([`mod@answer`]). It is started as any other engine, by a keeper, so that all the
 //! plumbing around an engine can be tried without a model.
 //!
 //! In: the path of a socket. Out: a server until TERM. Fails: when the socket cannot be bound.

@@ -1,6 +1,6 @@
 //! Small things that every room needs; no I/O, no product noun.
 //!
-//! Life of a value that crosses rooms: it is named by an id ([`id`]), measured in units ([`size`]),
+//! Life of a value that crosses rooms: it is named by an id ([`mod@id`]), measured in units ([`size`]),
 //! stamped with a time ([`clock`]), kept from prying eyes when it is a [`Secret`], carried by a
 //! task ([`tasks`]) that waits between tries ([`backoff`]), and when it goes wrong it says so as a
 //! [`Fault`].
