@@ -5,12 +5,15 @@
 //! goes to stderr, results to stdout. What is obtained (an engine, a checker) lies in the cache,
 //! outside the tree, and is obtained once.
 
+mod bench;
 mod ci;
+mod clients;
 mod demo;
 mod digest;
 mod dist;
 mod engine;
 mod fuzz;
+mod http;
 mod leash;
 mod model;
 mod packages;
@@ -76,6 +79,11 @@ enum Task {
     },
     /// Build the release: one binary that carries its engine
     Dist,
+    /// Measure Penstock beside others, in one run
+    Bench {
+        #[command(subcommand)]
+        what: BenchWhat,
+    },
     /// Feed a reader with broken input
     Fuzz {
         target: FuzzTarget,
@@ -83,6 +91,12 @@ enum Task {
         #[arg(long, default_value_t = 30)]
         seconds: u32,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchWhat {
+    /// The gateway beside nginx and other gateways: throughput, latency, streams, large bodies, memory
+    Gateway(bench::Choice),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -121,6 +135,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Task::Dist => {
             dist::build(&site, jobs)?;
         }
+        Task::Bench { what: BenchWhat::Gateway(choice) } => bench::gateway(&site, jobs, &choice)?,
         Task::Fuzz { target: FuzzTarget::Gguf, seconds } => fuzz::gguf(&site, seconds)?,
     }
     Ok(ExitCode::SUCCESS)

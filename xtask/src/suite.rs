@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 
 use self::tally::Tally;
 use crate::site::Site;
-use crate::{dist, engine, say, shell};
+use crate::{clients, dist, engine, say, shell};
 
 /// Tells tests where the real engine is.
 const TEST_ENGINE_VARIABLE: &str = "PENSTOCK_TEST_LLAMA_SERVER";
@@ -42,11 +42,13 @@ pub(crate) fn run(site: &Site, choice: &Choice) -> ExitCode {
 fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
     say::step("llama-server, the engine that the tests talk to");
     let engine = engine::obtain(site, choice.jobs, engine::Use::Here)?;
+    say::step("client libraries, as others use them");
+    let clients = clients::obtain(site)?;
     let jobs = choice.jobs.to_string();
     let cargo = |more: &[&str]| {
         let mut cargo = site.cargo();
         cargo.args(["test", "--workspace", "--no-fail-fast", "--jobs", &jobs]).args(more);
-        cargo.env(TEST_ENGINE_VARIABLE, &engine);
+        cargo.env(TEST_ENGINE_VARIABLE, &engine).env(clients::CLIENTS_VARIABLE, &clients);
         cargo
     };
     say::step("building all tests");

@@ -4,7 +4,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Deserializer};
-use spec::{Invalid, Limits, Problem, Scope, Token};
+use spec::{Budget, Invalid, Limits, Problem, Scope, Token};
 
 const LONGEST_NAME: usize = 128;
 const MOST_MODELS: usize = 1_000;
@@ -27,9 +27,27 @@ pub struct NewToken {
     /// How much.
     #[serde(default)]
     pub limits: Limits,
+    /// How much within an hour, a day, a month.
+    #[serde(default)]
+    pub budget: Budget,
     /// From when on it is refused.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+}
+
+impl NewToken {
+    /// One of this name that may call every model without a limit.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            project: None,
+            scopes: inference(),
+            models: None,
+            limits: Limits::default(),
+            budget: Budget::default(),
+            expires_at: None,
+        }
+    }
 }
 
 fn inference() -> Vec<Scope> {
@@ -52,6 +70,8 @@ pub struct Patch {
     pub models: Option<Option<Vec<String>>>,
     /// Other limits, all of them.
     pub limits: Option<Limits>,
+    /// Another budget, all of it.
+    pub budget: Option<Budget>,
     /// Another end.
     #[serde(deserialize_with = "there")]
     pub expires_at: Option<Option<Timestamp>>,
@@ -71,6 +91,7 @@ impl Patch {
             scopes: self.scopes.unwrap_or(token.scopes),
             models: self.models.unwrap_or(token.models),
             limits: self.limits.unwrap_or(token.limits),
+            budget: self.budget.unwrap_or(token.budget),
             expires_at: self.expires_at.unwrap_or(token.expires_at),
             ..token
         }
@@ -97,9 +118,7 @@ pub(crate) fn check(token: &Token) -> Result<(), Invalid> {
         }
         _ => {}
     }
-    if let Err(Invalid(more)) = token.limits.check() {
-        found.extend(more);
-    }
+    found.extend([token.limits.check(), token.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(more)| more));
     Invalid::from_problems(found)
 }
 

@@ -1,15 +1,22 @@
 //! How do tokens come, change and go?
 //!
-//! In: what an operator wants. Out: the store is changed first, then the snapshot in memory, so
-//! that nobody is let in by a token that a restart would not know. Fails: on a wish that makes no
-//! sense, and on one after which nobody could operate Penstock. Holds: the one writer's place. A
-//! change that has begun runs to its end, also when whoever asked for it has gone away: between
-//! store and memory there is no place to stop.
+//! In: what an operator wants. Out: store and memory, changed. Fails: on a wish that makes no sense, and
+//! on one after which nobody could operate Penstock. Holds: the one writer's place. A change that
+//! has begun runs to its end, also when whoever asked for it has gone away: between store and memory
+//! there is no place to stop.
+//!
+//! **What is given** (a new token, a change) goes to the store first: nobody is let in by something
+//! that a restart would not know. **What is taken back** is refused in memory first, at once, however
+//! slow the store is and whatever change of the same token is under way, and whoever asked hears that it
+//! is done when the store has forgotten it: a crash before that has promised nothing, one after it
+//! finds nothing. A token that the store cannot forget stays refused. A change never stores a token
+//! that is not there, and what it makes of a caller shares the standing of the one before, so a late
+//! change brings nothing back.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use base::{Secret, Timestamp, tasks};
-use spec::{Limits, Scope, Token, TokenId};
+use spec::{Budget, Limits, Scope, Token, TokenId};
 use tokio::sync::{SemaphorePermit, oneshot};
 
 use crate::access::{Access, Callers, Mode, hash_of};
@@ -52,6 +59,7 @@ impl Access {
             scopes: new.scopes,
             models: new.models,
             limits: new.limits,
+            budget: new.budget,
             expires_at: new.expires_at,
             created_at: Timestamp::now(),
         };
@@ -61,9 +69,11 @@ impl Access {
         to_the_end(async move {
             let _alone = this.alone().await;
             if this.inner.callers.load().len() >= MOST_TOKENS {
-                return Err(Error::TooMany { most: MOST_TOKENS });
+                return Err(Error::TooMany { what: "tokens", most: MOST_TOKENS });
             }
-            this.keep(&token, Caller::holding(&token)).await?;
+            let caller = Caller::holding(&token, this.shared_by(&token));
+            this.inner.store.put_token(&token).await?;
+            this.remember(&token, caller)?;
             Ok((token, secret))
         })
         .await
@@ -89,32 +99,59 @@ impl Access {
 
     /// Takes a token back: it opens nothing from now on, and calls in flight can see it.
     pub async fn revoke(&self, id: &TokenId) -> Result<(), Error> {
+        self.refuse(id)?;
         let (this, id) = (self.clone(), id.clone());
-        to_the_end(async move { this.take_back(&id).await }).await
+        to_the_end(async move {
+            let _alone = this.alone().await;
+            this.forget(&id).await
+        })
+        .await
     }
 
     async fn apply(&self, id: &TokenId, patch: Patch) -> Result<Token, Error> {
         let _alone = self.alone().await;
         let before = self.get(id).await?;
+        let known = self.caller_of(id).filter(|caller| !caller.is_revoked()).ok_or_else(|| Error::NotFound(id.clone()))?;
         let token = patch.apply(before.clone());
         ask::check(&token)?;
         if token.expires_at != before.expires_at {
             ask::check_end(token.expires_at)?;
         }
         if can_operate(&before) && !can_operate(&token) {
-            self.check_not_last(id).await?;
+            self.step_down(&known)?;
         }
-        let caller = self.caller_of(id).map_or_else(|| Caller::holding(&token), |caller| caller.changed(&token));
-        self.keep(&token, caller).await?;
-        Ok(token)
+        let stored = self.inner.store.update_token(&token).await;
+        if matches!(stored, Ok(true)) {
+            self.remember(&token, known.changed(&token, self.shared_by(&token)))?;
+        }
+        known.step_down(false);
+        if stored? { Ok(token) } else { Err(Error::NotFound(id.clone())) }
     }
 
-    async fn take_back(&self, id: &TokenId) -> Result<(), Error> {
-        let _alone = self.alone().await;
-        if can_operate(&self.get(id).await?) {
-            self.check_not_last(id).await?;
+    /// From here on the token opens nothing, whatever becomes of it in the store.
+    fn refuse(&self, id: &TokenId) -> Result<(), Error> {
+        let _deciding = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let caller = self.caller_of(id).ok_or_else(|| Error::NotFound(id.clone()))?;
+        if caller.can_operate() {
+            self.check_not_last(id)?;
         }
-        self.forget(id).await
+        caller.revoke();
+        Ok(())
+    }
+
+    /// From here on nobody counts on this one to operate Penstock.
+    fn step_down(&self, caller: &Caller) -> Result<(), Error> {
+        let _deciding = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = &caller.token {
+            self.check_not_last(id)?;
+        }
+        caller.step_down(true);
+        Ok(())
+    }
+
+    fn check_not_last(&self, id: &TokenId) -> Result<(), Error> {
+        let others = self.inner.callers.load().values().any(|caller| caller.token.as_ref() != Some(id) && caller.can_operate());
+        if others || self.inner.mode == Mode::Open { Ok(()) } else { Err(Error::LastAdmin(id.clone())) }
     }
 
     async fn make_first(&self) -> Result<Option<Secret>, Error> {
@@ -153,22 +190,22 @@ impl Access {
             scopes: vec![Scope::Admin],
             models: None,
             limits: Limits::default(),
+            budget: Budget::default(),
             expires_at: None,
             created_at: Timestamp::now(),
         };
         let before = self.caller_of(&token.id);
-        self.keep(&token, Caller::holding(&token)).await?;
+        self.inner.store.put_token(&token).await?;
+        self.remember(&token, Caller::holding(&token, None))?;
         if let Some(before) = before {
             before.revoke();
         }
         Ok(())
     }
 
-    /// Store first, then memory.
-    async fn keep(&self, token: &Token, caller: Caller) -> Result<(), Error> {
-        let hash = hash_of(token)?;
-        self.inner.store.put_token(token).await?;
-        let caller = Arc::new(caller);
+    /// In memory; the store knows it already.
+    fn remember(&self, token: &Token, caller: Caller) -> Result<(), Error> {
+        let (hash, caller) = (hash_of(token)?, Arc::new(caller));
         self.inner.callers.rcu(|callers| {
             let mut callers = without(callers, &token.id);
             callers.insert(hash, Arc::clone(&caller));
@@ -177,10 +214,11 @@ impl Access {
         Ok(())
     }
 
-    /// Store first, then memory.
+    /// A token that is refused already, or is to become another one.
     async fn forget(&self, id: &TokenId) -> Result<(), Error> {
         let caller = self.caller_of(id);
-        self.inner.store.delete_token(id).await?;
+        let forgotten = self.inner.store.delete_token(id).await;
+        forgotten.map_err(|source| Error::NotForgotten { id: id.clone(), source })?;
         self.inner.callers.rcu(|callers| without(callers, id));
         if let Some(caller) = caller {
             caller.revoke();
@@ -188,18 +226,13 @@ impl Access {
         Ok(())
     }
 
-    async fn check_not_last(&self, id: &TokenId) -> Result<(), Error> {
-        let others = self.list().await?.iter().any(|token| token.id != *id && can_operate(token));
-        if others || self.inner.mode == Mode::Open { Ok(()) } else { Err(Error::LastAdmin(id.clone())) }
-    }
-
-    async fn alone(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn alone(&self) -> Option<SemaphorePermit<'_>> {
         // Nobody closes the semaphore, so there is always a permit.
         self.inner.one_writer.acquire().await.ok()
     }
 }
 
-async fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+pub(crate) async fn to_the_end<T: Send + 'static>(change: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
     let (done, outcome) = oneshot::channel();
     // Nobody listens any more when whoever asked has gone; the change is made all the same.
     tasks::spawn("access-change", async move { drop(done.send(change.await)) }).detach();

@@ -3,26 +3,45 @@
 //! a token is made ([`NewToken`], [`Access::create`]) and shown once (`text`); from then on only
 //! its hash is known. A call brings it along and [`Access::verify`] tells from memory whose it is: a
 //! [`Caller`], who may use some models, or everything. Before the call goes to an engine
-//! [`Access::admit`] sets aside a request, its tokens and a place among those that run (`meter`,
-//! `bucket`); the [`Permit`] gives back what was not used when it is dropped. Tokens are changed
-//! and taken back (`change`) by one writer at a time: store first, memory next, and a caller that
-//! is on its way learns by [`Caller::still_valid`] that its token is gone. What goes wrong is an
-//! [`Error`].
+//! [`Access::admit`] counts it (`admit`) with its token, its project and its deployment (`holder`),
+//! each of which has a `meter`: what drains by the minute (`bucket`), what is gone of an hour's, a
+//! day's, a month's budget (`window`), how many run. The [`Permit`] gives back what was not used when
+//! it is dropped, and teaches how long answers are (`lately`). What was used before a restart comes
+//! from the store (`past`). Tokens and projects are changed and taken back (`change`, `projects`)
+//! by one writer at a time, and a caller that is on its way learns by [`Caller::check_valid`] that its
+//! token is gone. People see how much is used as a [`Use`]. What goes wrong is an [`Error`].
 
 mod access;
 mod ask;
-mod bucket;
-mod caller;
 mod change;
-mod error;
-mod meter;
+mod projects;
+mod used;
+
+mod past;
+
+mod admit;
 mod permit;
+
+mod caller;
+mod holder;
+mod meter;
+
+mod bucket;
+mod lately;
+mod window;
+
 mod text;
 
+mod error;
+
 pub use access::{Access, Mode};
+pub use admit::Ask;
 pub use ask::{NewToken, Patch};
 pub use bucket::Rate;
 pub use caller::Caller;
-pub use error::{Denied, Error, Resource};
+pub use error::{Coin, Denied, Error, Quota, Resource, Whose};
+pub use holder::Gate;
 pub use meter::Rates;
-pub use permit::Permit;
+pub use permit::{Permit, Used};
+pub use projects::{NewProject, ProjectPatch};
+pub use used::{Minute, Quotas, Use};

@@ -1,48 +1,132 @@
 //! The right to one call, with what was set aside for it.
 //!
-//! In: an admission. Out: dropping it gives the place back, and the tokens: all of them, or what
-//! the settled use leaves. Fails: never.
+//! In: an admission. Out: dropping it gives the place back, and the tokens and the money: all of
+//! them, or what the settled use leaves. Fails: never. Holds: the locks of its holders, one after the other.
 
 use std::sync::Arc;
 
+use base::Timestamp;
+use spec::{Budget, Limits, Usd};
 use tokio::time::Instant;
 
+use crate::admit::{Ask, refused};
 use crate::caller::Caller;
-use crate::meter::{Rates, Taken};
+use crate::error::{Error, Whose};
+use crate::holder::Gate;
+use crate::meter::{Mark, Rates, Terms};
+use crate::window::Amounts;
+
+/// What a call really used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Tokens in.
+    pub input: u64,
+    /// Tokens out, of all answers.
+    pub output: u64,
+    /// What it cost.
+    pub cost: Usd,
+    /// It came to its end, so that something is to be learned from its length.
+    pub whole: bool,
+}
 
 /// The right to one call; gives itself back when dropped.
 #[derive(Debug)]
 #[must_use = "dropping the permit gives it back"]
 pub struct Permit {
     caller: Arc<Caller>,
-    taken: Taken,
-    used: u64,
+    gate: Arc<Gate>,
+    marks: [Option<Mark>; 3],
+    taken: Amounts,
+    used: Used,
+    since: Instant,
+    rates: Rates,
+    answers: u64,
+    /// An answer of so many tokens was cut off by its bound.
+    bound: u64,
 }
 
 impl Permit {
-    pub(crate) fn new(caller: Arc<Caller>, taken: Taken) -> Self {
-        Self { caller, taken, used: 0 }
+    pub(crate) fn new(ask: &Ask<'_>, taken: Amounts, marks: [Option<Mark>; 3], (since, rates): (Instant, Rates)) -> Self {
+        Self {
+            caller: Arc::clone(ask.caller),
+            gate: Arc::clone(ask.gate),
+            marks,
+            taken,
+            used: Used::default(),
+            since,
+            rates,
+            answers: ask.answers,
+            bound: ask.max_tokens.map_or(u64::MAX, |each| each.saturating_mul(ask.answers)),
+        }
     }
 
-    /// Says how many tokens were really used, in and out; the last word before the drop counts.
-    /// A permit that hears nothing has used none.
-    pub fn settle(&mut self, tokens_used: u64) {
-        self.used = tokens_used;
+    /// Says what was really used; the last word before the drop counts. A permit that hears nothing
+    /// has used nothing.
+    pub fn settle(&mut self, used: Used) {
+        self.used = used;
     }
 
-    /// The caller's limits as they are now, for the `x-ratelimit` headers.
-    pub fn headers(&self) -> Rates {
-        self.caller.rates()
+    /// The tightest limits as they were when it was let in, for the `x-ratelimit` headers.
+    pub fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// What was set aside: tokens in and out, and money.
+    pub fn reserved(&self) -> (u64, Usd) {
+        (self.taken.tokens, Usd(self.taken.usd))
+    }
+
+    /// The deployment that it counts with.
+    pub fn deployment(&self) -> &str {
+        &self.gate.name
+    }
+
+    /// The call goes to another deployment than the one it was let in for: it counts with that one from
+    /// now on, if there is room. What its token and its project have set aside stays.
+    pub fn move_to(&mut self, gate: &Arc<Gate>, limits: &Limits, budget: &Budget) -> Result<(), Error> {
+        if Arc::ptr_eq(&self.gate, gate) {
+            return Ok(());
+        }
+        let (terms, now) = (Terms { limits, budget }, Instant::now());
+        let moved = {
+            let counts = &mut *gate.meter.lock();
+            counts.roll(Timestamp::now());
+            match counts.refusal(terms, self.taken, now) {
+                Some(refusal) => Err(refused(Whose::Deployment(gate.name.to_string()), refusal)),
+                None => Ok(counts.take(terms, self.taken)),
+            }
+        };
+        if let Some(mark) = self.marks[2].replace(moved?) {
+            self.gate.meter.lock().give_back(mark, (self.taken, Amounts::default()), (self.since, now));
+        }
+        self.gate = Arc::clone(gate);
+        Ok(())
     }
 
     /// Who may call.
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
+
+    fn learn(&self) {
+        let Used { output, whole, .. } = self.used;
+        // How long an answer would have been that its bound cut off, nobody knows.
+        if whole && self.answers > 0 && output < self.bound {
+            self.gate.lately.note(output.div_ceil(self.answers));
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.caller.meter().give_back(&self.caller.limits, self.taken, self.used, Instant::now());
+        self.learn();
+        let times = (self.since, Instant::now());
+        let used = Amounts { tokens: self.used.input.saturating_add(self.used.output), usd: self.used.cost.0 };
+        let meters = [Some(self.caller.meter()), self.caller.shared.as_ref().map(|shared| &shared.meter), Some(&self.gate.meter)];
+        for (meter, mark) in meters.into_iter().zip(self.marks) {
+            if let (Some(meter), Some(mark)) = (meter, mark) {
+                meter.lock().give_back(mark, (self.taken, used), times);
+            }
+        }
     }
 }

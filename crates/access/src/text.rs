@@ -20,18 +20,26 @@ const LONGEST: usize = 512;
 const SHOWN: usize = 8;
 
 /// SHA-256 of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Eq)]
 pub(crate) struct Hash([u8; 32]);
+
+/// Compared in constant time, so that the time tells nothing about the stored one.
+impl PartialEq for Hash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl std::hash::Hash for Hash {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
 
 impl Hash {
     /// Of a text that may be a token; `None` for one that certainly is not.
     pub(crate) fn of(text: &str) -> Option<Self> {
         (!text.is_empty() && text.len() <= LONGEST).then(|| Self(Sha256::digest(text.as_bytes()).into()))
-    }
-
-    /// Compared in constant time, so that the time tells nothing about the stored one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
     }
 
     /// 64 hexadecimal digits.

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{Access, Denied, Error, Mode, NewToken, Patch, Resource};
+use access::{Access, Ask, Caller, Denied, Error, Mode, NewToken, Patch, Permit, Resource, Used};
 use base::{Fault as _, Kind, Retry, Secret, Timestamp};
-use spec::{Limits, Scope, TokenId};
+use spec::{Budget, Limits, Name, Prices, Scope, TokenId};
 use store::Store;
 use tempfile::TempDir;
 
@@ -24,6 +24,22 @@ async fn house(mode: Mode) -> House {
 }
 
 impl House {
+    /// Asks for so many tokens.
+    fn admit(&self, caller: &Arc<Caller>, tokens: u64) -> Result<Permit, Error> {
+        let gate = self.access.gate(&Name::parse("tiny").expect("a name"));
+        self.access.admit(&Ask {
+            caller,
+            gate: &gate,
+            limits: &Limits::default(),
+            budget: &Budget::default(),
+            prices: &Prices::default(),
+            input: tokens,
+            answers: 1,
+            max_tokens: Some(0),
+            context: None,
+        })
+    }
+
     /// As after a restart.
     async fn reopened(self, mode: Mode) -> Self {
         self.store.close().await;
@@ -34,7 +50,7 @@ impl House {
 }
 
 fn wanted(name: &str, scope: Scope) -> NewToken {
-    NewToken { name: name.to_owned(), project: None, scopes: vec![scope], models: None, limits: Limits::default(), expires_at: None }
+    NewToken { scopes: vec![scope], ..NewToken::named(name) }
 }
 
 #[tokio::test]
@@ -86,12 +102,12 @@ async fn a_revoked_token_ends_at_once_also_for_a_call_in_flight() {
     let house = house(Mode::Tokens).await;
     let (token, secret) = house.access.create(wanted("ci", Scope::Inference)).await.expect("a token");
     let caller = house.access.verify(Some(secret.expose())).expect("let in");
-    let permit = house.access.admit(&caller, 10).expect("a permit");
+    let permit = house.admit(&caller, 10).expect("a permit");
     assert!(permit.caller().still_valid());
     house.access.revoke(&token.id).await.expect("revoked");
     assert!(!permit.caller().still_valid());
     assert!(matches!(house.access.verify(Some(secret.expose())), Err(Error::WrongToken)));
-    assert!(matches!(house.access.admit(&caller, 10), Err(Error::WrongToken)), "verified before, admitted after");
+    assert!(matches!(house.admit(&caller, 10), Err(Error::WrongToken)), "verified before, admitted after");
     assert!(matches!(house.access.revoke(&token.id).await, Err(Error::NotFound(_))));
     let house = house.reopened(Mode::Tokens).await;
     assert!(matches!(house.access.verify(Some(secret.expose())), Err(Error::WrongToken)));
@@ -130,7 +146,7 @@ async fn an_open_house_lets_everybody_operate() {
     let caller = house.access.verify(None).expect("let in");
     assert!(caller.token.is_none() && caller.may_admin().is_ok() && caller.may_infer("x").is_ok());
     assert!(house.access.verify(Some("sk-whatever")).is_ok(), "clients that must send a key send any");
-    assert!(house.access.admit(&caller, u64::MAX).is_ok());
+    assert!(house.admit(&caller, u64::MAX).is_ok());
     assert_eq!(house.access.first_token(None).await.expect("none needed"), None);
 }
 
@@ -200,7 +216,7 @@ async fn a_change_reaches_those_who_hold_the_token_and_keeps_what_they_used() {
     let new = NewToken { limits, ..wanted("ci", Scope::Inference) };
     let (token, secret) = house.access.create(new).await.expect("a token");
     let caller = house.access.verify(Some(secret.expose())).expect("let in");
-    let _permit = house.access.admit(&caller, 100).expect("a permit");
+    let _permit = house.admit(&caller, 100).expect("a permit");
 
     let patch: Patch = serde_json::from_str(r#"{"name":"new","models":["a"],"limits":{"tokens_per_minute":150}}"#).expect("a patch");
     let changed = house.access.patch(&token.id, patch).await.expect("changed");
@@ -208,7 +224,7 @@ async fn a_change_reaches_those_who_hold_the_token_and_keeps_what_they_used() {
     let caller = house.access.verify(Some(secret.expose())).expect("the same text");
     assert!(caller.may_infer("b").is_err());
     assert_eq!(caller.running(), 1);
-    let refused = house.access.admit(&caller, 60);
+    let refused = house.admit(&caller, 60);
     assert!(matches!(&refused, Err(Error::Limited { what: Resource::Tokens, limit: 150, .. })), "{refused:?}");
 
     let back: Patch = serde_json::from_str(r#"{"models":null}"#).expect("a patch");
@@ -221,12 +237,11 @@ async fn a_change_reaches_those_who_hold_the_token_and_keeps_what_they_used() {
 async fn a_token_that_makes_no_sense_is_refused_with_every_reason() {
     let house = house(Mode::Tokens).await;
     let bad = NewToken {
-        name: " ".to_owned(),
         project: Some(String::new()),
         scopes: vec![],
         models: Some(vec![]),
         limits: Limits { concurrency: Some(0), ..Limits::default() },
-        expires_at: None,
+        ..NewToken::named(" ")
     };
     let Err(Error::Invalid(invalid)) = house.access.create(bad).await else { panic!("it must be refused") };
     let fields: Vec<&str> = invalid.0.iter().map(|problem| problem.field.as_str()).collect();
@@ -246,24 +261,24 @@ async fn a_permit_gives_back_what_was_not_used_and_time_does_the_rest() {
 
     // The store is not needed from here on, so time may stand still.
     tokio::time::pause();
-    let mut permit = house.access.admit(&caller, 500).expect("a permit");
-    assert_eq!(permit.headers().tokens.map(|r| r.remaining), Some(100));
-    let refused = house.access.admit(&caller, 1).expect_err("one at once");
+    let mut permit = house.admit(&caller, 500).expect("a permit");
+    assert_eq!(permit.rates().tokens.map(|r| r.remaining), Some(100));
+    let refused = house.admit(&caller, 1).expect_err("one at once");
     assert!(matches!(refused.retry(), Retry::After(_)));
-    permit.settle(200);
+    permit.settle(Used { input: 200, ..Used::default() });
     drop(permit);
     assert_eq!(caller.rates().tokens.map(|r| (r.remaining, r.reset)), Some((400, Duration::from_secs(20))));
 
-    drop(house.access.admit(&caller, 400).expect("a permit"));
+    drop(house.admit(&caller, 400).expect("a permit"));
     assert_eq!(caller.rates().tokens.map(|r| r.remaining), Some(400), "dropped without a word: nothing was used");
 
-    let refused = house.access.admit(&caller, 500).expect_err("too much for now");
+    let refused = house.admit(&caller, 500).expect_err("too much for now");
     let Retry::After(wait) = refused.retry() else { panic!("{refused:?}") };
     assert_eq!(wait, Duration::from_secs(10));
     tokio::time::advance(wait).await;
-    drop(house.access.admit(&caller, 500).expect("after the time that was told"));
+    drop(house.admit(&caller, 500).expect("after the time that was told"));
 
-    let never = house.access.admit(&caller, 601).expect_err("more than a whole minute's");
+    let never = house.admit(&caller, 601).expect_err("more than a whole minute's");
     assert!(matches!(never, Error::NeverFits { asked: 601, limit: 600, .. }), "{never:?}");
     assert_eq!((never.kind(), never.retry()), (Kind::Limited, Retry::No));
 }

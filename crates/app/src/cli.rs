@@ -128,11 +128,16 @@ fn serve_for_a_while(flags: &Flags) -> Result<(), Error> {
     serve_with(settings, flags, Some(folder))
 }
 
+/// For work that blocks and may never come back.
+const LAST: std::time::Duration = std::time::Duration::from_millis(500);
+
 fn serve_with(settings: Settings, flags: &Flags, temporary: Option<serve::Temporary>) -> Result<(), Error> {
     serve::log::start(&settings.config.log);
     let threads = usize::try_from(runtime::host::cores()).unwrap_or(1);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Error::Signals)?;
-    runtime.block_on(serve::run(settings, flags, temporary))
+    let outcome = runtime.block_on(serve::run(settings, flags, temporary));
+    runtime.shutdown_timeout(LAST); // a log that nobody reads must not keep us here
+    outcome
 }
 
 fn check(flags: &Flags) -> Result<(), Error> {

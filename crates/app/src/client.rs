@@ -11,9 +11,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+mod allowance;
 mod deploy;
 mod doctor;
 mod follow;
+mod project;
+mod route;
 mod run;
 mod token;
 
@@ -22,6 +25,8 @@ mod look;
 
 mod own;
 mod talk;
+
+mod usage;
 
 mod chat;
 
@@ -42,7 +47,7 @@ pub struct Globals {
     /// The token to show; the server of this machine is shown its admin token
     #[arg(long, global = true, env = "PENSTOCK_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub token: Option<String>,
-    /// How to print: table, json or yaml
+    /// How to print: table, json or yaml; usage also as csv
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, hide_possible_values = true, value_name = "FORM", help_heading = "Server")]
     pub output: Output,
     /// Where the server of this machine keeps its data: its address, its token
@@ -59,6 +64,8 @@ pub enum Output {
     Json,
     /// The same as YAML.
     Yaml,
+    /// With commas between, for spreadsheets; only what is a table of numbers.
+    Csv,
 }
 
 /// A client verb.
@@ -120,9 +127,20 @@ pub enum Command {
     Logs(follow::Logs),
     /// Show what happened
     Events(follow::Events),
+    /// Sum up what was used, and what it cost
+    #[command(
+        after_help = "Examples:\n  penstock usage\n  penstock usage --by day,model --from 30d\n  penstock usage --by token --from 2026-01-01 --to 2026-02-01 -o csv > january.csv"
+    )]
+    Usage(usage::Words),
+    /// Share the calls of one model name among deployments
+    #[command(subcommand)]
+    Route(route::Route),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Make, list, change and remove projects: what tokens may use together
+    #[command(subcommand)]
+    Project(project::Project),
     /// Check this machine and the server
     Doctor,
     /// Print a completion script: source <(penstock completion bash)
@@ -186,7 +204,10 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
         Command::Wait { name, timeout } => act::wait(server, &name, timeout, output),
         Command::Logs(words) => follow::logs(server, &words),
         Command::Events(words) => follow::events(server, &words, output),
+        Command::Usage(words) => usage::usage(server, &words, output),
+        Command::Route(verb) => route::route(server, verb, output),
         Command::Token(verb) => token::token(server, verb, output),
+        Command::Project(verb) => project::project(server, verb, output),
         Command::Run(_) | Command::Doctor | Command::Completion { .. } => Ok(()), // done above, without a server
     }
 }

@@ -24,8 +24,8 @@ mod types;
 pub use environment::Environment;
 pub use keys::{Key, Kind, all as keys};
 pub use problem::Problems;
-pub use settings::{Auth, Config, Engines, Log, Memory, Program};
-pub use types::{Format, Level, Listen, Mode};
+pub use settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Usage};
+pub use types::{AccessLog, Format, Level, Listen, Mode};
 
 use tree::{Node, Origin};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use base::{Fault, Kind, Retry};
-use spec::Name;
+use spec::{Invalid, Name};
 
 use crate::config::Problems;
 
@@ -43,6 +43,12 @@ pub enum Error {
     /// A deployment of the config has the name of one that came by the API.
     #[error("the config has a deployment `{0}`, and one of that name was made through the API")]
     Owned(Name),
+    /// A route of the config has the name of one that came by the API.
+    #[error("the config has a route `{0}`, and one of that name was made through the API")]
+    OwnedRoute(Name),
+    /// A route or a fallback of the config leads nowhere, or in a circle.
+    #[error("the routes and fallbacks of the config do not fit together: {0}")]
+    Names(Invalid),
     /// Signals cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -83,7 +89,8 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Config(_) | Self::DataDir { .. } | Self::Write { .. } | Self::Listen { .. } => Kind::Invalid,
-            Self::Owned(_) => Kind::Conflict,
+            Self::Owned(_) | Self::OwnedRoute(_) => Kind::Conflict,
+            Self::Names(invalid) => invalid.kind(),
             _ => self.inner().map_or(Kind::Internal, Fault::kind),
         }
     }
@@ -97,6 +104,8 @@ impl Fault for Error {
                 "give this user the right to write there, or choose another folder with --data-dir".to_owned()
             }
             Self::Listen { address, source } => listen_hint(*address, source),
+            Self::OwnedRoute(name) => format!("delete it with `penstock route rm {name}`, or take it out of the config"),
+            Self::Names(invalid) => return invalid.hint(),
             Self::Owned(name) => format!("delete it with `penstock rm {name}`, or take it out of the config"),
             _ => return self.inner().and_then(Fault::hint),
         };

@@ -15,7 +15,7 @@ use base::tasks::Task;
 use fleet::StopHow;
 use gateway::Gateway;
 use registry::Registry;
-use store::Store;
+use store::{Housekeeping, Journal, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ mod status;
 mod story;
 mod temporary;
 mod token;
+mod traces;
+mod watchers;
 
 use rooms::Rooms;
 pub(crate) use rooms::programs;
@@ -45,6 +47,8 @@ pub struct House {
     pub address: SocketAddr,
     settings: Settings,
     store: Store,
+    journal: Journal,
+    housekeeping: Housekeeping,
     registry: Registry,
     gateway: Gateway,
     fleet: fleet::Handle,
@@ -52,6 +56,7 @@ pub struct House {
     listener: listener::Open,
     closing: watch::Sender<bool>,
     story: story::Story,
+    watchers: watchers::Watchers,
     lock: token::Address,
 }
 
@@ -67,20 +72,23 @@ impl House {
         let rooms = Rooms::build(&settings).await?;
         let (closing, closed) = watch::channel(false);
         let story = story::tell(&rooms, &settings)?;
-        let gateway = rooms.gateway(&settings.config, &story.last_error);
+        let watchers = watchers::Watchers::start(&settings)?;
+        let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms));
         let control = rooms.control(address, closed);
         let lock = token::Address::write(&settings.data_dir(), address)?;
-        let listener = listener::open(bound, gateway.router().merge(control));
-        let Rooms { store, registry, fleet, fleet_task, .. } = rooms;
-        Ok(Self { address, settings, store, registry, gateway, fleet, fleet_task, listener, closing, story, lock })
+        let listener = listener::open(bound, gateway.router_with(control), settings.config.client_write_timeout);
+        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, .. } = rooms;
+        Ok(Self { address, settings, store, journal, housekeeping, registry, gateway, fleet, fleet_task, listener, closing, story, watchers, lock })
     }
 
-    /// Reads the config again; its deployments are brought up to date, the rest holds until the next
-    /// start. What is wrong with it is returned, and nothing is changed.
+    /// Reads the config again; its deployments are brought up to date and the access log's file is opened
+    /// anew, the rest holds until the next start. What is wrong with it is returned, and nothing is changed.
     pub async fn reload(&mut self, flags: &Flags) -> Result<(), Error> {
+        self.watchers.reopen();
         let fresh = self.settings.again(flags)?;
         wishes::store(&self.store, &self.registry, &fresh).await?;
         self.settings.config.deployments = fresh.config.deployments;
+        self.settings.config.routes = fresh.config.routes;
         self.fleet.poke();
         Ok(())
     }
@@ -103,6 +111,9 @@ impl House {
         self.gateway.flush().await;
         self.listener.close().await;
         self.story.end().await;
+        self.watchers.end().await;
+        drop(self.housekeeping);
+        self.journal.close().await;
         self.store.close().await;
         drop(self.lock);
     }

@@ -22,6 +22,10 @@ impl Backoff {
         let doublings = failures.saturating_sub(1).min(31);
         self.first.saturating_mul(1_u32 << doublings).min(self.most)
     }
+    /// A wait between nothing and the ceiling: for many who failed at the same moment, so that they do not come back together.
+    pub fn anywhere(&self, failures: u32) -> Duration {
+        self.ceiling(failures).mul_f64(rand::rng().random_range(0.0..=1.0))
+    }
     /// A wait between half the ceiling and the ceiling.
     pub fn wait(&self, failures: u32) -> Duration {
         let ceiling = self.ceiling(failures);

@@ -31,6 +31,16 @@ impl Timestamp {
     pub fn as_secs(self) -> i64 {
         self.0.div_euclid(1000)
     }
+    /// When the month of the calendar (UTC) that it lies in began, and when the next one begins.
+    pub fn month(self) -> (Self, Self) {
+        let first = |months: i64| {
+            let at = jiff::Timestamp::from_millisecond(self.0).ok()?.to_zoned(jiff::tz::TimeZone::UTC);
+            let first = at.date().first_of_month().checked_add(jiff::Span::new().months(months)).ok()?;
+            Some(Self(first.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond()))
+        };
+        // Beyond the year 9999 there are no months.
+        (first(0).unwrap_or(self), first(1).unwrap_or(Self(i64::MAX)))
+    }
     /// How long ago `earlier` was; zero when it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
@@ -69,6 +79,12 @@ impl<'de> Deserialize<'de> for Timestamp {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// The point in time of an HTTP date: `Sat, 21 Nov 2026 05:21:15 GMT`.
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
+    Some(Timestamp(zoned.timestamp().as_millisecond()))
 }
 
 /// A `Duration` as people write it in a config: `500ms`, `30s`, `5m`, `1h30m`; a bare number is seconds.

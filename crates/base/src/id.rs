@@ -55,6 +55,13 @@ macro_rules! id {
     };
 }
 
+/// Random bytes from the thread's cryptographic generator.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    rand::rng().fill(&mut bytes[..]);
+    bytes
+}
+
 /// `digits` random hexadecimal digits from the thread's cryptographic generator.
 pub fn random_hex(digits: usize) -> String {
     let mut rng = rand::rng();

@@ -58,6 +58,33 @@ pub async fn blocking<T: Send + 'static>(name: &'static str, work: impl FnOnce()
     }
 }
 
+/// A thread of its own; dropping this lets it run on to its own end.
+#[derive(Debug)]
+pub struct Thread(std::thread::JoinHandle<()>);
+
+impl Thread {
+    /// Waits until the thread has ended; blocks.
+    pub fn join(self) {
+        // A panic has been logged where it happened.
+        let _ = self.0.join();
+    }
+    /// True when the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+/// Starts a thread under a name, for work that blocks for as long as the house stands; a panic in it is
+/// logged and goes no further.
+pub fn thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> std::io::Result<Thread> {
+    let watched = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+            tracing::error!(task = name, "thread panicked");
+        }
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(watched).map(Thread)
+}
+
 struct Watched {
     name: &'static str,
     inner: JoinHandle<()>,

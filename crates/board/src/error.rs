@@ -49,6 +49,9 @@ pub enum Error {
         /// Why.
         reason: Reason,
     },
+    /// Only members serve that have failed this caller.
+    #[error("nobody else serves `{0}`")]
+    NobodyElse(Name),
     /// Penstock is stopping.
     #[error("this server is stopping")]
     Closed,
@@ -59,7 +62,7 @@ impl Fault for Error {
         match self {
             Self::NotFound(_) => Kind::NotFound,
             Self::QueueFull { .. } => Kind::Limited,
-            Self::QueueTimeout { .. } | Self::Loading { .. } | Self::Down { .. } | Self::Closed => Kind::Unavailable,
+            Self::QueueTimeout { .. } | Self::Loading { .. } | Self::Down { .. } | Self::NobodyElse(_) | Self::Closed => Kind::Unavailable,
         }
     }
     fn retry(&self) -> Retry {
@@ -68,7 +71,7 @@ impl Fault for Error {
             Self::NotFound(_) => Retry::No,
             Self::Loading { eta, .. } => Retry::After(eta.unwrap_or(SOON).max(SOON)),
             Self::Down { .. } => Retry::After(SOON * 10),
-            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::Closed => Retry::After(SOON),
+            Self::QueueFull { .. } | Self::QueueTimeout { .. } | Self::NobodyElse(_) | Self::Closed => Retry::After(SOON),
         }
     }
     fn hint(&self) -> Option<String> {
@@ -79,6 +82,7 @@ impl Fault for Error {
             }
             Self::Loading { .. } => Some("ask again; the start goes on".to_owned()),
             Self::Down { reason, .. } => (!reason.remedy.is_empty()).then(|| reason.remedy.clone()),
+            Self::NobodyElse(_) => Some("add a fallback or another replica".to_owned()),
             Self::Closed => None,
         }
     }

@@ -1,46 +1,44 @@
-//! The line in front of one deployment, and who of its members is how busy.
+//! The line in front of one deployment.
 //!
 //! In: callers and new entries. Out: leases, in the order of asking; only a caller who avoids a member
-//! lets others pass to it. Fails: when the line is full, when patience ends, when the deployment goes down. Holds: one short lock; a lease is sent and
-//! dropped outside of it, because dropping a lease takes the lock again.
+//! lets others pass to it. Fails: when the line is full, when patience ends, when the deployment goes down, or at
+//! once where the deployment keeps no line. Holds: one short lock; a lease is sent and dropped outside of it,
+//! because dropping a lease takes the lock again.
 
-use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base::Timestamp;
-use spec::{InstanceId, Name};
+use spec::{Affinity, InstanceId, Name, WhenFull};
 use tokio::sync::{oneshot, watch};
-use tokio::time::Instant;
 
-use crate::table::{Entry, Member, State};
-use crate::{Demand, Error, KeepAlive, Lease, MemberUse, Pulse, Wait};
+use crate::affinity::{Bond, Hint, Leant, Sticky};
+use crate::health::{Failure, Outcome, Ticket, Verdict};
+use crate::lease::Lease;
+use crate::seats::{Avoid, NoSlot, Seats, Taken, tag};
+use crate::standing::{Standing, Waits};
+use crate::table::{Entry, State};
+use crate::{Count, Demand, Error, KeepAlive, MemberUse, Pulse};
 
 /// One deployment's members and line.
 #[derive(Debug)]
 pub(crate) struct Lane {
     inner: Mutex<Inner>,
-    standing: watch::Sender<Standing>,
-    pulse: Arc<Pulse>,
-}
-
-/// Whether the deployment is ready, and since when it is or is not.
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    ready: bool,
-    since: Instant,
+    sticky: Sticky,
+    /// Nothing, where only one member serves.
+    bond: Bond,
+    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 #[derive(Debug)]
 struct Inner {
     entry: Arc<Entry>,
     gone: bool,
-    uses: HashMap<InstanceId, MemberUse>,
+    seats: Seats,
     line: VecDeque<Waiter>,
     next_waiter: u64,
-    last_used: Option<Timestamp>,
     keep_alive: Option<KeepAlive>,
     suspects: Vec<InstanceId>,
 }
@@ -48,139 +46,104 @@ struct Inner {
 #[derive(Debug)]
 struct Waiter {
     number: u64,
-    avoid: Option<InstanceId>,
+    avoid: Vec<InstanceId>,
     reply: oneshot::Sender<Result<Lease, Error>>,
 }
 
-/// Takes the caller out of the line when its future is dropped.
-struct Place {
-    lane: Arc<Lane>,
-    number: u64,
+/// Who asks, and what must be known to serve it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) avoid: Avoid<'a>,
+    pub(crate) hint: Hint<'a>,
+    pub(crate) keep_alive: Option<KeepAlive>,
+    /// It has somewhere else to go.
+    pub(crate) elsewhere: bool,
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let number = self.number;
-        self.lane.lock().line.retain(|waiter| waiter.number != number);
-    }
+/// How a deployment stands, at a glance.
+#[derive(Debug, Clone)]
+pub(crate) struct Glance {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) gone: bool,
+    pub(crate) busy: u32,
+    pub(crate) room: u32,
+    pub(crate) waiting: usize,
 }
 
 /// What the caller gets at once: a slot, or a place in line.
-enum Asked {
+pub(crate) enum Asked {
     Served(Lease),
-    Waits(Place, oneshot::Receiver<Result<Lease, Error>>),
-}
-
-/// A slot now, or after a wait in line.
-pub(crate) async fn lease(lane: Arc<Lane>, wait: Wait) -> Result<Lease, Error> {
-    let began = Instant::now();
-    let (place, reply) = match Lane::ask(&lane, &wait)? {
-        Asked::Served(lease) => return Ok(lease),
-        Asked::Waits(place, reply) => (place, reply),
-    };
-    let answer = lane.patiently(&wait, began, reply).await;
-    drop(place);
-    match answer {
-        Some(Ok(Ok(mut lease))) => {
-            lease.waited = began.elapsed();
-            Ok(lease)
-        }
-        Some(Ok(Err(error))) => Err(error),
-        Some(Err(_)) => Err(Error::Closed),
-        None => Err(lane.ran_out(began.elapsed())),
-    }
-}
-
-impl Wait {
-    /// When patience ends, as the deployment stands.
-    fn until(&self, began: Instant, standing: Standing) -> Instant {
-        let patience = if standing.ready { self.patience_ready } else { self.patience_cold };
-        let most = later(began, self.patience_ready.saturating_add(self.patience_cold));
-        later(began.max(standing.since), patience).min(most)
-    }
-}
-
-fn later(at: Instant, by: Duration) -> Instant {
-    const FOR_EVER: Duration = Duration::from_hours(24 * 365);
-    at.checked_add(by).unwrap_or(at + FOR_EVER)
+    Waits(Waits),
 }
 
 impl Lane {
     pub(crate) fn new(entry: Arc<Entry>, pulse: Arc<Pulse>) -> Self {
-        let standing = Standing { ready: entry.state == State::Ready, since: Instant::now() };
-        let inner = Inner {
-            entry,
-            gone: false,
-            uses: HashMap::new(),
-            line: VecDeque::new(),
-            next_waiter: 0,
-            last_used: None,
-            keep_alive: None,
-            suspects: Vec::new(),
-        };
-        Self { inner: Mutex::new(inner), standing: watch::Sender::new(standing), pulse }
+        let standing = watch::Sender::new(Standing::new(entry.state == State::Ready));
+        let mut seats = Seats::new();
+        seats.renew(&entry.instances, entry.spec.max_ejected);
+        let bond = Bond::default();
+        bond.set(if seats.are_several() { entry.spec.affinity } else { Affinity::None });
+        let (line, suspects) = (VecDeque::new(), Vec::new());
+        let inner = Inner { entry, gone: false, seats, line, next_waiter: 0, keep_alive: None, suspects };
+        Self { inner: Mutex::new(inner), sticky: Sticky::default(), bond, standing, pulse }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answer, unless patience ends first.
-    async fn patiently<T>(&self, wait: &Wait, began: Instant, answer: impl Future<Output = T>) -> Option<T> {
-        let mut standing = self.standing.subscribe();
-        let mut answer = pin!(answer);
-        loop {
-            let until = wait.until(began, *standing.borrow_and_update());
-            tokio::select! {
-                biased;
-                answer = &mut answer => return Some(answer),
-                _ = standing.changed() => {} // never an error: the sender lives in self
-                () = tokio::time::sleep_until(until) => return None,
-            }
-        }
-    }
-
     /// Whether a call runs on any of its members.
     pub(crate) fn is_busy(&self) -> bool {
-        self.lock().uses.values().any(|used| used.in_flight > 0)
+        self.lock().seats.in_flight() > 0
     }
 
-    fn ask(lane: &Arc<Self>, wait: &Wait) -> Result<Asked, Error> {
+    /// What keeps calls together here: nothing where there is nothing to choose.
+    pub(crate) fn affinity(&self) -> Affinity {
+        self.bond.get()
+    }
+
+    /// A slot at once, or a place in line.
+    pub(crate) fn ask(lane: &Arc<Self>, caller: &Caller<'_>) -> Result<Asked, Error> {
+        let leant = lane.sticky.lean(&caller.hint.within(lane.affinity()));
         let mut inner = lane.lock();
-        let name = inner.entry.name.clone();
         // Looked at under the lock: whoever closes empties the line under it afterwards.
         if lane.pulse.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        if inner.gone {
-            return Err(Error::NotFound(name));
-        }
-        if let State::Down(reason) = &inner.entry.state {
-            return Err(Error::Down { deployment: name, reason: reason.clone() });
-        }
-        if wait.keep_alive.is_some() {
-            inner.keep_alive = wait.keep_alive;
+        inner.can_serve()?;
+        if caller.keep_alive.is_some() {
+            inner.keep_alive = caller.keep_alive;
         }
         // Whoever is in line and takes any member shows that no slot is free.
-        if inner.line.iter().all(|waiter| waiter.avoid.is_some())
-            && let Some(member) = inner.take_slot(wait.avoid.as_ref())
-        {
-            let entry = Arc::clone(&inner.entry);
-            drop(inner);
-            lane.pulse.in_flight.send_modify(|n| *n += 1);
-            return Ok(Asked::Served(Lease::new(entry, member, Arc::clone(lane))));
+        if inner.line.iter().all(|waiter| !waiter.avoid.is_empty()) {
+            match inner.take(caller.avoid, &leant) {
+                Ok(taken) => {
+                    let (entry, number) = (Arc::clone(&inner.entry), taken.number);
+                    drop(inner);
+                    lane.sticky.learn(&leant, tag(number));
+                    return Ok(Asked::Served(Lease::new(entry, taken, Arc::clone(lane))));
+                }
+                Err(NoSlot::NobodyElse) => return Err(Error::NobodyElse(inner.entry.name.clone())),
+                Err(NoSlot::Full) => {}
+            }
         }
-        let waiting = u32::try_from(inner.line.len()).unwrap_or(u32::MAX);
-        if waiting >= inner.longest_line() {
-            return Err(Error::QueueFull { deployment: name, waiting });
-        }
-        let wakes = waiting == 0 && inner.fleet_can_help();
-        let (number, receiver) = inner.stand_in_line(wait.avoid.clone());
+        let wakes = inner.has_room_in_line(caller.elsewhere)?;
+        let (number, receiver) = inner.stand_in_line(caller.avoid.ids);
         drop(inner);
         if wakes {
             lane.pulse.want();
         }
-        Ok(Asked::Waits(Place { lane: Arc::clone(lane), number }, receiver))
+        Ok(Asked::Waits(Waits::new(Arc::clone(lane), number, receiver)))
+    }
+
+    /// A caller who waited has been served here.
+    pub(crate) fn learn(&self, hint: &Hint<'_>, lease: &Lease) {
+        self.sticky.learn(&self.sticky.lean(&hint.within(self.affinity())), tag(lease.number()));
+    }
+
+    /// Takes a caller out of the line.
+    pub(crate) fn leave(&self, number: u64) {
+        self.lock().line.retain(|waiter| waiter.number != number);
     }
 
     /// Hands free slots to those in line, first come first served.
@@ -188,9 +151,8 @@ impl Lane {
         loop {
             let (reply, lease) = {
                 let mut inner = lane.lock();
-                let Some((waiter, member)) = inner.next_in_line() else { return };
-                lane.pulse.in_flight.send_modify(|n| *n += 1);
-                (waiter.reply, Lease::new(Arc::clone(&inner.entry), member, Arc::clone(lane)))
+                let Some((waiter, taken)) = inner.next_in_line() else { return };
+                (waiter.reply, Lease::new(Arc::clone(&inner.entry), taken, Arc::clone(lane)))
             };
             // A caller who left between the two lines above drops the lease here, which serves the next.
             let _ = reply.send(Ok(lease));
@@ -202,32 +164,18 @@ impl Lane {
         let down = {
             let mut inner = self.lock();
             inner.gone = entry.is_none();
-            if let Some(entry) = entry {
-                inner.renew(entry);
+            match entry {
+                Some(entry) => inner.renew(entry),
+                None => inner.seats.renew(&[], 0),
             }
-            self.stands(inner.entry.state == State::Ready);
-            let Inner { uses, entry, .. } = &mut *inner;
-            uses.retain(|id, used| used.in_flight > 0 || entry.instances.iter().any(|m| m.id == *id));
-            match &inner.entry.state {
-                _ if inner.gone => Some(Error::NotFound(inner.entry.name.clone())),
-                State::Down(reason) => Some(Error::Down { deployment: inner.entry.name.clone(), reason: reason.clone() }),
-                _ => None,
-            }
+            self.bond.set(if inner.seats.are_several() { inner.entry.spec.affinity } else { Affinity::None });
+            Standing::turn(&self.standing, inner.entry.state == State::Ready);
+            inner.can_serve().err()
         };
         match down {
             Some(error) => self.send_away(|| error.clone()),
             None => Self::serve(self),
         }
-    }
-
-    fn stands(&self, ready: bool) {
-        self.standing.send_if_modified(|standing| {
-            let turned = standing.ready != ready;
-            if turned {
-                *standing = Standing { ready, since: Instant::now() };
-            }
-            turned
-        });
     }
 
     /// Everyone in line gets this answer.
@@ -238,25 +186,31 @@ impl Lane {
         }
     }
 
-    pub(crate) fn give_back(lane: &Arc<Self>, id: &InstanceId) {
-        let idle = {
+    pub(crate) fn give_back(lane: &Arc<Self>, number: u32) {
+        let (idle, waited_for) = {
             let mut inner = lane.lock();
-            let now = Timestamp::now();
-            inner.last_used = Some(now);
-            if let Some(used) = inner.uses.get_mut(id) {
-                used.in_flight = used.in_flight.saturating_sub(1);
-                used.last_used = Some(now);
-            }
-            inner.load(id) == 0 && (lane.pulse.watch_for_idle.load(Ordering::Relaxed) || inner.leaves_when_idle(id))
+            let idle = inner.seats.give_back(number);
+            let idle = idle.is_some_and(|leaves| lane.pulse.watch_for_idle.load(Ordering::Relaxed) || inner.leaves_when_idle(leaves));
+            (idle, !inner.line.is_empty())
         };
-        lane.pulse.in_flight.send_modify(|n| *n = n.saturating_sub(1));
-        Self::serve(lane);
+        lane.pulse.ended();
+        if waited_for {
+            Self::serve(lane);
+        }
         if idle {
             lane.pulse.want();
         }
     }
 
-    pub(crate) fn suspect(&self, id: &InstanceId) {
+    /// How a call fared on a member; [`Verdict::Spared`] when that changes nothing here though it should.
+    pub(crate) fn note(&self, number: u32, outcome: Outcome, call: (bool, Option<Ticket>)) -> Verdict {
+        self.lock().seats.note(number, outcome, call)
+    }
+
+    pub(crate) fn suspect(&self, id: &InstanceId, failure: Failure) {
+        if !matches!(failure, Failure::Unreachable | Failure::Broken) {
+            return; // it answers; a look at it would find it well
+        }
         let mut inner = self.lock();
         if inner.suspects.contains(id) {
             return; // the fleet has been told and has not looked yet
@@ -277,21 +231,46 @@ impl Lane {
 
     pub(crate) fn demand(&self, name: &Name) -> Demand {
         let inner = self.lock();
-        let waiting = inner.line.iter().filter(|waiter| !waiter.reply.is_closed()).count();
         Demand {
             deployment: name.clone(),
-            waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
-            in_flight: inner.uses.values().map(|used| used.in_flight).sum(),
-            last_used: inner.last_used,
+            waiting: inner.waiting(),
+            in_flight: inner.seats.in_flight(),
+            last_used: inner.seats.last_used(),
             keep_alive: inner.keep_alive,
         }
     }
 
-    pub(crate) fn member_use(&self, id: &InstanceId) -> MemberUse {
-        self.lock().uses.get(id).copied().unwrap_or_default()
+    pub(crate) fn count(&self, name: &Name) -> Count {
+        let inner = self.lock();
+        Count {
+            name: name.clone(),
+            route: false,
+            in_flight: inner.seats.in_flight(),
+            waiting: inner.waiting(),
+            slots: inner.room(),
+            ejected: inner.seats.ejected(),
+            ejections: inner.seats.ejections(),
+            affinity_hits: inner.seats.hits(),
+        }
     }
 
-    fn ran_out(&self, waited: Duration) -> Error {
+    pub(crate) fn glance(&self) -> Glance {
+        let inner = self.lock();
+        Glance {
+            entry: Arc::clone(&inner.entry),
+            gone: inner.gone,
+            busy: inner.seats.in_flight(),
+            room: inner.room(),
+            waiting: inner.line.len(),
+        }
+    }
+
+    pub(crate) fn member_use(&self, id: &InstanceId) -> MemberUse {
+        self.lock().seats.use_of(id)
+    }
+
+    /// Why a caller whose patience has ended got nothing.
+    pub(crate) fn ran_out(&self, waited: Duration) -> Error {
         let inner = self.lock();
         let deployment = inner.entry.name.clone();
         match &inner.entry.state {
@@ -306,17 +285,52 @@ impl Lane {
 }
 
 impl Inner {
+    fn can_serve(&self) -> Result<(), Error> {
+        match &self.entry.state {
+            _ if self.gone => Err(Error::NotFound(self.entry.name.clone())),
+            State::Down(reason) => Err(Error::Down { deployment: self.entry.name.clone(), reason: reason.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     fn renew(&mut self, entry: Arc<Entry>) {
         if self.entry.state == State::Ready && entry.state != State::Ready {
             self.keep_alive = None; // it was meant for what was loaded then
         }
+        self.seats.renew(&entry.instances, entry.spec.max_ejected);
         self.entry = entry;
     }
 
-    /// Callers that may wait. Those of a cold model who have slots as soon as it is up do not count as a line.
-    fn longest_line(&self) -> u32 {
+    fn take(&mut self, avoid: Avoid<'_>, leant: &Leant) -> Result<Taken, NoSlot> {
+        self.seats.take(avoid, &leant.leaning, self.entry.spec.max_concurrent)
+    }
+
+    /// Calls that it can run at once.
+    fn room(&self) -> u32 {
+        self.seats.room().min(self.entry.spec.max_concurrent.unwrap_or(u32::MAX))
+    }
+
+    fn waiting(&self) -> u32 {
+        let waiting = self.line.iter().filter(|waiter| !waiter.reply.is_closed()).count();
+        u32::try_from(waiting).unwrap_or(u32::MAX)
+    }
+
+    /// Whether one more may stand in line, and whether that is news to the fleet. Callers of a cold model who have
+    /// slots as soon as it is up do not count as a line.
+    fn has_room_in_line(&self, elsewhere: bool) -> Result<bool, Error> {
         let spec = &self.entry.spec;
-        if self.entry.state == State::Ready { spec.max_queue } else { spec.max_queue.max(spec.slots()) }
+        let ready = self.entry.state == State::Ready;
+        let longest = match spec.when_full {
+            WhenFull::Reject if ready => 0,
+            WhenFull::Fallback if ready && elsewhere => 0,
+            _ if ready => spec.max_queue,
+            _ => spec.max_queue.max(spec.slots()),
+        };
+        let waiting = u32::try_from(self.line.len()).unwrap_or(u32::MAX);
+        if waiting >= longest {
+            return Err(Error::QueueFull { deployment: self.entry.name.clone(), waiting });
+        }
+        Ok(waiting == 0 && self.fleet_can_help())
     }
 
     /// Whether waiting is something that the fleet can end: by a start.
@@ -324,24 +338,25 @@ impl Inner {
         self.entry.state != State::Ready || self.entry.instances.len() < self.entry.spec.replicas.max as usize
     }
 
-    fn stand_in_line(&mut self, avoid: Option<InstanceId>) -> (u64, oneshot::Receiver<Result<Lease, Error>>) {
+    fn stand_in_line(&mut self, avoid: &[InstanceId]) -> (u64, oneshot::Receiver<Result<Lease, Error>>) {
         let (reply, receiver) = oneshot::channel();
         let number = self.next_waiter;
         self.next_waiter += 1;
-        self.line.push_back(Waiter { number, avoid, reply });
+        self.line.push_back(Waiter { number, avoid: avoid.to_vec(), reply });
         (number, receiver)
     }
 
-    /// The first in line for whom there is a slot, with the member that has it.
-    fn next_in_line(&mut self) -> Option<(Waiter, Arc<Member>)> {
+    /// The first in line for whom there is a slot, with the slot.
+    fn next_in_line(&mut self) -> Option<(Waiter, Taken)> {
         let mut at = 0;
         while let Some(waiter) = self.line.get(at) {
-            let avoid = waiter.avoid.clone();
+            let picky = !waiter.avoid.is_empty();
+            let avoid = Avoid { ids: &waiter.avoid, unless_alone: true };
             if waiter.reply.is_closed() {
                 self.line.remove(at);
-            } else if let Some(member) = self.take_slot(avoid.as_ref()) {
-                return self.line.remove(at).map(|waiter| (waiter, member));
-            } else if avoid.is_some() {
+            } else if let Ok(taken) = self.seats.take(avoid, &Leant::NOTHING.leaning, self.entry.spec.max_concurrent) {
+                return self.line.remove(at).map(|waiter| (waiter, taken));
+            } else if picky {
                 at += 1; // the next one may take what this one passes over
             } else {
                 return None;
@@ -350,35 +365,13 @@ impl Inner {
         None
     }
 
-    /// A slot of the least busy member that has one free; not of `avoid` if another serves.
-    fn take_slot(&mut self, avoid: Option<&InstanceId>) -> Option<Arc<Member>> {
-        let free = |member: &&Arc<Member>| self.load(&member.id) < member.slots;
-        let others = self.entry.instances.iter().filter(|m| Some(&m.id) != avoid);
-        let member = match others.clone().filter(free).min_by_key(|m| self.load(&m.id)) {
-            Some(member) => Arc::clone(member),
-            // Only when nobody else serves at all may the avoided one be tried again.
-            None if others.count() == 0 => Arc::clone(self.entry.instances.iter().find(free)?),
-            None => return None,
-        };
-        let now = Timestamp::now();
-        let used = self.uses.entry(member.id.clone()).or_default();
-        used.in_flight += 1;
-        used.last_used = Some(now);
-        self.last_used = Some(now);
-        Some(member)
-    }
-
     /// Whether the fleet stops this member as soon as it is idle: one that drains, or that shall not stay.
     /// All else can wait for its next look.
-    fn leaves_when_idle(&self, id: &InstanceId) -> bool {
+    fn leaves_when_idle(&self, leaves: bool) -> bool {
         let at_once = match self.keep_alive {
             Some(keep_alive) => keep_alive == KeepAlive::For(Duration::ZERO),
             None => self.entry.spec.replicas.keep_alive == Some(Duration::ZERO),
         };
-        at_once || self.gone || !self.entry.instances.iter().any(|m| m.id == *id)
-    }
-
-    fn load(&self, id: &InstanceId) -> u32 {
-        self.uses.get(id).map_or(0, |used| used.in_flight)
+        at_once || self.gone || leaves
     }
 }

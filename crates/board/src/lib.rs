@@ -1,31 +1,63 @@
 //! Ready instances and routes: the only thing that fleet and gateway share.
 //!
-//! Life of a lease: the fleet publishes a [`Table`] in one swap; a caller asks the [`Board`] for a
-//! [`Lease`] on a deployment; its `lane` hands out a slot of the least busy member, or puts the
-//! caller in line; a caller of something cold ticks [`Board::wanted`] so that the fleet starts it;
-//! dropping the lease gives the slot to whoever is next. Nobody waits for the fleet to answer:
-//! the board is memory, and the fleet writes to it when it has something to say.
+//! Life of a lease: the fleet publishes a [`Table`] in one swap; a caller's [`Search`] finds what is
+//! behind a public name, a deployment or a `route` over several, and goes on to fallbacks when that cannot
+//! serve; the deployment's `lane` hands out a slot of one of its `seats`, or puts the caller in line
+//! (`standing`); which one is a matter of load and shares (`pick`), of what a call belongs to (`affinity`, by
+//! the `prefix` of its prompt), and of who fared badly lately (`health`, told by [`Lease`]). A caller of
+//! something cold ticks [`Board::wanted`] so that the fleet starts it; dropping the lease gives the slot to
+//! whoever is next. Nobody waits for the fleet to answer: the board is memory, and the fleet writes to it
+//! when it has something to say.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base::Timestamp;
 use spec::{InstanceId, Name};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-mod error;
+mod search;
+
+mod route;
+
 mod lane;
+
+mod standing;
+
+mod seats;
+
+mod affinity;
+
+mod prefix;
+
+mod pick;
+
+mod health;
+
+mod dice;
+
 mod lease;
+
 mod table;
 
+mod error;
+
+pub use affinity::Hint;
 pub use error::Error;
+pub use health::Failure;
 pub use lease::Lease;
+pub use search::Search;
 pub use table::{Entry, Member, State, Table};
 
-use lane::Lane;
+use lane::{Asked, Caller, Lane};
+use route::Desk;
+use search::Way;
+use seats::Avoid;
+use standing::Patience;
 
 /// How long a model stays loaded after its last call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +78,8 @@ pub struct Wait {
     pub patience_cold: Duration,
     /// Overrides the deployment's keep-alive until it is unloaded.
     pub keep_alive: Option<KeepAlive>,
-    /// A member to pass over when there is another: the one that just failed this caller.
-    pub avoid: Option<InstanceId>,
+    /// Members to pass over when there is another: those that failed this caller.
+    pub avoid: Vec<InstanceId>,
 }
 
 /// What callers want of one deployment now.
@@ -72,6 +104,29 @@ pub struct MemberUse {
     pub in_flight: u32,
     /// When a call last began or ended on it.
     pub last_used: Option<Timestamp>,
+    /// It is passed over for now: it failed, or was far slower than the others.
+    pub ejected: bool,
+}
+
+/// What a deployment or route does now, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    /// Its public name.
+    pub name: Name,
+    /// It is a route.
+    pub route: bool,
+    /// Calls running.
+    pub in_flight: u32,
+    /// Callers in line.
+    pub waiting: u32,
+    /// Calls that it can run at once, members that are passed over not counted.
+    pub slots: u32,
+    /// Members, or targets, that are passed over now.
+    pub ejected: u32,
+    /// How often one was sent out since the start.
+    pub ejections: u64,
+    /// Calls that went where they belonged, since the start.
+    pub affinity_hits: u64,
 }
 
 /// The table of ready instances, and the lines in front of them.
@@ -79,12 +134,15 @@ pub struct MemberUse {
 pub struct Board {
     view: ArcSwap<View>,
     pulse: Arc<Pulse>,
+    fallbacks: AtomicU64,
 }
 
 #[derive(Debug)]
 struct View {
     table: Arc<Table>,
+    /// Those of deployments that are gone stay until their last call has ended.
     lanes: HashMap<Name, Arc<Lane>>,
+    ways: HashMap<Name, Way>,
 }
 
 /// What the lanes share with the outside: something is wanted; so many calls run; whether callers may
@@ -92,7 +150,8 @@ struct View {
 #[derive(Debug)]
 pub(crate) struct Pulse {
     pub(crate) wanted: watch::Sender<u64>,
-    pub(crate) in_flight: watch::Sender<usize>,
+    in_flight: AtomicUsize,
+    drained: Notify,
     pub(crate) watch_for_idle: AtomicBool,
     pub(crate) closed: AtomicBool,
 }
@@ -100,14 +159,15 @@ pub(crate) struct Pulse {
 impl Board {
     /// An empty board.
     pub fn new() -> Arc<Self> {
-        let view = View { table: Arc::default(), lanes: HashMap::new() };
+        let view = View { table: Arc::default(), lanes: HashMap::new(), ways: HashMap::new() };
         let pulse = Pulse {
             wanted: watch::Sender::new(0),
-            in_flight: watch::Sender::new(0),
+            in_flight: AtomicUsize::new(0),
+            drained: Notify::new(),
             watch_for_idle: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
-        Arc::new(Self { view: ArcSwap::from_pointee(view), pulse: Arc::new(pulse) })
+        Arc::new(Self { view: ArcSwap::from_pointee(view), pulse: Arc::new(pulse), fallbacks: AtomicU64::new(0) })
     }
     /// What is published now.
     pub fn table(&self) -> Arc<Table> {
@@ -138,10 +198,15 @@ impl Board {
                 lanes.insert(name.clone(), Arc::clone(lane));
             }
         }
-        self.view.store(Arc::new(View { table: Arc::new(table), lanes }));
+        let ways = ways(&table, &lanes, &old);
+        self.view.store(Arc::new(View { table: Arc::new(table), lanes, ways }));
         for (lane, entry) in touched {
             lane.update(entry);
         }
+    }
+    /// What is behind a public name, for one call.
+    pub fn find(&self, name: &str) -> Option<Search> {
+        Some(Search::new(self.view.load().ways.get(name)?.clone()))
     }
     /// A slot on a member of this deployment; waits in line as long as `wait` allows. Dropping the
     /// future leaves the line.
@@ -149,10 +214,11 @@ impl Board {
         if self.pulse.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        let lane = self.view.load().lanes.get(name).map(Arc::clone);
-        match lane {
-            Some(lane) => lane::lease(lane, wait).await,
-            None => Err(Error::NotFound(name.clone())),
+        let lane = self.view.load().lanes.get(name).map(Arc::clone).ok_or_else(|| Error::NotFound(name.clone()))?;
+        let avoid = Avoid { ids: &wait.avoid, unless_alone: true };
+        match Lane::ask(&lane, &Caller { avoid, hint: Hint::default(), keep_alive: wait.keep_alive, elsewhere: false })? {
+            Asked::Served(lease) => Ok(lease),
+            Asked::Waits(waits) => waits.lease(Patience { ready: wait.patience_ready, cold: wait.patience_cold }).await,
         }
     }
     /// No more leases; those in line are sent away. What runs goes on.
@@ -164,12 +230,38 @@ impl Board {
     }
     /// Calls running now.
     pub fn in_flight(&self) -> usize {
-        *self.pulse.in_flight.borrow()
+        self.pulse.in_flight.load(Ordering::Acquire)
     }
     /// Waits until no call runs.
     pub async fn drained(&self) {
-        let mut count = self.pulse.in_flight.subscribe();
-        let _ = count.wait_for(|n| *n == 0).await; // the sender lives in self
+        loop {
+            let mut drained = pin!(self.pulse.drained.notified());
+            drained.as_mut().enable(); // before the look, so that nothing falls between the two
+            if self.in_flight() == 0 {
+                return;
+            }
+            drained.await;
+        }
+    }
+    /// What every deployment and route does, in numbers.
+    pub fn counts(&self) -> Vec<Count> {
+        let view = self.view.load();
+        let ways = view.ways.iter().map(|(name, way)| match way {
+            Way::Deployment(lane, _) => lane.count(name),
+            Way::Route(desk) => desk.count(),
+        });
+        ways.collect()
+    }
+    /// How often a call went on to a fallback since the start.
+    pub fn fallbacks(&self) -> u64 {
+        self.fallbacks.load(Ordering::Relaxed)
+    }
+    /// Whether the route passes this target over now.
+    pub fn is_ejected(&self, route: &Name, target: &Name) -> bool {
+        matches!(self.view.load().ways.get(route), Some(Way::Route(desk)) if desk.is_ejected(target))
+    }
+    pub(crate) fn way(&self, name: &Name) -> Option<Way> {
+        self.view.load().ways.get(name).cloned()
     }
     /// What callers want, for every deployment that is published.
     pub fn demand(&self) -> Vec<Demand> {
@@ -202,7 +294,30 @@ impl Board {
     }
 }
 
+/// What is behind each public name.
+fn ways(table: &Table, lanes: &HashMap<Name, Arc<Lane>>, old: &View) -> HashMap<Name, Way> {
+    let lane_of = |name: &Name| Some((Arc::clone(lanes.get(name)?), Arc::clone(table.deployments.get(name)?)));
+    let deployment = |name: &Name| lane_of(name).map(|(lane, entry)| (name.clone(), Way::Deployment(lane, entry)));
+    let route = |(name, record): (&Name, &Arc<spec::RouteRecord>)| {
+        let before = match old.ways.get(name) {
+            Some(Way::Route(desk)) => Some(desk.as_ref()),
+            _ => None,
+        };
+        (name.clone(), Way::Route(Arc::new(Desk::new(Arc::clone(record), lane_of, before))))
+    };
+    // A deployment comes before a route of the same name, should there ever be one.
+    table.routes.iter().map(route).chain(table.deployments.keys().filter_map(deployment)).collect()
+}
+
 impl Pulse {
+    pub(crate) fn began(&self) {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+    }
+    pub(crate) fn ended(&self) {
+        if self.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.drained.notify_waiters();
+        }
+    }
     pub(crate) fn want(&self) {
         self.wanted.send_modify(|n| *n = n.wrapping_add(1));
     }

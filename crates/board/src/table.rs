@@ -5,13 +5,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Secret, Timestamp};
-use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Phase, Reason, Version};
+use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Phase, Reason, RouteRecord, Version};
 
 /// All deployments that may be asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     /// By public model name.
     pub deployments: BTreeMap<Name, Arc<Entry>>,
+    /// By public model name; none has that of a deployment.
+    pub routes: BTreeMap<Name, Arc<RouteRecord>>,
+}
+
+impl Table {
+    /// A public name, and since when it is there.
+    pub fn named(&self, name: &str) -> Option<(&Name, Timestamp)> {
+        let deployment = self.deployments.get(name).map(|entry| (&entry.name, entry.created));
+        deployment.or_else(|| self.routes.get(name).map(|route| (&route.spec.name, route.created_at)))
+    }
+    /// Every public name in order, and since when it is there.
+    pub fn names(&self) -> Vec<(&Name, Timestamp)> {
+        let deployments = self.deployments.iter().map(|(name, entry)| (name, entry.created));
+        let mut names: Vec<_> = deployments.chain(self.routes.iter().map(|(name, route)| (name, route.created_at))).collect();
+        names.sort_unstable();
+        names.dedup_by_key(|(name, _)| *name);
+        names
+    }
+    /// The deployment behind a public name; of a route, the first of its targets that is there.
+    pub fn entry(&self, name: &str) -> Option<&Arc<Entry>> {
+        let target = |route: &Arc<RouteRecord>| route.spec.targets.iter().find_map(|target| self.deployments.get(&target.deployment));
+        self.deployments.get(name).or_else(|| self.routes.get(name).and_then(target))
+    }
 }
 
 /// One deployment.

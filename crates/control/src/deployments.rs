@@ -144,6 +144,10 @@ async fn change(
 async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, expect: Expect) -> Result<Response, Error> {
     let record = stored(&house, &name).await?;
     expect.check(&name, Some(&record))?;
+    let routes = crate::routes::map(&house).await?.routes_to(&name);
+    if !routes.is_empty() {
+        return Err(Error::Routed { deployment: name, routes: routes.iter().map(|route| format!("`{route}`")).collect() });
+    }
     let record = wish::delete(&house, &name, &admin).await?.ok_or_else(|| Error::not_found("deployment", &name))?;
     Ok(accepted(&house, record))
 }

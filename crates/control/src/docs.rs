@@ -36,10 +36,12 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         Errors are problem JSON (RFC 9457) with `code` for programs and `hint` for people."),
     tags(
         (name = "deployments", description = "What is wanted: a model, on an engine and a runtime, so many instances"),
+        (name = "routes", description = "Public model names with several deployments behind them"),
         (name = "models", description = "Names for what can be served"),
         (name = "instances", description = "What runs, and on what"),
         (name = "operations", description = "How far the jobs are that somebody asked for"),
         (name = "events", description = "What happened"),
+        (name = "projects", description = "Who shares what they may use"),
         (name = "tokens", description = "Who may call, and how much"),
         (name = "server", description = "How the server does"),
         (name = "modserv", description = "The service API of older clients, in its envelope `{code, message, data}`"),

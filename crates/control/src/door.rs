@@ -36,7 +36,7 @@ impl RequestId {
     fn of(headers: &HeaderMap) -> Self {
         let sane = |id: &&HeaderValue| {
             let id = id.as_bytes();
-            (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
+            (1..=LONGEST_REQUEST_ID).contains(&id.len()) && id.iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
         };
         let random = || HeaderValue::from_str(&random_hex(RANDOM_REQUEST_ID)).unwrap_or(HeaderValue::from_static("unknown"));
         Self(headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(random))
@@ -68,8 +68,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
 pub(crate) async fn admit(State(house): State<House>, mut request: Request, next: Next) -> Result<Response, Error> {
     let caller = house.access.verify(token(request.headers()))?;
     caller.may_admin()?;
-    request.extensions_mut().insert(Admin(caller));
-    Ok(next.run(request).await)
+    request.extensions_mut().insert(Admin(Arc::clone(&caller)));
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller); // for who counts and logs requests
+    Ok(response)
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {

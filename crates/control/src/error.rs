@@ -96,16 +96,16 @@ pub enum Error {
     /// `If-Match` names another generation than the present one.
     #[error("`{name}` is at generation {actual} now")]
     Stale {
-        /// The deployment.
+        /// What has it.
         name: Name,
         /// Its generation.
         actual: u64,
     },
     /// `If-Match`, and there is none.
-    #[error("there is no deployment `{0}` to match")]
+    #[error("there is no `{0}` to match")]
     Nothing(Name),
     /// `If-None-Match: *`, and there is one.
-    #[error("deployment `{0}` exists already")]
+    #[error("`{0}` exists already")]
     Exists(Name),
     /// It keeps changing under this change.
     #[error("`{0}` changes faster than this change can be made")]
@@ -117,6 +117,14 @@ pub enum Error {
         model: Name,
         /// The deployments.
         users: Vec<String>,
+    },
+    /// Routes lead to the deployment.
+    #[error("deployment `{deployment}` is a target of {}", routes.join(", "))]
+    Routed {
+        /// The deployment.
+        deployment: Name,
+        /// The routes.
+        routes: Vec<String>,
     },
     /// There is no instance, so there is no log.
     #[error("`{0}` has no instance now, so there is no log")]
@@ -143,7 +151,7 @@ impl Error {
     /// The status; everything that has no status of its own takes that of its kind.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
                 StatusCode::PRECONDITION_FAILED
             }
             Self::Model { field, source } if of_kind(source.kind()).is_client_error() => match *field {
@@ -160,8 +168,8 @@ impl Error {
     /// What a program can tell the errors apart by.
     pub(crate) fn code(&self) -> &'static str {
         match self {
-            Self::Store(store::Error::Taken(_)) => "name_taken",
-            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } | Self::Nothing(_) => "stale_generation",
+            Self::Store(store::Error::Taken(_) | store::Error::RouteTaken(_) | store::Error::NameTaken { .. }) => "name_taken",
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) => "stale_generation",
             Self::Exists(_) => "exists",
             Self::Model { .. } => "model_unusable",
             Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) => "invalid_value",
@@ -175,7 +183,7 @@ impl Error {
             Self::Method { .. } => "method_not_allowed",
             Self::Store(store::Error::Deleting(_)) => "being_deleted",
             Self::Busy(_) => "changing",
-            Self::InUse { .. } => "in_use",
+            Self::InUse { .. } | Self::Routed { .. } => "in_use",
             Self::NoInstance(_) => "no_instance",
             other => other.kind().as_str(),
         }
@@ -205,7 +213,7 @@ impl Fault for Error {
         }
         match self {
             Self::NotFound { .. } | Self::NoRoute(_) | Self::NoInstance(_) => Kind::NotFound,
-            Self::Busy(_) | Self::InUse { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => Kind::Conflict,
+            Self::Busy(_) | Self::InUse { .. } | Self::Routed { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => Kind::Conflict,
             _ => Kind::Invalid,
         }
     }
@@ -230,7 +238,7 @@ impl Fault for Error {
             Self::Store(store::Error::Taken(name)) => {
                 format!("change it with PATCH or PUT /api/v1/deployments/{}, or choose another name", segment(name.as_str()))
             }
-            Self::Store(store::Error::Stale { .. }) | Self::Stale { .. } => {
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } => {
                 "read it again, make the change on top of that, and send its ETag as If-Match".to_owned()
             }
             Self::Nothing(_) => "leave If-Match out to create it".to_owned(),
@@ -248,6 +256,7 @@ impl Fault for Error {
             Self::NotFound { noun, .. } => format!("GET /api/v1/{noun}s lists what there is"),
             Self::NoRoute(_) => "/docs shows every path; write a slash in a name as %2F".to_owned(),
             Self::Method { .. } => "/docs shows the methods of each path".to_owned(),
+            Self::Routed { .. } => "take it out of those routes first, or delete them".to_owned(),
             Self::InUse { .. } => "delete those deployments first, or give them another model".to_owned(),
             Self::NoInstance(name) => {
                 format!("start one with POST /api/v1/deployments/{}/load, or add ?follow=1 to wait for it", segment(name.as_str()))

@@ -29,8 +29,11 @@ mod instances;
 mod logs;
 mod models;
 mod operations;
+mod projects;
+mod routes;
 mod status;
 mod tokens;
+mod usage;
 
 mod door;
 mod json;
@@ -96,13 +99,16 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn api() -> OpenApiRouter<House> {
     OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(deployments::routes())
+        .merge(routes::routes())
         .merge(models::routes())
         .merge(instances::routes())
         .merge(logs::routes())
         .merge(operations::routes())
         .merge(events::routes())
+        .merge(projects::routes())
         .merge(tokens::routes())
         .merge(status::routes())
+        .merge(usage::routes())
         .merge(modserv::routes())
 }
 

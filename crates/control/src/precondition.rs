@@ -53,7 +53,12 @@ impl Expect {
 
     /// Whether it is so.
     pub(crate) fn check(&self, name: &Name, stored: Option<&Record>) -> Result<(), Error> {
-        let actual = stored.map_or(0, |record| record.generation);
+        self.check_generation(name, stored.map(|record| record.generation))
+    }
+
+    /// The same of whatever has a generation.
+    pub(crate) fn check_generation(&self, name: &Name, stored: Option<u64>) -> Result<(), Error> {
+        let actual = stored.unwrap_or(0);
         match (self, stored) {
             (Self::Nothing, Some(_)) => Err(Error::Exists(name.clone())),
             (Self::Something | Self::OneOf(_), None) => Err(Error::Nothing(name.clone())),

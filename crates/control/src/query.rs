@@ -117,14 +117,49 @@ pub(crate) struct EventQuery {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SpanQuery {
-    /// From this time on (RFC 3339); a day before `to` when not given.
-    #[param(value_type = Option<String>, format = DateTime)]
+    /// From this time on (RFC 3339, or a day in UTC such as `2026-01-31`); a day before `to` when not given.
+    #[serde(deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
     pub(crate) from: Option<Timestamp>,
-    /// Before this time (RFC 3339); now when not given.
-    #[param(value_type = Option<String>, format = DateTime)]
+    /// Before this time, or this day; now when not given.
+    #[serde(deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
     pub(crate) to: Option<Timestamp>,
-    /// By what the calls are summed: `model`.
+    /// By what the calls are summed, with commas between: `day`, `hour`, `model`, `deployment`, `token`,
+    /// `project`, `operation`, `ending`; `model` when not given, one sum of all when empty.
     pub(crate) group_by: Option<String>,
+    /// `json` or `csv`; the header `accept: text/csv` asks for the latter too.
+    pub(crate) format: Option<String>,
+}
+
+/// Parameters of the list of single calls.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CallQuery {
+    /// From this time on (RFC 3339, or a day in UTC such as `2026-01-31`); a day before `to` when not given.
+    #[serde(deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
+    pub(crate) from: Option<Timestamp>,
+    /// Before this time, or this day; now when not given.
+    #[serde(deserialize_with = "moment")]
+    #[param(value_type = Option<String>)]
+    pub(crate) to: Option<Timestamp>,
+    /// Only calls with this request id.
+    pub(crate) request_id: Option<String>,
+    /// At most so many items (1000 unless told, and at most).
+    #[param(minimum = 1, maximum = 1000)]
+    pub(crate) limit: Option<usize>,
+    /// Go on after this: the `next` of the page before.
+    pub(crate) after: Option<String>,
+}
+
+/// A time, or the beginning of a day.
+fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let found = text.parse::<Timestamp>().or_else(|error| format!("{text}T00:00:00Z").parse().map_err(|_| error));
+    let wrong = |_| serde::de::Error::custom(format!("`{text}` is not a time; write 2026-01-31T12:00:00Z or 2026-01-31"));
+    found.map(Some).map_err(wrong)
 }
 
 /// Parameters of a log.

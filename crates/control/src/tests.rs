@@ -8,4 +8,5 @@ mod guard;
 mod modserv;
 mod nouns;
 mod room;
+mod routes;
 mod streams;

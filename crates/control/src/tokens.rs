@@ -3,7 +3,7 @@
 //! In: what a token may do. Out: 201 with the token, which is shown this once. Fails: on a token
 //! that could do nothing, and when nobody could operate Penstock afterwards.
 
-use access::{NewToken, Patch};
+use access::{NewToken, Patch, Use};
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -25,11 +25,27 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, change, revoke))
 }
 
+/// A token, and what it uses now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Shown {
+    #[serde(flatten)]
+    pub(crate) token: Token,
+    pub(crate) usage: Use,
+}
+
+impl Shown {
+    fn new(house: &House, token: Token) -> Self {
+        Self { usage: house.access.use_of_token(&token.id).unwrap_or_default(), token }
+    }
+}
+
+/// A token that was just made, with its text.
 #[derive(Serialize)]
 struct Secret<'a> {
-    token: &'a str,
+    #[serde(rename = "token")]
+    text: &'a str,
     #[serde(flatten)]
-    stored: Token,
+    stored: Shown,
 }
 
 /// List tokens
@@ -37,8 +53,11 @@ struct Secret<'a> {
 /// Oldest first, without the tokens themselves.
 #[utoipa::path(get, path = "/api/v1/tokens", operation_id = "list_tokens", tag = "tokens",
     responses((status = 200, description = "The tokens", body = Page<view::Token>)))]
-async fn list(State(house): State<House>) -> Result<Answer<Page<Token>>, Error> {
-    Ok(Answer(Page::whole(house.access.list().await?)))
+async fn list(State(house): State<House>) -> Result<Answer<Page<Shown>>, Error> {
+    let tokens = house.access.list().await?;
+    let uses = house.access.uses();
+    let shown = tokens.into_iter().map(|token| Shown { usage: uses(&token.id).unwrap_or_default(), token });
+    Ok(Answer(Page::whole(shown.collect())))
 }
 
 /// Make a token
@@ -49,7 +68,7 @@ async fn list(State(house): State<House>) -> Result<Answer<Page<Token>>, Error> 
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<NewToken>) -> Result<Response, Error> {
     let (token, secret) = house.access.create(wanted).await?;
     tell(&house, EventKind::TokenCreated, &admin, &token).await;
-    let body = Answer(Secret { token: secret.expose(), stored: token });
+    let body = Answer(Secret { text: secret.expose(), stored: Shown::new(&house, token) });
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], body).into_response())
 }
 
@@ -57,8 +76,9 @@ async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<New
 #[utoipa::path(get, path = "/api/v1/tokens/{id}", operation_id = "get_token", tag = "tokens",
     params(("id" = String, Path, description = "Its id")),
     responses((status = 200, description = "What is stored of it", body = view::Token)))]
-async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Answer<Token>, Error> {
-    Ok(Answer(house.access.get(&TokenId::new(id)).await?))
+async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Answer<Shown>, Error> {
+    let token = house.access.get(&TokenId::new(id)).await?;
+    Ok(Answer(Shown::new(&house, token)))
 }
 
 /// Change a token
@@ -68,10 +88,10 @@ async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Answer<Toke
 #[utoipa::path(patch, path = "/api/v1/tokens/{id}", operation_id = "change_token", tag = "tokens",
     params(("id" = String, Path, description = "Its id")), request_body = view::TokenPatch,
     responses((status = 200, description = "Changed", body = view::Token)))]
-async fn change(State(house): State<House>, admin: Admin, Ident(id): Ident, Json(patch): Json<Patch>) -> Result<Answer<Token>, Error> {
+async fn change(State(house): State<House>, admin: Admin, Ident(id): Ident, Json(patch): Json<Patch>) -> Result<Answer<Shown>, Error> {
     let token = house.access.patch(&TokenId::new(id), patch).await?;
     tell(&house, EventKind::TokenUpdated, &admin, &token).await;
-    Ok(Answer(token))
+    Ok(Answer(Shown::new(&house, token)))
 }
 
 /// Revoke a token

@@ -7,14 +7,20 @@
 mod deployment;
 mod instance;
 mod model;
+mod project;
+mod route;
 mod story;
 mod token;
+mod usage;
 
-pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Replicas, Revision, StepView, Timeouts};
+pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Prices, Replicas, Revision, StepView, Timeouts};
 pub use instance::{Device, Instance, Node, Reason};
 pub use model::{Model, ModelSource, ModelStatus, Registration, Version};
-pub use story::{Event, Operation, ServerStatus, Usage};
-pub use token::{Limits, NewToken, SecretToken, Token, TokenPatch};
+pub use project::{NewProject, Project, ProjectPatch};
+pub use route::{Route, RouteSpec, RouteStatus, RouteTarget, RouteTargetStatus};
+pub use story::{Event, Operation, ServerStatus};
+pub use usage::{Call, Usage};
+pub use token::{Budget, Limits, Minute, NewToken, Quota, Rate, SecretToken, Token, TokenPatch, Use};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use base::Timestamp;
 use board::{Board, Demand};
 use runtime::Runtime;
 use spec::deployment::Record;
-use spec::{InstanceId, RuntimeKind, Seen, SeenState};
+use spec::{InstanceId, RouteRecord, RuntimeKind, Seen, SeenState};
 
 use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
 
@@ -29,6 +29,17 @@ pub fn wishes(world: &mut World, records: Vec<Record>) {
         };
         world.wishes.insert(name, wish);
     }
+}
+
+/// Takes in the stored routes; one that did not change stays the same `Arc`.
+pub fn routes(world: &mut World, records: Vec<RouteRecord>) {
+    let before = std::mem::take(&mut world.routes);
+    let taken = records.into_iter().map(|record| {
+        let name = record.spec.name.clone();
+        let route = before.get(&name).filter(|old| ***old == record).map_or_else(|| Arc::new(record), Arc::clone);
+        (name, route)
+    });
+    world.routes = taken.collect();
 }
 
 fn fresh(record: Record) -> Wish {

@@ -1,8 +1,8 @@
 //! Writes the ready set to the board.
 //!
 //! In: the world. Out: one table, in one swap. An instance that drains, or whose deployment is
-//! being deleted, is not in it any more: it leaves in the same swap as its successor enters. An
-//! entry that did not change stays the same `Arc`, so that the board touches only what moved.
+//! being deleted, is not in it any more: it leaves in the same swap as its successor enters. Routes
+//! come with it in the same swap. An entry that did not change stays the same `Arc`, so that the board touches only what moved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub(crate) fn table(world: &World, before: &Table, remote_key: &dyn Fn(&Revision
         };
         (name.clone(), entry)
     });
-    Table { deployments: deployments.collect() }
+    Table { deployments: deployments.collect(), routes: world.routes.clone() }
 }
 
 fn entry(name: &Name, wish: &Wish, world: &World, remote_key: &dyn Fn(&Revision) -> Option<Secret>) -> Entry {

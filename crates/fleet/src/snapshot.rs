@@ -155,6 +155,7 @@ pub(crate) fn instance(item: &Item) -> Instance {
         pid,
         endpoint: item.endpoint.as_ref().map(ToString::to_string),
         in_flight: item.used.in_flight,
+        ejected: item.used.ejected,
         slots: item.slots,
         last_used: item.used.last_used,
         created_at: item.created_at,

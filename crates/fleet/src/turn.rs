@@ -216,6 +216,11 @@ impl Owner {
         }
         self.story.flush().await;
         jobs::settle(self).await;
+        self.show();
+    }
+
+    /// What others may see of this turn.
+    fn show(&self) {
         self.snapshots.send_replace(Arc::new(snapshot(&self.world, self.counters)));
     }
 
@@ -236,7 +241,11 @@ impl Owner {
     async fn look_at_wishes(&mut self) {
         match self.store.list_deployments().await {
             Ok(records) => observe::wishes(&mut self.world, records),
-            Err(error) => tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
+            Err(error) => return tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
+        }
+        match self.store.list_routes().await {
+            Ok(records) => observe::routes(&mut self.world, records),
+            Err(error) => tracing::warn!(error = base::chain(&error), "routes could not be read; the last ones hold"),
         }
     }
 
@@ -257,8 +266,10 @@ impl Owner {
         let before = self.board.table();
         let table = publish::table(&self.world, &before, &remote_key);
         let same = before.deployments.len() == table.deployments.len()
+            && before.routes == table.routes
             && table.deployments.iter().all(|(name, entry)| before.deployments.get(name).is_some_and(|old| Arc::ptr_eq(old, entry)));
         if !same {
+            self.show(); // before anybody is served: who has had an answer finds its model ready
             self.board.publish(table);
         }
         self.board.watch_for_idle(self.world.items.values().any(|item| item.phase == Phase::Placing));
@@ -268,6 +279,7 @@ impl Owner {
     pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
         self.world.now = Timestamp::now();
         observe::wishes(&mut self.world, self.store.list_deployments().await?);
+        observe::routes(&mut self.world, self.store.list_routes().await?);
         let seen = recover::look(self).await?;
         recover::adopt(self, seen).await?;
         jobs::bury(self).await?;

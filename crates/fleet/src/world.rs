@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::{ByteSize, Secret, Timestamp};
 use board::{Demand, KeepAlive, MemberUse};
 use spec::deployment::Record;
-use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, Phase, Reason, Revision, RuntimeKind};
+use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, Phase, Reason, Revision, RouteRecord, RuntimeKind};
 
 /// Everything that a decision may look at.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,8 @@ pub struct World {
     pub stopping: Option<Timestamp>,
     /// By name.
     pub wishes: BTreeMap<Name, Wish>,
+    /// By name; they are only passed on to the board.
+    pub routes: BTreeMap<Name, Arc<RouteRecord>>,
     /// By id.
     pub items: BTreeMap<InstanceId, Item>,
     /// Machines and memory.

@@ -1,28 +1,27 @@
 //! Account: how each call ended, in one usage row, the metrics and one line of the log.
 //!
 //! In: the steps of the walk as they happen. Out: on drop, exactly one row into the journal. Fails:
-//! never, and never waits: a full journal is counted and said. Holds: the permit, so that what was
+//! never, and never waits: a row goes into the journal's memory, borrowed texts and all. Holds: the permit, so that what was
 //! set aside is settled with what was used. A call that says nothing of its end was cancelled:
 //! whoever asked has gone, and the future or the stream was dropped.
 
-mod journal;
-
+use std::sync::Arc;
 use std::time::Duration;
 
-use access::Permit;
+use access::{Caller, Permit, Rates, Used};
 use base::{Fault as _, Kind};
-use board::Entry;
-use spec::{Ending, Name, Usage};
+use board::{Entry, Lease, Member};
+use spec::{Ending, Tokens, Usage};
+use store::Journal;
 use tokio::time::Instant;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use wire::stream::Summary;
 
-pub(crate) use journal::Journal;
-
 use crate::Gateway;
 use crate::call::{Call, Face};
 use crate::error::{CLIENT_GONE, Error};
-use crate::metrics::{CallLabel, Code, Figures, Stage, Why};
+use crate::metrics::{Figures, Model, OTHER, Source, Why};
+use crate::passage::{Arrival, Ended};
 
 /// Longer model names are the client's words and are cut in rows and logs.
 const LONGEST_MODEL: usize = 128;
@@ -32,73 +31,88 @@ const LONGEST_MODEL: usize = 128;
 pub(crate) struct Account {
     gateway: Gateway,
     face: Face,
-    row: Usage,
+    /// The figures; its texts are put in at the end.
+    row: Usage<&'static str>,
+    caller: Arc<Caller>,
+    model: String,
     began: Instant,
     first: Option<Instant>,
     prompt_estimate: u64,
-    served: Option<(Name, CallLabel)>,
+    arrival: Arrival,
+    operation: &'static str,
+    streamed: bool,
+    entry: Option<Arc<Entry>>,
+    member: Option<Arc<Member>>,
     failure: Option<&'static str>,
     own_time: Duration,
     permit: Option<Permit>,
+    rates: Rates,
     _counted: TaskTrackerToken,
 }
 
 impl Account {
     /// Opens the page of a call.
     pub(crate) fn open(gateway: &Gateway, call: &Call, prompt_estimate: u64) -> Self {
-        const DIGITS: usize = 8;
         let arrival = &call.arrival;
-        let row = Usage {
-            // A client may use an id twice, a row is kept once for each: theirs gets a tail of ours.
-            request_id: if arrival.borrowed_id {
-                format!("{}.{}", arrival.id, base::id::random_hex(DIGITS))
-            } else {
-                arrival.id.to_string()
-            },
-            at: arrival.at,
-            token: call.caller.token.clone(),
-            project: call.caller.project.clone(),
-            model: call.ask.model.chars().take(LONGEST_MODEL).collect(),
-            operation: call.operation().to_owned(),
-            status: CLIENT_GONE,
-            ending: Ending::Cancelled,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            estimated: false,
-            duration_ms: 0,
-            first_byte_ms: None,
-        };
-        gateway.metrics().in_flight.inc();
+        let row = Usage { at: arrival.at, operation: call.operation(), status: CLIENT_GONE, ..Usage::default() };
+        gateway.metrics().call_began();
         Self {
             gateway: gateway.clone(),
             face: call.face,
             row,
+            caller: Arc::clone(&call.caller),
+            model: call.ask.model.chars().take(LONGEST_MODEL).collect(),
             began: arrival.began,
             first: None,
             prompt_estimate,
-            served: None,
+            arrival: arrival.clone(),
+            operation: call.ask.shape.operation(),
+            streamed: call.streamed,
+            entry: None,
+            member: None,
             failure: None,
             own_time: Duration::ZERO,
             permit: None,
+            rates: Rates::default(),
             _counted: gateway.stopping().call(),
         }
     }
 
-    /// The call was let in.
-    pub(crate) fn admitted(&mut self, permit: Permit) {
+    /// The call was let in, with a prompt of so many tokens.
+    pub(crate) fn admitted(&mut self, permit: Permit, prompt: u64) {
+        self.rates = permit.rates();
+        self.prompt_estimate = prompt;
         self.permit = Some(permit);
+        self.gateway.metrics().reserved();
     }
 
-    /// The call goes to an engine of this deployment.
-    pub(crate) fn sent(&mut self, entry: &Entry, call: &Call) {
-        let label = CallLabel {
-            gen_ai_operation_name: call.ask.shape.operation(),
-            gen_ai_provider_name: entry.spec.engine().as_str(),
-            gen_ai_request_model: entry.name.to_string(),
-            gen_ai_response_model: entry.upstream_model.clone(),
-            error_type: Code::None,
-        };
-        self.served = Some((entry.name.clone(), label));
+    /// What was set aside for it, while it runs.
+    pub(crate) fn permit(&mut self) -> Option<&mut Permit> {
+        self.permit.as_mut()
+    }
+
+    /// The call was not let in: these are the limits.
+    pub(crate) fn limited(&mut self, rates: Rates) {
+        self.rates = rates;
+    }
+
+    /// The tightest limits of the caller, as they were when the call came to be admitted.
+    pub(crate) fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// There is such a model.
+    pub(crate) fn found(&mut self, entry: &Arc<Entry>) {
+        self.entry = Some(Arc::clone(entry));
+    }
+
+    /// The call goes to the member of this lease.
+    pub(crate) fn sent(&mut self, lease: &Lease) {
+        if self.member.replace(Arc::clone(&lease.member)).is_some() {
+            self.row.retries += 1;
+        }
+        self.entry = Some(Arc::clone(&lease.entry));
+        self.row.wait_ms += ms(lease.waited);
         self.row.prompt_tokens = self.prompt_estimate;
         self.row.estimated = true;
     }
@@ -139,10 +153,17 @@ impl Account {
         }
     }
 
+    /// The client had left its stream, and so long after the engine was let go.
+    pub(crate) fn left(&self, after: Duration) {
+        self.gateway.metrics().cancelled(after);
+    }
+
     /// The engine's own count.
     pub(crate) fn counted(&mut self, usage: wire::openai::Usage) {
         self.row.prompt_tokens = usage.prompt;
+        self.row.cached_tokens = usage.cached;
         self.row.completion_tokens = usage.completion;
+        self.row.reasoning_tokens = usage.reasoning;
         self.row.estimated = false;
     }
 
@@ -161,7 +182,7 @@ impl Account {
 
     /// It ended with this error.
     pub(crate) fn failed(&mut self, error: &Error) {
-        self.row.ending = if self.served.is_some() { Ending::Failed } else { Ending::Rejected };
+        self.row.ending = if self.member.is_some() { Ending::Failed } else { Ending::Rejected };
         self.failure = Some(error.word());
         if self.first.is_none() {
             self.row.status = error.status(self.face);
@@ -173,7 +194,7 @@ impl Account {
                 _ => {}
             }
         }
-        let (id, model, chain) = (&self.row.request_id, &self.row.model, base::chain(error));
+        let (id, model, chain) = (&*self.arrival.id, &self.model, base::chain(error));
         match error.kind() {
             Kind::Internal => tracing::error!(request_id = id, model, error = chain, "call failed"),
             Kind::Upstream | Kind::Timeout => tracing::warn!(request_id = id, model, error = chain, "call failed"),
@@ -181,47 +202,112 @@ impl Account {
         }
     }
 
+    /// What was made is paid for; an engine that failed before it said anything has made nothing.
+    fn price(&mut self) {
+        let row = &mut self.row;
+        if row.ending == Ending::Failed && self.first.is_none() && row.estimated {
+            (row.prompt_tokens, row.completion_tokens) = (0, 0);
+        }
+        let paid = self.member.is_some() && (row.ending != Ending::Failed || self.first.is_some());
+        if let Some(entry) = self.entry.as_ref().filter(|_| paid) {
+            let tokens = Tokens { input: row.prompt_tokens, cached: row.cached_tokens, output: row.completion_tokens };
+            row.cost = entry.spec.prices.cost(tokens);
+        }
+    }
+
+    /// Into the journal.
+    fn book(&self) {
+        let caller = &self.caller;
+        self.gateway.journal().append(&Usage {
+            request_id: &*self.arrival.id,
+            token: caller.token.as_ref().map(spec::TokenId::as_str),
+            project: caller.project.as_deref(),
+            model: &self.model,
+            deployment: self.entry.as_ref().map(|entry| entry.name.as_str()),
+            instance: self.member.as_ref().map(|member| member.id.as_str()),
+            error: self.error(),
+            ..self.row.clone()
+        });
+    }
+
     fn settle(&mut self) {
-        let tokens = if self.served.is_some() { self.row.prompt_tokens.saturating_add(self.row.completion_tokens) } else { 0 };
-        if let Some(mut permit) = self.permit.take() {
-            permit.settle(tokens);
+        let Some(mut permit) = self.permit.take() else { return };
+        self.gateway.metrics().settled();
+        if self.member.is_some() {
+            let row = &self.row;
+            let whole = row.ending == Ending::Completed;
+            permit.settle(Used { input: row.prompt_tokens, output: row.completion_tokens, cost: row.cost, whole });
         }
     }
 
     fn measure(&mut self) {
         let metrics = self.gateway.metrics();
-        metrics.in_flight.dec();
-        let Some((model, mut label)) = self.served.take() else { return };
-        metrics.spent(Stage::Relay, self.own_time);
-        label.error_type = match self.row.ending {
-            Ending::Completed => Code::None,
-            Ending::Cancelled => Code::Is("cancelled"),
-            Ending::Failed | Ending::Rejected => Code::Is(self.failure.unwrap_or("upstream_error")),
-        };
-        if self.row.ending == Ending::Completed {
-            self.gateway.lately().note(&model, self.row.completion_tokens);
+        metrics.call_ended();
+        if self.member.is_some() {
+            metrics.spent(&self.arrival.laps, self.own_time);
         }
+        let operation = self.operation;
+        let model = match &self.entry {
+            Some(entry) => {
+                let (provider, answers) = (entry.spec.engine().as_str(), entry.upstream_model.as_str());
+                Model { operation, provider, asked: &self.model, answers }
+            }
+            None => Model { operation, provider: OTHER, asked: OTHER, answers: OTHER },
+        };
         let figures = Figures {
             duration: self.began.elapsed(),
             first_token: self.first.map(|first| first.duration_since(self.began)),
             prompt_tokens: self.row.prompt_tokens,
             completion_tokens: self.row.completion_tokens,
+            error: self.error(),
         };
-        metrics.called(label, &figures);
+        metrics.called(model, &figures);
+    }
+
+    /// What went wrong, in a word.
+    fn error(&self) -> Option<&'static str> {
+        match self.row.ending {
+            Ending::Completed => None,
+            Ending::Cancelled => Some("cancelled"),
+            Ending::Failed | Ending::Rejected => Some(self.failure.unwrap_or("upstream_error")),
+        }
+    }
+
+    /// To those who write down what became of the request.
+    fn tell(&mut self) {
+        if !self.arrival.is_told() {
+            return;
+        }
+        let row = &self.row;
+        let ended = Ended {
+            operation: self.operation,
+            model: std::mem::take(&mut self.model),
+            entry: self.entry.take(),
+            member: self.member.take(),
+            ending: row.ending,
+            error: self.failure,
+            prompt_tokens: row.prompt_tokens,
+            completion_tokens: row.completion_tokens,
+            estimated: row.estimated,
+            first_byte: self.first.map(|first| first.duration_since(self.began)),
+            own_time: self.own_time,
+            streamed: self.streamed,
+        };
+        self.arrival.call_ended(ended);
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.row.duration_ms = ms(self.began.elapsed());
         self.row.first_byte_ms = self.first.map(|first| ms(first.duration_since(self.began)));
+        self.price();
         self.settle();
         self.measure();
         let row = &self.row;
-        tracing::info!(
-            request_id = row.request_id,
-            model = row.model,
+        tracing::debug!(
+            request_id = &*self.arrival.id,
+            model = self.model,
             operation = row.operation,
             status = row.status,
             ending = ?row.ending,
@@ -232,6 +318,24 @@ impl Drop for Account {
             first_byte_ms = row.first_byte_ms,
             "call"
         );
-        self.gateway.journal().post(row.clone());
+        self.book();
+        self.tell();
     }
+}
+
+/// The journal's numbers for Prometheus.
+pub(crate) fn readings(journal: Journal) -> Source {
+    Arc::new(move |readings| {
+        let stand = journal.stand();
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        let float = |count: u64| count as f64;
+        readings.counter("penstock_usage_rows_dropped", "Usage rows lost because the journal was full or damaged", stand.lost);
+        readings.gauge("penstock_usage_journal_bytes", "Bytes of the usage journal's files", float(stand.bytes));
+        readings.gauge("penstock_usage_rows_behind", "Usage rows that are not in the database yet", float(stand.behind));
+        readings.gauge("penstock_usage_journal_alarm", "1 while the usage journal takes no rows", float(u64::from(stand.alarm.is_some())));
+    })
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,84 +1,138 @@
 //! May now: what the call will probably take is set aside before it is asked.
 //!
-//! In: the caller, the prompt, the deployment. Out: a permit that gives itself back. Fails: limited.
-//! Tokens out are `max_tokens` where the client says so, else what this model has lately made; for
-//! a model that nobody has called yet that is nothing, so that a first call is never refused for a guess.
+//! In: the caller, the deployment, the tokens of the prompt. Out: a permit that gives itself back, and the
+//! numbers for the `x-ratelimit` headers, which an answer carries whether it was let in or not. Fails:
+//! limited. What an answer may take is the client's `max_tokens`; without one, what this deployment's
+//! answers have lately taken.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt::Write as _;
+use std::time::Duration;
 
-use access::{Access, Permit};
+use access::{Access, Ask, Rate, Rates};
 use board::Entry;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use spec::Name;
-use wire::openai::{Ask, Shape};
+use wire::openai::Shape;
 
+use crate::account::Account;
 use crate::call::Call;
 use crate::error::Error;
 use crate::prompt;
 
-/// Models whose lengths are remembered.
-const MOST_MODELS: usize = 1000;
-
-/// How long the answers of each model have lately been.
-#[derive(Debug, Default)]
-pub(crate) struct Lately(Mutex<HashMap<Name, u64>>);
-
-impl Lately {
-    /// Notes the length of an answer; later ones count more.
-    pub(crate) fn note(&self, model: &Name, tokens: u64) {
-        let mut lengths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(length) = lengths.get_mut(model) {
-            *length = (*length * 7 + tokens) / 8;
-        } else if lengths.len() < MOST_MODELS {
-            lengths.insert(model.clone(), tokens);
+/// Counts the call with its token, its project and its deployment.
+pub(crate) fn admit(access: &Access, call: &Call, entry: &Entry, input: u64, account: &mut Account) -> Result<(), Error> {
+    let gate = access.gate(&entry.name);
+    let ask = Ask {
+        caller: &call.caller,
+        gate: &gate,
+        limits: &entry.spec.limits,
+        budget: &entry.spec.budget,
+        prices: &entry.spec.prices,
+        input,
+        answers: if call.ask.shape == Shape::Embeddings { 0 } else { call.ask.n.saturating_mul(call.ask.prompts) },
+        max_tokens: call.ask.max_tokens,
+        context: prompt::context(entry),
+    };
+    match access.admit(&ask) {
+        Ok(permit) => account.admitted(permit, input),
+        Err(error) => {
+            account.limited(access.rates(&ask));
+            return Err(error.into());
         }
     }
+    Ok(())
+}
 
-    fn of(&self, model: &Name) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(model).copied().unwrap_or(0)
+/// The call is about to go to this deployment, which may be another than the one it was let in for: then it
+/// counts with that one. A token that was taken back while the call waited opens nothing.
+pub(crate) fn go_to(access: &Access, entry: &Entry, account: &mut Account) -> Result<(), Error> {
+    let Some(permit) = account.permit() else { return Ok(()) };
+    permit.caller().check_valid()?;
+    if permit.deployment() != entry.name.as_str() {
+        permit.move_to(&access.gate(&entry.name), &entry.spec.limits, &entry.spec.budget)?;
     }
+    Ok(())
 }
 
-/// Sets aside one request, its tokens and a place.
-pub(crate) fn admit(access: &Access, lately: &Lately, call: &Call, entry: &Entry, prompt_tokens: u64) -> Result<Permit, Error> {
-    let wanted = prompt_tokens.saturating_add(output(lately, &call.ask, entry));
-    Ok(access.admit(&call.caller, wanted)?)
+/// Whether somebody counts this call's tokens, so that they have to be counted well.
+pub(crate) fn is_metered(call: &Call, entry: &Entry) -> bool {
+    entry.spec.limits.tokens_per_minute.is_some() || !entry.spec.budget.is_none() || call.caller.is_metered()
 }
 
-fn output(lately: &Lately, ask: &Ask, entry: &Entry) -> u64 {
-    if ask.shape == Shape::Embeddings {
-        return 0;
-    }
-    let most = prompt::context(entry).unwrap_or(u64::MAX);
-    let each = ask.max_tokens.unwrap_or_else(|| lately.of(&entry.name)).min(most);
-    each.saturating_mul(ask.n).saturating_mul(ask.prompts)
-}
+static REQUESTS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-requests"),
+    HeaderName::from_static("x-ratelimit-remaining-requests"),
+    HeaderName::from_static("x-ratelimit-reset-requests"),
+];
+static TOKENS: [HeaderName; 3] = [
+    HeaderName::from_static("x-ratelimit-limit-tokens"),
+    HeaderName::from_static("x-ratelimit-remaining-tokens"),
+    HeaderName::from_static("x-ratelimit-reset-tokens"),
+];
 
 /// The caller's limits as headers; nothing where there is no limit.
-pub(crate) fn limit_headers(rates: &access::Rates, headers: &mut HeaderMap) {
-    let kinds = [
-        (rates.requests, "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
-        (rates.tokens, "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
-    ];
-    for (rate, limit, remaining, reset) in kinds {
+pub(crate) fn limit_headers(rates: &Rates, headers: &mut HeaderMap) {
+    for (rate, names) in [(rates.requests, &REQUESTS), (rates.tokens, &TOKENS)] {
         let Some(rate) = rate else { continue };
-        headers.insert(HeaderName::from_static(limit), HeaderValue::from(rate.limit));
-        headers.insert(HeaderName::from_static(remaining), HeaderValue::from(rate.remaining));
-        if let Ok(value) = HeaderValue::from_str(&go_duration(rate.reset)) {
-            headers.insert(HeaderName::from_static(reset), value);
+        for (name, value) in names.iter().zip(values(&rate)) {
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+                headers.insert(name.clone(), value);
+            }
         }
     }
+}
+
+/// Limit, remaining and reset, in one piece of memory.
+fn values(rate: &Rate) -> [Bytes; 3] {
+    const ROOM: usize = 64; // two numbers of twenty digits and a wait
+    let mut text = BytesMut::with_capacity(ROOM);
+    // Into memory of its own, which grows: it cannot fail.
+    let _ = write!(text, "{}", rate.limit);
+    let limit = text.split().freeze();
+    let _ = write!(text, "{}", rate.remaining);
+    let remaining = text.split().freeze();
+    go_duration(rate.reset, &mut text);
+    [limit, remaining, text.freeze()]
 }
 
 /// As OpenAI writes a wait: `12ms`, `1.5s`, `6m0s`.
-fn go_duration(wait: std::time::Duration) -> String {
-    let ms = wait.as_millis();
-    let seconds = |ms: u128| if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{}.{:03}s", ms / 1000, ms % 1000) };
-    match ms {
-        0..1000 => format!("{ms}ms"),
-        1000..60_000 => seconds(ms),
-        60_000..3_600_000 => format!("{}m{}", ms / 60_000, seconds(ms % 60_000)),
-        _ => format!("{}h{}m{}", ms / 3_600_000, ms / 60_000 % 60, seconds(ms % 60_000)),
+fn go_duration(wait: Duration, to: &mut BytesMut) {
+    let (seconds, millis) = (wait.as_secs(), wait.subsec_millis());
+    if seconds == 0 {
+        let _ = write!(to, "{millis}ms");
+        return;
     }
+    if seconds >= 3600 {
+        let _ = write!(to, "{}h", seconds / 3600);
+    }
+    if seconds >= 60 {
+        let _ = write!(to, "{}m", seconds / 60 % 60);
+    }
+    let _ = write!(to, "{}", seconds % 60);
+    if millis > 0 {
+        let _ = write!(
+            to,
+            "{}",
+            [".", ".0", ".00"][if millis >= 100 {
+                0
+            } else if millis >= 10 {
+                1
+            } else {
+                2
+            }]
+        );
+        let _ = write!(to, "{}", trimmed(millis));
+    }
+    let _ = to.write_str("s");
 }
+
+/// A fraction without its zeros at the end.
+fn trimmed(mut millis: u32) -> u32 {
+    while millis.is_multiple_of(10) && millis > 0 {
+        millis /= 10;
+    }
+    millis
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,18 +5,56 @@ use std::sync::Arc;
 use access::Caller;
 use bytes::Bytes;
 use http::HeaderMap;
-use wire::openai::Ask;
+use wire::openai::{Ask, Shape};
 use wire::scan::{Scan, Spans};
 
 use crate::http::Arrival;
+use crate::kept::Ticket;
 
-/// In whose manner the client speaks.
+/// In whose manner the client speaks, and is told of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Face {
     /// OpenAI's.
     OpenAi,
     /// Lines of JSON, `/infer`.
     Lines,
+    /// Anthropic's.
+    Messages,
+    /// Ollama's.
+    Ollama,
+}
+
+/// How the answer is put.
+#[derive(Debug)]
+pub(crate) enum Manner {
+    /// As the engine says it.
+    Plain,
+    /// Embeddings, as numbers or as base64.
+    Vectors {
+        /// As base64.
+        base64: bool,
+    },
+    /// Lines of `/infer`.
+    Lines,
+    /// A response object or its events, which may be kept.
+    Response(Box<Ticket>),
+    /// A message of Anthropic's, or its events.
+    Message {
+        /// With the reasoning.
+        thinks: bool,
+    },
+    /// Lines of Ollama's, or one object.
+    Ollama {
+        /// Which of the two calls it is.
+        kind: wire::ollama::Kind,
+        /// With the reasoning.
+        thinks: bool,
+    },
+    /// Embeddings in Ollama's words.
+    Embedded {
+        /// The older of the two calls.
+        old: bool,
+    },
 }
 
 /// A request for a model.
@@ -30,6 +68,10 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     pub(crate) spans: Spans,
     pub(crate) ask: Ask,
+    /// How the answer is put.
+    pub(crate) manner: Manner,
+    /// The model as the client calls it, where that is not the name it is published by.
+    pub(crate) alias: Option<String>,
     /// The client wants the answer as it is made.
     pub(crate) streamed: bool,
 }
@@ -37,16 +79,21 @@ pub(crate) struct Call {
 impl Call {
     /// The members of the body.
     pub(crate) fn scan(&self) -> Scan<'_> {
-        // The spans come from a scan that has checked these bytes to be UTF-8.
-        self.spans.on(std::str::from_utf8(&self.body).unwrap_or_default())
+        self.spans.on(&self.body)
     }
     /// The word for this call in usage rows.
     pub(crate) fn operation(&self) -> &'static str {
-        match (self.face, self.ask.shape) {
-            (Face::Lines, _) => "infer",
-            (Face::OpenAi, wire::openai::Shape::Chat) => "chat",
-            (Face::OpenAi, wire::openai::Shape::Completions) => "completions",
-            (Face::OpenAi, wire::openai::Shape::Embeddings) => "embeddings",
+        match (&self.manner, self.ask.shape) {
+            (Manner::Lines, _) => "infer",
+            (Manner::Response(_), _) => "responses",
+            (Manner::Message { .. }, _) => "messages",
+            (_, Shape::Chat) => "chat",
+            (_, Shape::Completions) => "completions",
+            (_, Shape::Embeddings) => "embeddings",
         }
+    }
+    /// The model as the client calls it.
+    pub(crate) fn model(&self) -> &str {
+        self.alias.as_deref().unwrap_or(&self.ask.model)
     }
 }

@@ -1,30 +1,49 @@
 //! Where: the public name becomes a slot of an instance.
 //!
-//! In: the name that was asked for; the caller's patience. Out: the deployment, then a lease. Fails:
+//! In: the name that was asked for, of a deployment or a route; the caller's patience; what the call belongs to. Out:
+//! the deployment that will probably serve, then a lease, and another one when that failed. Fails:
 //! no such model, not allowed, not served by this engine; line full, patience ended, loading, down.
 //! That there is such a model is told before anything is set aside: a misspelling costs no allowance.
 
 use std::sync::Arc;
 
 use access::Caller;
-use board::{Board, Entry, Lease, Wait};
-use spec::InstanceId;
+use board::{Board, Entry, Hint, Lease, Search, Wait};
+use http::HeaderMap;
+use spec::{Affinity, Dialect};
 use wire::openai::{Ask, Shape};
+use wire::scan::Kind;
 
+use crate::call::Call;
 use crate::error::Error;
 
-/// The deployment behind the name, if this caller may use it for this.
+/// The header that names a session.
+const SESSION: &str = "x-session-id";
+/// The members of a body that name one; the first that is there counts.
+const SESSIONS: [&str; 2] = ["prompt_cache_key", "user"];
+
+/// Where a call may go, and the deployment that will probably serve it.
+pub(crate) fn search(board: &Board, call: &Call) -> Result<(Search, Arc<Entry>), Error> {
+    look(board, &call.caller, &call.ask, |affinity| hint(call, affinity))
+}
+
+/// The deployment behind the name that would probably serve, if this caller may use it for this.
 pub(crate) fn find(board: &Board, caller: &Caller, ask: &Ask) -> Result<Arc<Entry>, Error> {
-    let table = board.table();
-    let entry = table.deployments.get(ask.model.as_str()).ok_or_else(|| Error::UnknownModel { model: shown(&ask.model) })?;
-    caller.may_infer(entry.name.as_str())?;
-    let dialect = &entry.dialect;
-    let (served, what) = match ask.shape {
-        Shape::Chat => (dialect.chat, "chat completions"),
-        Shape::Completions => (dialect.completions, "completions"),
-        Shape::Embeddings => (dialect.embeddings, "embeddings"),
+    look(board, caller, ask, |_| Hint::default()).map(|(_, entry)| entry)
+}
+
+fn look<'a>(board: &Board, caller: &Caller, ask: &Ask, hint: impl FnOnce(Affinity) -> Hint<'a>) -> Result<(Search, Arc<Entry>), Error> {
+    let mut search = board.find(&ask.model).ok_or_else(|| Error::UnknownModel { model: shown(&ask.model) })?;
+    caller.may_infer(search.name().as_str())?;
+    let (serves, what): (fn(&Dialect) -> bool, _) = match ask.shape {
+        Shape::Chat => (|dialect| dialect.chat, "chat completions"),
+        Shape::Completions => (|dialect| dialect.completions, "completions"),
+        Shape::Embeddings => (|dialect| dialect.embeddings, "embeddings"),
     };
-    if served { Ok(Arc::clone(entry)) } else { Err(Error::NotServed { model: entry.name.clone(), what }) }
+    match search.aim(serves, &hint(search.affinity())) {
+        Some(entry) => Ok((search, entry)),
+        None => Err(Error::NotServed { model: search.name().clone(), what }),
+    }
 }
 
 /// What of a client's text is repeated in an error.
@@ -33,9 +52,48 @@ fn shown(model: &str) -> String {
     if model.chars().count() <= MOST { model.to_owned() } else { model.chars().take(MOST).chain(['…']).collect() }
 }
 
-/// A slot on an instance; waits in line as long as the deployment allows.
-pub(crate) async fn choose(board: &Board, entry: &Entry, avoid: Option<InstanceId>) -> Result<Lease, Error> {
+/// A slot on an instance; waits in line as long as the deployment allows. Asked again after
+/// [`Search::failed`], it is a slot of another one, or of a fallback.
+pub(crate) async fn choose(board: &Board, search: &mut Search, call: &Call) -> Result<Lease, Error> {
+    let hint = hint(call, search.affinity());
+    Ok(search.lease(board, &hint).await?)
+}
+
+/// A slot for somebody who only wants the model to be there.
+pub(crate) async fn warm(board: &Board, entry: &Entry) -> Result<Lease, Error> {
     let limits = &entry.spec.timeouts;
-    let wait = Wait { patience_ready: limits.wait, patience_cold: limits.start, keep_alive: None, avoid };
+    let wait = Wait { patience_ready: limits.wait, patience_cold: limits.start, keep_alive: None, avoid: Vec::new() };
     Ok(board.lease(&entry.name, wait).await?)
+}
+
+/// What the call belongs to; not looked for where there is nothing to choose.
+fn hint(call: &Call, affinity: Affinity) -> Hint<'_> {
+    let session = || header(&call.headers).or_else(|| member(call)).filter(|session| !session.is_empty());
+    match affinity {
+        Affinity::None => Hint::default(),
+        Affinity::Session => Hint { session: session(), prompt: None },
+        Affinity::Prefix => Hint { session: session(), prompt: prompt(call) },
+    }
+}
+
+fn header(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(SESSION).map(|value| value.as_bytes().trim_ascii())
+}
+
+fn member(call: &Call) -> Option<&[u8]> {
+    let scan = call.scan();
+    let named = |key: &&str| scan.get(key).filter(|member| member.kind == Kind::String).map(|member| scan.raw(member));
+    SESSIONS.iter().find_map(named).map(|raw| raw.trim_matches('"').as_bytes())
+}
+
+/// The prompt as it stands in the body: the same words give the same bytes, which is all that counts.
+fn prompt(call: &Call) -> Option<&[u8]> {
+    let key = match call.ask.shape {
+        Shape::Chat => "messages",
+        Shape::Completions => "prompt",
+        Shape::Embeddings => return None, // an engine keeps nothing of these
+    };
+    const MOST: usize = 32 << 10; // as much as the board looks at
+    let scan = call.scan();
+    Some(scan.start_of(scan.get(key)?.value_span, MOST).as_bytes())
 }

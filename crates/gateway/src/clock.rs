@@ -22,12 +22,17 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// For a call that came at `began` and is sent now. An engine that does not stream says its
-    /// first byte when it has finished, so that only the total counts for it.
-    pub(crate) fn start(began: Instant, limits: &Timeouts, total: Duration, streams: bool) -> Self {
+    /// For a call that came at `began`.
+    pub(crate) fn start(began: Instant, limits: &Timeouts, total: Duration) -> Self {
         let total_by = began + total;
-        let first_by = if streams { total_by.min(Instant::now() + limits.first_token) } else { total_by };
-        Self { first_by, idle: limits.idle, total_by }
+        Self { first_by: total_by, idle: limits.idle, total_by }
+    }
+
+    /// It is sent now. An engine that does not stream says its first byte when it has finished, so
+    /// that only the total counts for it.
+    pub(crate) fn asked(self, limits: &Timeouts, streams: bool) -> Self {
+        let first_by = if streams { self.total_by.min(Instant::now() + limits.first_token) } else { self.total_by };
+        Self { first_by, ..self }
     }
 
     /// Which of the limits it was.

@@ -1,7 +1,7 @@
 //! Why a call failed, and how a client reads it; the only file of this room with error status codes.
 //!
 //! In: the errors of the rooms below and our own. Out: a status, headers and a body in the client's
-//! manner: OpenAI's error object, or `{"error","code"}` for the NDJSON face. Fails: never. Logged
+//! manner: OpenAI's error object, Anthropic's, Ollama's line, or `{"error","code"}` for the NDJSON face. Fails: never. Logged
 //! once, by the account of the call.
 
 mod fault;
@@ -20,9 +20,11 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use spec::Name;
+use wire::anthropic::Shown;
 use wire::openai::error::Body as OpenAiBody;
+use wire::talk::Trouble;
 
-pub(crate) use said::Said;
+pub(crate) use said::{Again, Said, is_busy};
 
 use crate::call::Face;
 use crate::send::Cause;
@@ -163,6 +165,44 @@ pub enum Error {
     /// Work of ours panicked; the log says where.
     #[error("a piece of work was lost")]
     Lost,
+    /// Nobody made such a response, or somebody else did.
+    #[error("there is no response `{id}`")]
+    UnknownResponse {
+        /// As it was asked for.
+        id: String,
+    },
+    /// The response to go on with is not there.
+    #[error("the previous response `{id}` is not there")]
+    UnknownPrevious {
+        /// As it was asked for.
+        id: String,
+    },
+    /// Only what was asked for with `background` can be cancelled.
+    #[error("the response `{id}` was not made in the background")]
+    NotBackground {
+        /// Its id.
+        id: String,
+    },
+    /// Too many responses are made in the background.
+    #[error("{most} responses are being made in the background already")]
+    Background {
+        /// The bound.
+        most: usize,
+    },
+    /// The store could not say.
+    #[error("what is kept could not be read")]
+    Store(#[from] store::Error),
+    /// The store took too long.
+    #[error("the store did not answer in time")]
+    StoreSlow,
+    /// A path of another product that has no meaning here.
+    #[error("{what} is not served here")]
+    NotHere {
+        /// What was asked for.
+        what: &'static str,
+        /// What to do in its place.
+        instead: &'static str,
+    },
     /// The metrics could not be written.
     #[error("the metrics could not be written")]
     Metrics(#[from] std::fmt::Error),
@@ -203,9 +243,14 @@ impl Error {
         let body = match face {
             Face::OpenAi => self.openai_body(),
             Face::Lines => self.line(false),
+            Face::Ollama => wire::ollama::error_line(&self.told()),
+            Face::Messages => Bytes::new(),
         };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
+        if face == Face::Messages {
+            response.extensions_mut().insert(Shown { status: status.as_u16(), message: self.told() });
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if look.never {
@@ -224,7 +269,7 @@ impl Error {
             return said.body.clone();
         }
         let look = self.look();
-        let mut body = OpenAiBody::new(look.kind, self.message());
+        let mut body = OpenAiBody::new(look.kind, self.openai_message());
         if let Some(param) = look.param {
             body = body.param(param);
         }
@@ -237,16 +282,52 @@ impl Error {
         body.to_bytes()
     }
 
-    /// `{"error","code"}`, and `"done":true` when it ends a stream.
-    pub(crate) fn line(&self, ends_stream: bool) -> Bytes {
-        let message = match self {
+    /// As for any client; LiteLLM takes a 401 for a bad request unless it finds these words of OpenAI's.
+    fn openai_message(&self) -> String {
+        match self {
+            Self::Access(access::Error::WrongToken | access::Error::Expired { .. }) => format!("Incorrect API key provided: {}", self.message()),
+            _ => self.message(),
+        }
+    }
+
+    /// What happened, in the engine's words where they are its.
+    fn told(&self) -> String {
+        match self {
             Self::Said(said) => said.message(),
             _ => self.message(),
-        };
+        }
+    }
+
+    /// Tells a codec what went wrong.
+    pub(crate) fn tell<T>(&self, face: Face, codec: impl FnOnce(&Trouble<'_>) -> T) -> T {
+        codec(&Trouble { status: self.status(face), code: self.look().code, message: &self.told() })
+    }
+
+    /// `{"error","code"}`, and `"done":true` when it ends a stream.
+    pub(crate) fn line(&self, ends_stream: bool) -> Bytes {
+        let message = self.told();
         let code = self.status(Face::Lines);
         let line =
             if ends_stream { json!({ "error": message, "code": code, "done": true }) } else { json!({ "error": message, "code": code }) };
         format!("{line}\n").into()
+    }
+}
+
+/// The id of the request, where Anthropic's clients look for it.
+const ANTHROPIC_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// Gives an answer to one of Anthropic's clients the id of its request.
+pub(crate) fn note_request_id(response: &mut Response, id: &str) {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(ANTHROPIC_ID, id);
+    }
+}
+
+/// Completes an error for Anthropic's clients: its body holds the id of the request, which only the outermost layer knows.
+pub(crate) fn complete(response: &mut Response, id: &str) {
+    if let Some(shown) = response.extensions_mut().remove::<Shown>() {
+        note_request_id(response, id);
+        *response.body_mut() = Body::from(wire::anthropic::error_body(&shown, id));
     }
 }
 

@@ -1,6 +1,6 @@
-//! In: what came over HTTP becomes a [`Call`]: scanned once, size-checked, with a request id.
+//! In: what came over HTTP becomes a call: its head looked at, its body read and size-checked.
 //!
-//! In: a request's head and body. Out: an [`Arrival`] (id and time), then the [`Call`]. Fails: media
+//! In: a request's head and body. Out: a [`Raw`] that becomes the [`Call`](crate::call::Call). Fails: media
 //! type, size (told from `content-length` before a byte is read), a sender that falls silent, bad
 //! JSON with its byte. The head is looked at first and the body read only once it is known who
 //! sends it: nobody without a token makes us hold 32 MiB.
@@ -13,46 +13,23 @@ use std::time::Duration;
 
 use access::Caller;
 use axum::body::Body;
-use base::Timestamp;
 use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt as _;
-use tokio::time::Instant;
+use wire::scan::{self, Reader, Scan, Spans};
 
 use crate::error::Error;
+pub(crate) use crate::passage::{Arrival, REQUEST_ID};
 
-/// The header of the request id, both ways.
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Longer ids are not repeated into logs and rows.
-const LONGEST_ID: usize = 128;
 /// A sender who is silent for so long in the middle of a body has gone.
 const BODY_SILENCE: Duration = Duration::from_secs(30);
 /// What is set aside at once on the word of a `content-length`.
 const FIRST_GRANT: usize = 64 << 10;
-
-/// When a request came, and what it is called.
-#[derive(Debug, Clone)]
-pub(crate) struct Arrival {
-    /// The client's own id if it is sane, else a new one.
-    pub(crate) id: Arc<str>,
-    /// True when the client chose the id, so that it may come again.
-    pub(crate) borrowed_id: bool,
-    /// For measuring.
-    pub(crate) began: Instant,
-    /// For the row.
-    pub(crate) at: Timestamp,
-}
-
-impl Arrival {
-    /// Of a request with these headers, now.
-    pub(crate) fn now(headers: &HeaderMap) -> Self {
-        const DIGITS: usize = 24;
-        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_sane(id));
-        let id = given.map_or_else(|| format!("req_{}", base::id::random_hex(DIGITS)), str::to_owned);
-        Self { id: id.into(), borrowed_id: given.is_some(), began: Instant::now(), at: Timestamp::now() }
-    }
-}
+/// Who has sent so much is believed how much will come.
+const TRUSTED: usize = 1 << 20;
+/// A body is scanned on when so much has come.
+const FEED: usize = 64 << 10;
 
 /// A request whose sender is known and whose body is here, not scanned yet.
 #[derive(Debug)]
@@ -61,56 +38,108 @@ pub(crate) struct Raw {
     pub(crate) headers: HeaderMap,
     pub(crate) caller: Arc<Caller>,
     pub(crate) body: Bytes,
+    /// Its scan, as far as it was made while the body came; nothing for a body that came in one piece.
+    pub(crate) reader: Option<Reader>,
 }
 
-fn is_sane(id: &str) -> bool {
-    !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b))
+impl Raw {
+    /// Where the members of the body lie.
+    pub(crate) fn spans(&mut self) -> Result<Spans, Error> {
+        let spans = match self.reader.take() {
+            Some(reader) => reader.finish(&self.body),
+            None => scan::object(&self.body).map(Scan::into_spans),
+        };
+        Ok(spans.map_err(wire::Error::Json)?)
+    }
+
+    /// Bytes that still have to be looked at one by one.
+    pub(crate) fn unread(&self) -> usize {
+        self.body.len() - self.reader.as_ref().map_or(0, Reader::in_long_strings)
+    }
 }
 
 /// Refuses by the head alone what cannot become a call.
 pub(crate) fn check(headers: &HeaderMap, limit: usize) -> Result<(), Error> {
-    let text = |name| headers.get(name).map(|value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let text = |name| headers.get(name).map(|value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()));
     if let Some(kind) = text(CONTENT_TYPE)
         && !is_json(&kind)
     {
-        return Err(Error::MediaType { found: kind });
+        return Err(Error::MediaType { found: kind.into_owned() });
     }
     if let Some(coding) = text(CONTENT_ENCODING)
         && !coding.eq_ignore_ascii_case("identity")
     {
-        return Err(Error::Encoding { found: coding });
+        return Err(Error::Encoding { found: coding.into_owned() });
     }
-    match text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
-        Some(length) if length > limit as u64 => Err(Error::TooLarge { limit }),
-        _ => Ok(()),
-    }
+    if announced(headers).unwrap_or(0) > limit as u64 { Err(Error::TooLarge { limit }) } else { Ok(()) }
+}
+
+/// The length that the sender says its body has.
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_json(media_type: &str) -> bool {
-    let kind = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+    let kind = media_type.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json") || is_kind_of_json(&kind.to_ascii_lowercase())
 }
 
-/// The whole body, of at most `limit` bytes.
-pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, Error> {
-    let mut first = None;
-    let mut more = BytesMut::new();
-    while let Some(bytes) = next(&mut body).await? {
-        let held = first.as_ref().map_or(0, Bytes::len).max(more.len());
-        if held + bytes.len() > limit {
+fn is_kind_of_json(kind: &str) -> bool {
+    kind.starts_with("application/") && kind.ends_with("+json")
+}
+
+/// The whole body, of at most `limit` bytes, and its scan. A large body is copied once, to one place, and scanned piece by
+/// piece while it comes: what has just been written is still in the processor's cache.
+pub(crate) async fn read(mut body: Body, limit: usize, announced: usize) -> Result<(Bytes, Option<Reader>), Error> {
+    let Some(first) = next(&mut body).await? else { return Ok((Bytes::new(), None)) };
+    let mut arriving = Arriving { first, all: BytesMut::new(), reader: Some(Reader::default()), fed: 0 };
+    loop {
+        if arriving.len() > limit {
             return Err(Error::TooLarge { limit });
         }
-        match first.take() {
-            None if more.is_empty() => first = Some(bytes), // most bodies come in one piece and are not copied
-            None => more.extend_from_slice(&bytes),
-            Some(start) => {
-                more.reserve(FIRST_GRANT.min(limit));
-                more.extend_from_slice(&start);
-                more.extend_from_slice(&bytes);
-            }
+        match next(&mut body).await? {
+            Some(piece) => arriving.add(&piece, announced.min(limit)),
+            None => return Ok(arriving.done()),
         }
     }
-    Ok(first.unwrap_or_else(|| more.freeze()))
+}
+
+/// A body on its way.
+struct Arriving {
+    first: Bytes,
+    all: BytesMut,
+    reader: Option<Reader>,
+    fed: usize,
+}
+
+impl Arriving {
+    fn len(&self) -> usize {
+        self.first.len().max(self.all.len())
+    }
+
+    fn add(&mut self, piece: &[u8], announced: usize) {
+        if self.all.is_empty() {
+            self.all.reserve(FIRST_GRANT.min(announced.max(self.first.len() + piece.len())));
+            self.all.extend_from_slice(&self.first);
+        }
+        let length = self.all.len() + piece.len();
+        if length > self.all.capacity() {
+            // Who has sent so much will send the rest; until then memory is set aside as it is filled.
+            let more = if length >= TRUSTED { announced.saturating_sub(self.all.len()) } else { 3 * length };
+            self.all.reserve(more.max(piece.len()));
+        }
+        self.all.extend_from_slice(piece);
+        if length - self.fed >= FEED {
+            self.fed = length;
+            // What is wrong with it is said in the face's own way, by whoever scans it then.
+            self.reader = self.reader.take().and_then(|mut reader| reader.feed(&self.all).is_ok().then_some(reader));
+        }
+    }
+
+    /// Most bodies come in one piece and are not copied.
+    fn done(self) -> (Bytes, Option<Reader>) {
+        if self.all.is_empty() { (self.first, None) } else { (self.all.freeze(), self.reader.filter(|_| self.fed > 0)) }
+    }
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {

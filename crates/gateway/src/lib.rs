@@ -1,6 +1,6 @@
 //! Life of a call:
 //!
-//! it comes in and gets an id (`layer`); its head is checked and, once it is known who sends it
+//! it comes in and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
 //! (`identify`), its body is read and scanned (`http`) into a `call`; its prompt is measured
 //! (`prompt`), what it will take is set aside (`admit`), a slot of an instance is found, or
 //! waited for (`choose`), the call is sent there (`send`), and the answer comes back as the
@@ -11,6 +11,8 @@
 mod routes;
 
 mod layer;
+
+mod passage;
 
 mod cors;
 
@@ -24,6 +26,8 @@ mod call;
 
 mod prompt;
 
+mod count;
+
 mod admit;
 
 mod choose;
@@ -31,6 +35,8 @@ mod choose;
 mod send;
 
 mod relay;
+
+mod kept;
 
 mod account;
 
@@ -50,17 +56,19 @@ use std::time::Duration;
 use access::Access;
 use axum::Router;
 use board::Board;
-use store::Store;
+use store::{Journal, Store};
 use tokens::Counts;
 
 pub use cors::Cors;
 pub use error::Error;
+pub use kept::Keeping;
+pub use metrics::{Readings, Source};
+pub use passage::{CallRecord, Lap, Peer, Record, Sampling, SpanId, Trace, TraceId, Watch, Wish};
 pub use routes::status::{Status, StatusDoc, StatusInstance};
 
-use account::Journal;
-use admit::Lately;
+use kept::Kept;
 use metrics::Metrics;
-use routes::status::Numbers;
+use routes::status::numbers;
 use send::Sender;
 use stop::Stop;
 
@@ -71,13 +79,17 @@ pub struct Parts {
     /// Who may.
     pub access: Access,
     /// Where usage rows go.
-    pub usage: Store,
+    pub journal: Journal,
+    /// What survives: answers that may be gone on with.
+    pub store: Store,
     /// Token counters, shared with whoever else counts.
     pub counts: Arc<Counts>,
     /// The settings.
     pub config: Config,
     /// The document of `/status`.
     pub status: Status,
+    /// Who else wants to know.
+    pub watch: Watch,
 }
 
 impl fmt::Debug for Parts {
@@ -95,17 +107,22 @@ pub struct Config {
     pub default_model: Option<String>,
     /// After so long a silence a stream gets a comment, so that no proxy closes it.
     pub keep_alive_comment: Duration,
+    /// The same for a stream that waits for a cold model, until its first comment.
+    pub cold_comment: Duration,
     /// Which pages of other sites may call.
     pub cors: Option<Cors>,
     /// The whole time of a call of `/infer`, where it is shorter than the deployment's own.
     pub infer_timeout: Option<Duration>,
+    /// How much of what `/v1/responses` answered is kept.
+    pub keeping: Keeping,
 }
 
 impl Default for Config {
     fn default() -> Self {
         const BODY: usize = 32 << 20; // a dozen photographs in base64
+        const COLD: Duration = Duration::from_millis(400); // what does not come up at all is mostly known by then
         const SILENCE: Duration = Duration::from_secs(15); // half of what impatient proxies allow
-        Self { max_body_bytes: BODY, default_model: None, keep_alive_comment: SILENCE, cors: None, infer_timeout: None }
+        Self { max_body_bytes: BODY, default_model: None, keep_alive_comment: SILENCE, cold_comment: COLD, cors: None, infer_timeout: None, keeping: Keeping::default() }
     }
 }
 
@@ -120,9 +137,10 @@ struct House {
     config: Config,
     status: Status,
     metrics: Arc<Metrics>,
+    watch: Arc<Watch>,
     journal: Journal,
     sender: Sender,
-    lately: Lately,
+    kept: Kept,
     stop: Stop,
     asked: AtomicBool,
 }
@@ -134,11 +152,14 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// Puts the parts together and starts the usage journal; must be called within a tokio runtime.
+    /// Puts the parts together; must be called within a tokio runtime.
     pub fn new(parts: Parts) -> Self {
-        let Parts { board, access, usage, counts, config, status } = parts;
-        let metrics = Arc::new(Metrics::new(Numbers(Arc::clone(&status))));
-        let journal = Journal::start(usage, Arc::clone(&metrics));
+        let Parts { board, access, journal, store, counts, config, status, watch } = parts;
+        let metrics = Arc::new(Metrics::new());
+        metrics.read_also(numbers(Arc::clone(&status)));
+        watch.sources.iter().for_each(|source| metrics.read_also(Arc::clone(source)));
+        let kept = Kept::start(store, config.keeping);
+        metrics.read_also(account::readings(journal.clone()));
         Self(Arc::new(House {
             board,
             access,
@@ -146,9 +167,10 @@ impl Gateway {
             config,
             status,
             metrics,
+            watch: Arc::new(watch),
             journal,
-            sender: Sender::default(),
-            lately: Lately::default(),
+            sender: Sender::start(),
+            kept,
             stop: Stop::new(),
             asked: AtomicBool::new(false),
         }))
@@ -157,7 +179,14 @@ impl Gateway {
     /// The routes: `/v1`, `/infer`, `/models`, `/status`, `/healthz`, `/readyz`, `/metrics`, and the answer
     /// to every path that nobody serves. A router merged with it must bring no fallback of its own.
     pub fn router(&self) -> Router {
-        routes::router(self.clone())
+        self.router_with(Router::new())
+    }
+
+    /// The same with the routes of others beside ours: their requests too get an id and are counted and
+    /// told of. They must bring no fallback of their own. An answer that holds an `Arc<access::Caller>`
+    /// among its extensions says by that who asked.
+    pub fn router_with(&self, others: Router) -> Router {
+        routes::router(self.clone(), others)
     }
 
     /// Stopping, phase one: `/readyz` says no.
@@ -183,9 +212,16 @@ impl Gateway {
         }
     }
 
-    /// Waits until the usage rows of all calls that have ended are in the store.
+    /// Waits until the usage rows of all calls that have ended are in the store; those that cannot be
+    /// brought there in a few seconds stay in the journal for the next start.
     pub async fn flush(&self) {
-        self.0.journal.flush().await;
+        const PATIENCE: Duration = Duration::from_secs(5);
+        if !self.0.journal.flush(PATIENCE).await {
+            tracing::warn!(rows = self.0.journal.stand().behind, "usage rows stay in the journal until the next start");
+        }
+        if tokio::time::timeout(PATIENCE, self.0.kept.flush()).await.is_err() {
+            tracing::warn!("some kept responses are not in the store");
+        }
     }
 
     fn board(&self) -> &Arc<Board> {
@@ -203,8 +239,11 @@ impl Gateway {
     fn status(&self) -> StatusDoc {
         (self.0.status)()
     }
-    fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.0.metrics)
+    fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+    fn watch(&self) -> &Arc<Watch> {
+        &self.0.watch
     }
     fn journal(&self) -> &Journal {
         &self.0.journal
@@ -212,8 +251,8 @@ impl Gateway {
     fn sender(&self) -> &Sender {
         &self.0.sender
     }
-    fn lately(&self) -> &Lately {
-        &self.0.lately
+    fn kept(&self) -> &Kept {
+        &self.0.kept
     }
     fn stopping(&self) -> &Stop {
         &self.0.stop

@@ -1,9 +1,10 @@
 //! How long is the prompt of a call, in tokens?
 //!
-//! In: a scanned body; the model's counter if it is at hand. Out: an estimate for every call, and a true
-//! count where one is needed: before the engine is asked, for a text that may be longer than the
-//! context. Fails: when it is. Holds: nothing; long counts run off the async threads. Only text is
-//! counted, without the words that a chat template adds, so a count over the limit is over the limit.
+//! In: a scanned body; the model's counter if it is at hand. Out: an estimate for every call, made
+//! without a copy of its text, and a true count where one is needed: for a caller whose tokens are
+//! limited, and for a text that may be longer than the context. Fails: when it is. Holds: nothing;
+//! long counts run off the async threads. Only text is counted, without the words that a chat
+//! template adds, so a count over the limit is over the limit.
 
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ use base::tasks;
 use board::Entry;
 use tokens::{Counter, Counts};
 use wire::openai::Shape;
-use wire::scan::{self, Kind, Scan};
+use wire::scan::{self, Kind, Scan, Span};
 
 use crate::call::Call;
 use crate::error::Error;
@@ -24,87 +25,162 @@ use crate::error::Error;
 const PER_MESSAGE: u64 = 4;
 /// Texts longer than this take more than half a millisecond to count.
 const LONG: usize = 4 << 10;
+/// Of longer texts, so much is looked at to estimate the rest.
+const SAMPLE: usize = 32 << 10;
 
-/// The prompts of a call; a chat is one.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// How much the prompts of a call are; a chat is one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Prompts {
-    texts: Vec<String>,
+    /// Tokens of all texts, about.
+    texts: u64,
+    /// Bytes of all texts, as they are written.
+    bytes: usize,
+    /// Bytes of the longest prompt.
+    longest: usize,
     /// Tokens in lists of token ids, of the longest list.
     ids: u64,
     all_ids: u64,
     messages: u64,
 }
 
+/// A part of a prompt.
+enum Piece {
+    /// A message begins.
+    Message,
+    /// Here is a text as it is written, with its quotes.
+    Text(Span),
+    /// So many token ids.
+    Ids(usize),
+    /// The prompt ends.
+    End,
+}
+
+/// Goes through the prompts of a body; a picture among them is not looked at.
+fn each_piece(shape: Shape, scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
+    match shape {
+        Shape::Chat => chat(scan, take),
+        Shape::Completions => list(scan, "prompt", take),
+        Shape::Embeddings => list(scan, "input", take),
+    }
+}
+
+fn chat(scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
+    let messages = scan.get("messages").map(|member| scan.elements(member.value_span).unwrap_or_default());
+    for (message, _) in messages.unwrap_or_default() {
+        take(Piece::Message);
+        let Ok(message) = scan.inside(message) else { continue };
+        match message.get("content") {
+            Some(content) if content.kind == Kind::String => take(Piece::Text(content.value_span)),
+            Some(content) if content.kind == Kind::Array => {
+                for (part, _) in scan.elements(content.value_span).unwrap_or_default() {
+                    let Ok(part) = scan.inside(part) else { continue };
+                    if let Some(text) = part.get("text").filter(|text| text.kind == Kind::String) {
+                        take(Piece::Text(text.value_span));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    take(Piece::End);
+}
+
+fn list(scan: &Scan<'_>, key: &str, take: &mut impl FnMut(Piece)) {
+    let Some(member) = scan.get(key) else { return };
+    if member.kind == Kind::String {
+        take(Piece::Text(member.value_span));
+        return take(Piece::End);
+    }
+    let elements = scan.elements(member.value_span).unwrap_or_default();
+    if elements.first().is_some_and(|(_, kind)| *kind == Kind::Number) {
+        return take(Piece::Ids(elements.len()));
+    }
+    for (element, kind) in elements {
+        match kind {
+            Kind::String => take(Piece::Text(element)),
+            Kind::Array => take(Piece::Ids(scan.elements(element).map_or(0, |ids| ids.len()))),
+            _ => {}
+        }
+        take(Piece::End);
+    }
+}
+
+/// A JSON string without its quotes.
+fn unquoted(raw: &str) -> &str {
+    raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw)
+}
+
+/// Of a text without its quotes.
+fn estimate(scan: &Scan<'_>, text: Span) -> u64 {
+    if text.len() <= SAMPLE {
+        return tokens::estimate(scan.at(text));
+    }
+    let start = scan.start_of(text, SAMPLE);
+    tokens::estimate(start).saturating_mul(text.len() as u64) / (start.len() as u64).max(1)
+}
+
 impl Prompts {
     /// Reads them from the body.
     pub(crate) fn of(shape: Shape, scan: &Scan<'_>) -> Self {
-        let mut prompts = Self::default();
-        match shape {
-            Shape::Chat => prompts.chat(scan.value("messages").unwrap_or("[]")),
-            Shape::Completions => prompts.list(scan, "prompt"),
-            Shape::Embeddings => prompts.list(scan, "input"),
-        }
+        let (mut prompts, mut this) = (Self::default(), 0_usize);
+        each_piece(shape, scan, &mut |piece| match piece {
+            Piece::Message => prompts.messages += 1,
+            Piece::Text(raw) => {
+                let text = Span { start: raw.start + 1, end: raw.end - 1 };
+                this += text.len();
+                prompts.bytes += text.len();
+                prompts.texts += estimate(scan, text);
+            }
+            Piece::Ids(len) => {
+                prompts.ids = prompts.ids.max(len as u64);
+                prompts.all_ids += len as u64;
+            }
+            Piece::End => prompts.longest = prompts.longest.max(std::mem::take(&mut this)),
+        });
         prompts
-    }
-
-    fn chat(&mut self, messages: &str) {
-        let mut text = String::new();
-        for (message, _) in scan::array_in(messages).unwrap_or_default() {
-            self.messages += 1;
-            let Ok(message) = scan::object_in(message) else { continue };
-            match message.get("content").map(|content| (content.kind, message.raw(content))) {
-                Some((Kind::String, raw)) => text.push_str(&scan::decode(raw).unwrap_or_default()),
-                Some((Kind::Array, raw)) => {
-                    for (part, _) in scan::array_in(raw).unwrap_or_default() {
-                        let words = scan::object_in(part).ok().and_then(|part| part.str("text").map(Cow::into_owned));
-                        text.push_str(&words.unwrap_or_default());
-                    }
-                }
-                _ => {}
-            }
-            text.push('\n');
-        }
-        self.texts.push(text);
-    }
-
-    fn list(&mut self, scan: &Scan<'_>, key: &str) {
-        if let Some(text) = scan.str(key) {
-            self.texts.push(text.into_owned());
-            return;
-        }
-        let elements = scan.value(key).map(|raw| scan::array_in(raw).unwrap_or_default()).unwrap_or_default();
-        if elements.first().is_some_and(|(_, kind)| *kind == Kind::Number) {
-            self.id_list(elements.len());
-            return;
-        }
-        for (element, kind) in elements {
-            match kind {
-                Kind::String => self.texts.push(scan::decode(element).unwrap_or_default().into_owned()),
-                Kind::Array => self.id_list(scan::array_in(element).map_or(0, |ids| ids.len())),
-                _ => {}
-            }
-        }
-    }
-
-    fn id_list(&mut self, len: usize) {
-        self.ids = self.ids.max(len as u64);
-        self.all_ids += len as u64;
     }
 
     /// About how many tokens all of it is.
     pub(crate) fn estimate(&self) -> u64 {
-        let texts: u64 = self.texts.iter().map(|text| tokens::estimate(text)).sum();
+        self.with(self.texts)
+    }
+
+    fn with(&self, texts: u64) -> u64 {
         texts + self.all_ids + self.messages * PER_MESSAGE
     }
+}
 
-    fn longest(&self) -> usize {
-        self.texts.iter().map(String::len).max().unwrap_or(0)
-    }
+/// Tokens that were counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counted {
+    all: u64,
+    longest: u64,
+}
 
-    /// The most tokens of any one prompt.
-    fn count(&self, counter: &Counter) -> u64 {
-        self.texts.iter().map(|text| counter.count(text)).max().unwrap_or(0)
-    }
+/// Counts the texts of a body. Messages count one by one: the template stands between them.
+fn count(shape: Shape, scan: &Scan<'_>, counter: &Counter) -> Counted {
+    let (mut counted, mut this, mut text) = (Counted::default(), 0_u64, Cow::Borrowed(""));
+    let mut close = |text: &mut Cow<'_, str>, this: &mut u64| {
+        let tokens = if text.is_empty() { 0 } else { counter.count(text) };
+        *text = Cow::Borrowed("");
+        *this += tokens;
+        counted.all += tokens;
+    };
+    let mut longest = 0;
+    each_piece(shape, scan, &mut |piece| match piece {
+        Piece::Message => close(&mut text, &mut this),
+        Piece::Text(raw) => {
+            let raw = scan.at(raw);
+            let more = scan::decode(raw).unwrap_or(Cow::Borrowed(unquoted(raw)));
+            if text.is_empty() { text = more } else { text.to_mut().push_str(&more) }
+        }
+        Piece::Ids(_) => {}
+        Piece::End => {
+            close(&mut text, &mut this);
+            longest = longest.max(std::mem::take(&mut this));
+        }
+    });
+    Counted { longest, ..counted }
 }
 
 /// Tokens that one call of this deployment may have, as far as is known.
@@ -113,32 +189,42 @@ pub(crate) fn context(entry: &Entry) -> Option<u64> {
     entry.spec.context.or(of_model).map(u64::from)
 }
 
-/// Refuses a prompt that cannot fit, when that can be told from here; else the engine will tell.
-pub(crate) async fn check(counts: &Arc<Counts>, call: &Call, prompts: Arc<Prompts>, entry: &Entry) -> Result<(), Error> {
-    let Some(limit) = context(entry) else { return Ok(()) };
-    let too_long = |tokens| Error::TooLong { model: entry.name.clone(), tokens, limit, param: param(call.ask.shape) };
-    if prompts.ids > limit {
-        return Err(too_long(prompts.ids));
-    }
+/// The tokens of all prompts: counted if that is asked for and the model's counter is at hand, else
+/// estimated. Refuses a prompt that cannot fit, when that can be told from here; else the engine will tell.
+pub(crate) async fn measure(counts: &Arc<Counts>, call: &Call, prompts: &Prompts, entry: &Entry, exact: bool) -> Result<u64, Error> {
+    let limit = context(entry);
+    let check = |tokens| match limit {
+        Some(limit) if tokens > limit => Err(Error::TooLong { model: entry.name.clone(), tokens, limit, param: param(call.ask.shape) }),
+        _ => Ok(()),
+    };
+    check(prompts.ids)?;
     // No vocabulary has tokens of less than a byte.
-    if (prompts.longest() as u64) <= limit {
-        return Ok(());
+    let may_be_too_long = limit.is_some_and(|limit| prompts.longest as u64 > limit);
+    if prompts.bytes == 0 || !(exact || may_be_too_long) {
+        return Ok(prompts.estimate());
     }
     let Some(counter) = entry.version.as_ref().and_then(|version| counts.ready(&version.digest)) else {
         fetch(counts, entry);
-        return Ok(());
+        return Ok(prompts.estimate());
     };
-    let tokens = if prompts.longest() <= LONG {
-        prompts.count(&counter)
+    let shape = call.ask.shape;
+    let counted = if prompts.bytes <= LONG {
+        count(shape, &call.scan(), &counter)
     } else {
-        tasks::blocking("count-tokens", move || prompts.count(&counter)).await.unwrap_or(0)
+        let body = call.body.clone();
+        let work = move || scan::object(&body).map(|scan| count(shape, &scan, &counter)).ok();
+        match tasks::blocking("count-tokens", work).await.flatten() {
+            Some(counted) => counted,
+            None => return Ok(prompts.estimate()),
+        }
     };
-    if tokens > limit { Err(too_long(tokens)) } else { Ok(()) }
+    check(counted.longest)?;
+    Ok(prompts.with(counted.all))
 }
 
 /// Lets the model's counter be read for the calls to come; nobody waits for it.
 fn fetch(counts: &Arc<Counts>, entry: &Entry) {
-    let Some(version) = entry.version.clone() else { return };
+    let Some(version) = entry.version.clone().filter(|version| !counts.was_asked(&version.digest)) else { return };
     let counts = Arc::clone(counts);
     let reading = async move {
         let read = tasks::blocking("read-vocabulary", move || counts.read(&version.digest, &version.path)).await;

@@ -1,31 +1,37 @@
 //! Out: the engine's reply becomes the client's answer.
 //!
 //! In: a [`Reply`], the lease it runs on, the account. Out: an HTTP answer. Fails: with a real status
-//! as long as nothing has been said to the client; after that inside the stream. Three ways:
+//! as long as nothing has been said to the client; after that inside the stream. A stream that is long in coming gets its
+//! head early ([`early`]). Three ways:
 //! [`stream`] (events as they come), [`fold`](whole::fold) (a stream made into one reply), [`whole`]
 //! (one reply as it is).
 
+pub(crate) mod early;
 mod shaper;
 mod stream;
 mod whole;
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use board::Lease;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::fold::Fold;
+use wire::ollama::Embedded;
+use wire::vectors;
 
 use shaper::Shaper;
 use stream::Stream;
 
 use crate::Gateway;
 use crate::account::Account;
-use crate::call::{Call, Face};
+use crate::call::{Call, Face, Manner};
 use crate::clock::Clock;
-use crate::error::{Error, Said};
-use crate::send::Reply;
+use crate::error::{self, Again, Error, Said};
+use crate::send::{self, Reply};
 
 /// What of an engine's error is read.
 const MOST_ERROR: usize = 1 << 20;
@@ -44,16 +50,21 @@ pub(crate) struct Held {
 pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: Held) -> Result<Response, Error> {
     if call.streamed && reply.status.is_success() {
         let stream = Stream::begin(gateway, call, reply.flow, held).await?;
-        return Ok(answer(stream_headers(call.face), Body::new(stream)));
+        return Ok(answer(call, stream_headers(call.face), Body::new(stream)));
     }
     let Held { lease, mut account, clock, streams } = held;
-    let outcome = gateway.stopping().unless_ended(whole(call, reply, (&clock, streams), &mut account)).await;
+    let waited = lease.waited;
+    let outcome = gateway.stopping().unless_ended(whole(call, reply, (&clock, streams, waited), &mut account)).await;
+    match &outcome {
+        Ok(_) => lease.answered(),
+        Err(error) => send::report(&lease, error),
+    }
     drop(lease);
     match outcome {
         Ok(body) => {
             account.completed();
             let kind = if call.face == Face::Lines { NDJSON } else { JSON };
-            Ok(answer(HeaderMap::from_iter([(CONTENT_TYPE, kind)]), Body::from(body)))
+            Ok(answer(call, HeaderMap::from_iter([(CONTENT_TYPE, kind)]), Body::from(body)))
         }
         Err(error) => {
             account.failed(&error);
@@ -63,17 +74,37 @@ pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: He
 }
 
 /// An answer in one piece.
-async fn whole(call: &Call, reply: Reply, (clock, streams): (&Clock, bool), account: &mut Account) -> Result<Bytes, Error> {
+async fn whole(
+    call: &Call,
+    reply: Reply,
+    (clock, streams, waited): (&Clock, bool, Duration),
+    account: &mut Account,
+) -> Result<Bytes, Error> {
     if !reply.status.is_success() {
         return Err(said(reply, clock).await);
     }
-    match (streams, call.face) {
-        (true, Face::OpenAi) => {
+    match (streams, &call.manner) {
+        (true, Manner::Plain | Manner::Vectors { .. } | Manner::Embedded { .. }) => {
             let fold = Fold::new(call.ask.shape).prompt_estimate(account.prompt_estimate());
             whole::fold(reply.flow, fold, clock, account).await
         }
-        (true, Face::Lines) => whole::last_line(reply.flow, Shaper::new(call, account), clock, account).await,
-        (false, _) => whole::read(reply.flow, clock, account).await,
+        (true, _) => whole::last_line(reply.flow, Shaper::new(call, account, waited), clock, account).await,
+        (false, manner) => {
+            let body = whole::read(reply.flow, clock, account).await?;
+            account.working(|| put(call, manner, body, waited))
+        }
+    }
+}
+
+/// A reply of the engine's, as this client wants it.
+fn put(call: &Call, manner: &Manner, body: Bytes, waited: Duration) -> Result<Bytes, Error> {
+    match manner {
+        Manner::Vectors { base64 } => Ok(vectors::put_right(&body, *base64)?.unwrap_or(body)),
+        Manner::Embedded { old } => {
+            let embedded = Embedded { model: call.model().to_owned(), old: *old };
+            Ok(embedded.write(&body, call.arrival.began.elapsed(), waited)?)
+        }
+        _ => Ok(body),
     }
 }
 
@@ -83,28 +114,30 @@ const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 fn stream_headers(face: Face) -> HeaderMap {
     HeaderMap::from_iter([
-        (CONTENT_TYPE, if face == Face::Lines { NDJSON } else { SSE }),
+        (CONTENT_TYPE, if matches!(face, Face::Lines | Face::Ollama) { NDJSON } else { SSE }),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ])
 }
 
-fn answer(headers: HeaderMap, body: Body) -> Response {
+fn answer(call: &Call, headers: HeaderMap, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.headers_mut() = headers;
+    if call.face == Face::Messages {
+        error::note_request_id(&mut response, &call.arrival.id);
+    }
     response
 }
 
 /// The engine's own error, put into the shape of ours if it has another.
-async fn said(reply: Reply, clock: &Clock) -> Error {
+pub(crate) async fn said(reply: Reply, clock: &Clock) -> Error {
     let mut flow = reply.flow;
     let body = match whole::collect(&mut flow, clock, MOST_ERROR).await {
         Ok(body) => body,
         Err(error) => return error,
     };
     flow.keep();
-    let wait = reply.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|seconds| seconds.parse().ok());
-    Error::Said(Said::new(reply.status, wait, &body))
+    Error::Said(Said::new(reply.status, Again::of(&reply.headers), &body))
 }
 
 /// The error that an engine sent as the first event of a stream.

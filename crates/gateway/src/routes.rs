@@ -1,35 +1,66 @@
 //! Which path is answered by whom.
 //!
-//! In: nothing. Out: the router of this face, with every request counted and named. Unknown paths
+//! In: the routes of others. Out: one router of theirs and ours, with every request counted and named. Unknown paths
 //! and wrong methods are answered in the manner of the face whose paths they stand among.
 
 mod health;
 mod infer;
+mod messages;
 mod models;
+mod ollama;
 mod openai;
+mod responses;
 pub(crate) mod status;
 
 use axum::Router;
 use axum::extract::{OriginalUri, State};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
+use bytes::Bytes;
 use http::Method;
+use spec::EngineKind;
+use wire::Target;
+use wire::openai::{Ask, Shape};
+use wire::scan;
 
 use crate::Gateway;
-use crate::call::Face;
+use crate::call::{Call, Face, Manner};
 use crate::cors;
 use crate::error::Error;
-use crate::layer::around;
+use crate::http::Raw;
+use crate::layer::{Around, named};
 
 /// The routes of this face.
-pub(crate) fn router(gateway: Gateway) -> Router {
+pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
     let router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/chat/completions", post(openai::chat))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/embeddings", post(openai::embeddings))
+        .route("/v1/audio/{*call}", any(openai::audio))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/responses/input_tokens", post(responses::input_tokens))
+        .route("/v1/responses/{id}", get(responses::get).delete(responses::delete))
+        .route("/v1/responses/{id}/cancel", post(responses::cancel))
+        .route("/v1/responses/{id}/input_items", get(responses::input_items))
+        .route("/v1/messages", post(messages::messages))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
+        .route("/api/chat", post(ollama::chat))
+        .route("/api/generate", post(ollama::generate))
+        .route("/api/embed", post(ollama::embed))
+        .route("/api/embeddings", post(ollama::embeddings))
+        .route("/api/tags", get(ollama::tags))
+        .route("/api/ps", get(ollama::ps))
+        .route("/api/show", post(ollama::show))
+        .route("/api/version", get(ollama::version))
+        .route("/api/pull", any(ollama::not_here))
+        .route("/api/push", any(ollama::not_here))
+        .route("/api/create", any(ollama::not_here))
+        .route("/api/copy", any(ollama::not_here))
+        .route("/api/delete", any(ollama::not_here))
+        .route("/api/blobs/{*digest}", any(ollama::not_here))
         .route("/infer", post(infer::infer))
         .route("/models", get(infer::models))
         .route("/status", get(status::status))
@@ -37,13 +68,13 @@ pub(crate) fn router(gateway: Gateway) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown)
-        .layer(from_fn_with_state(gateway.clone(), around));
+        .fallback(unknown);
     let router = match cors::layer(gateway.config().cors.as_ref()) {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.with_state(gateway)
+    let others = others.layer(from_fn(named)).with_state(());
+    router.merge(others).layer(Around(gateway.clone())).with_state(gateway)
 }
 
 async fn unknown(State(_): State<Gateway>, method: Method, OriginalUri(uri): OriginalUri) -> Response {
@@ -57,5 +88,30 @@ async fn wrong_method(State(_): State<Gateway>, method: Method, OriginalUri(uri)
 }
 
 fn face(path: &str) -> Face {
-    if ["/infer", "/models", "/status"].contains(&path) { Face::Lines } else { Face::OpenAi }
+    match path {
+        "/infer" | "/models" | "/status" => Face::Lines,
+        _ if path.starts_with("/v1/messages") => Face::Messages,
+        _ if path.starts_with("/api/") => Face::Ollama,
+        _ => Face::OpenAi,
+    }
+}
+
+/// What matters of the engine behind a model's name for a request that is translated.
+fn target(gateway: &Gateway, model: &str) -> Target {
+    let table = gateway.board().table();
+    Target { llama: table.entry(model).is_some_and(|entry| entry.spec.engine() == EngineKind::LlamaServer) }
+}
+
+/// A call whose body was written as a chat of OpenAI's.
+fn chat(raw: Raw, body: Bytes, manner: (Face, Manner), streamed: bool) -> Result<Call, Error> {
+    call_of(Shape::Chat, raw, body, manner, streamed)
+}
+
+/// A call whose body was written in OpenAI's terms.
+fn call_of(shape: Shape, raw: Raw, body: Bytes, (face, manner): (Face, Manner), streamed: bool) -> Result<Call, Error> {
+    let Raw { arrival, headers, caller, .. } = raw;
+    let scan = scan::object(&body).map_err(wire::Error::Json)?;
+    let ask = Ask::read(shape, &scan)?;
+    let spans = scan.into_spans();
+    Ok(Call { face, manner, alias: None, arrival, headers, caller, body, spans, ask, streamed })
 }

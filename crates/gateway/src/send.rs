@@ -1,33 +1,50 @@
 //! Ask: the call goes to the member of a lease, and a reply begins to come.
 //!
-//! In: a [`Call`], a lease. Out: a [`Reply`] (status, headers, byte flow) and the lease that it runs
-//! on. Fails: connect, its timeout, no first byte in time, a broken connection. Retries live here,
-//! all before the first byte: a reused connection that proves dead is replaced by a fresh one, and a
-//! member that cannot be connected to is reported and another is chosen, once.
+//! In: a [`Call`](crate::call::Call), a lease. Out: a [`Reply`] (status, headers, byte flow). Fails: connect, its timeout, no first byte in
+//! time, a broken connection. What a member is sent is made ready once ([`target`]); HTTP/1.1 goes over links that
+//! their user drives ([`link`]), HTTP/2 over lines that many share ([`line`]); the [`pool`] keeps both. A
+//! reused link that proves dead is replaced by a fresh one here; whether another member is asked, and
+//! when, is what [`retry`] says.
 
+mod budget;
 mod connect;
+mod flow;
+mod line;
 mod link;
 mod outgoing;
+mod pieces;
 mod pool;
+pub(crate) mod retry;
+mod target;
+mod targets;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use board::Lease;
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::Full;
-use spec::Endpoint;
-use tokio::time::{timeout, timeout_at};
+use base::tasks::Task;
+use board::{Failure, Lease};
+use http::header::HOST;
+use http::{HeaderMap, Request, StatusCode};
+use spec::HttpVersion;
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub(crate) use connect::Cause;
-use connect::Connector;
-pub(crate) use link::Flow;
-use link::{Home, Link, Pipe};
+use connect::{Connector, Opened};
+pub(crate) use flow::Flow;
+use flow::Home;
+use link::Link;
 pub(crate) use outgoing::Outgoing;
-use pool::Pool;
+use pieces::Pieces;
+use pool::Place;
+pub(crate) use target::Target;
+use targets::Targets;
 
 use crate::clock::Clock;
 use crate::error::Error;
+
+/// A server that hangs up on an idle connection and a call that comes just then miss each other by no more than this. What fails
+/// later was begun by somebody.
+const RACE: Duration = Duration::from_millis(250);
 
 /// The engine's answer as it begins.
 #[derive(Debug)]
@@ -49,72 +66,152 @@ pub(crate) struct Failed {
     pub(crate) safe: bool,
 }
 
+impl Failed {
+    /// Somebody may have begun to work on it, or nobody ever will.
+    pub(crate) fn for_good(error: Error) -> Self {
+        Self { error, safe: false }
+    }
+    /// Nobody has begun to work on it.
+    pub(crate) fn untouched(error: Error) -> Self {
+        Self { error, safe: true }
+    }
+}
+
 /// Sends calls to engines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sender {
-    pool: Arc<Pool>,
+    targets: Arc<Targets>,
     connector: Connector,
+    _watch: Task,
 }
 
 impl Sender {
+    /// With nothing open; must be called within a tokio runtime.
+    pub(crate) fn start() -> Self {
+        let targets = Arc::default();
+        let watch = targets::watch(&targets);
+        Self { targets, connector: Connector::default(), _watch: watch }
+    }
+
+    /// Where calls of this lease go.
+    pub(crate) fn target(&self, lease: &Lease) -> Result<Arc<Target>, Error> {
+        self.targets.of(lease)
+    }
+
     /// Sends the call to the lease's member; its head must be there in time.
-    pub(crate) async fn send(&self, lease: &Lease, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
-        while let Some(link) = self.pool.take(&lease.member.id) {
-            match self.exchange(lease, link, outgoing, clock).await {
+    pub(crate) async fn send(&self, lease: &Lease, target: &Arc<Target>, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
+        if target.may_speak(HttpVersion::Http2)
+            && let Some(place) = target.lines.take()
+        {
+            return on_line(target, place, outgoing, clock).await;
+        }
+        while target.may_speak(HttpVersion::Http1)
+            && let Some(link) = target.pool.take()
+        {
+            let from = Instant::now();
+            match over_link(lease, target, link, outgoing, clock).await {
                 // It hung up while nobody looked; what was written to it has reached nobody.
-                Err(Failed { error: Error::Broken { source }, .. }) if !source.is_parse() => {}
+                Err(Failed { error: Error::Broken { source }, .. }) if !source.is_parse() && from.elapsed() < RACE => {}
                 outcome => return outcome,
             }
         }
-        let pipe = self.connect(lease, &outgoing.uri).await?;
-        let link = Link::open(pipe).await.map_err(|source| Failed { error: Error::Broken { source }, safe: true })?;
-        self.exchange(lease, link, outgoing, clock).await
+        match self.connect(lease, target).await? {
+            Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await,
+            Fresh::Place(place) => on_line(target, place, outgoing, clock).await,
+        }
     }
 
-    async fn connect(&self, lease: &Lease, uri: &Uri) -> Result<Box<dyn Pipe>, Failed> {
+    /// A connection that nobody has used.
+    async fn connect(&self, lease: &Lease, target: &Target) -> Result<Fresh, Failed> {
         let after = lease.entry.spec.timeouts.connect;
-        let connecting = async {
-            match &lease.member.endpoint {
-                Endpoint::Unix(path) => connect::unix(path).await,
-                Endpoint::Url(_) => self.connector.url(uri.clone()).await,
-            }
-        };
-        let outcome = match timeout(after, connecting).await {
-            Ok(Ok(pipe)) => return Ok(pipe),
-            Ok(Err(source)) => Error::Connect { source },
+        let error = match timeout(after, self.open(target)).await {
+            Ok(Ok(fresh)) => return Ok(fresh),
+            Ok(Err(error)) => error,
             Err(_elapsed) => Error::ConnectTimeout { after },
         };
-        Err(Failed { error: outcome, safe: true })
+        Err(Failed::untouched(error))
     }
 
-    async fn exchange(&self, lease: &Lease, mut link: Link, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
-        let request = request(outgoing).map_err(|source| Failed { error: Error::Unsendable { source }, safe: false })?;
-        let response = match timeout_at(clock.first_by, link.exchange(request)).await {
-            Err(_elapsed) => return Err(Failed { error: clock.late(true), safe: false }),
-            Ok(Err(unsent)) => return Err(Failed { error: Error::Broken { source: unsent.error }, safe: unsent.untouched }),
-            Ok(Ok(response)) => response,
-        };
-        let (head, body) = response.into_parts();
-        let home = Home { pool: Arc::clone(&self.pool), instance: lease.member.id.clone(), most: slots(lease) };
-        Ok(Reply { status: head.status, headers: head.headers, flow: Flow::new(link, body, home) })
+    async fn open(&self, target: &Target) -> Result<Fresh, Error> {
+        // Where calls share a connection, all but one wait for it instead of opening their own.
+        let _turn = if target.may_speak(HttpVersion::Http2) { target.lines.turn().await } else { None };
+        if let Some(place) = target.lines.take() {
+            return Ok(Fresh::Place(place));
+        }
+        let Opened { pipe, http2 } = self.connector.open(target).await.map_err(|source| Error::Connect { source })?;
+        target.speaks(if http2 { HttpVersion::Http2 } else { HttpVersion::Http1 });
+        if !http2 {
+            return Ok(Fresh::Link(Link::open(pipe).await.map_err(|source| Error::Broken { source })?));
+        }
+        let line = line::open(pipe).await.map_err(|source| Error::Broken { source })?;
+        Ok(Fresh::Place(target.lines.put(line)))
     }
+}
+
+/// What was opened.
+enum Fresh {
+    Link(Link),
+    Place(Place),
+}
+
+async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
+    let request = request(target, outgoing, HttpVersion::Http1);
+    let response = match timeout_at(clock.first_by, link.exchange(request)).await {
+        Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
+        Ok(Err(unsent)) => return Err(Failed { error: Error::Broken { source: unsent.error }, safe: unsent.untouched }),
+        Ok(Ok(response)) => response,
+    };
+    let (head, body) = response.into_parts();
+    let home = Home { target: Arc::clone(target), most: slots(lease) };
+    Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_link(body, link, home) })
+}
+
+async fn on_line(target: &Target, place: Place, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
+    let request = request(target, outgoing, HttpVersion::Http2);
+    let mut sender = place.sender();
+    let response = match timeout_at(clock.first_by, sender.try_send_request(request)).await {
+        Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
+        Ok(Err(mut failed)) => {
+            let untouched = failed.take_message().is_some() || line::was_refused(failed.error());
+            return Err(Failed { error: Error::Broken { source: failed.into_error() }, safe: untouched });
+        }
+        Ok(Ok(response)) => response,
+    };
+    let (head, body) = response.into_parts();
+    Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_line(body, place) })
+}
+
+fn request(target: &Target, outgoing: &Outgoing, version: HttpVersion) -> Request<Pieces> {
+    let http2 = version == HttpVersion::Http2;
+    let mut request = Request::new(outgoing.body.clone());
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = target.uri_of(outgoing.shape, http2);
+    *request.headers_mut() = outgoing.headers.clone();
+    if http2 {
+        request.headers_mut().remove(HOST); // its URI says it
+    }
+    request
 }
 
 fn slots(lease: &Lease) -> usize {
     usize::try_from(lease.member.slots).unwrap_or(usize::MAX)
 }
 
-fn request(outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, http::Error> {
-    let mut request = Request::post(outgoing.path.as_str());
-    if let Some(headers) = request.headers_mut() {
-        headers.clone_from(&outgoing.headers);
+/// Tells the board of a member that did not answer as a living one does.
+pub(crate) fn report(lease: &Lease, error: &Error) {
+    if let Some(failure) = failure(error) {
+        lease.failed(failure);
     }
-    request.body(Full::new(outgoing.body.clone()))
 }
 
-/// Tells the fleet of a member that did not answer as a living one does.
-pub(crate) fn report(lease: &Lease, error: &Error) {
-    if matches!(error, Error::Connect { .. } | Error::ConnectTimeout { .. } | Error::Broken { .. }) {
-        lease.failed();
+/// What the error says of the member; nothing where it is the call's own fault.
+fn failure(error: &Error) -> Option<Failure> {
+    match error {
+        Error::Connect { .. } | Error::ConnectTimeout { .. } => Some(Failure::Unreachable),
+        Error::Broken { .. } | Error::Wire(wire::Error::Cut) => Some(Failure::Broken),
+        Error::FirstByteTimeout | Error::IdleTimeout { .. } => Some(Failure::Late),
+        Error::Said(said) if said.busy.is_some() => Some(Failure::Busy(said.wait)),
+        Error::Said(said) if said.status.is_server_error() => Some(Failure::Error),
+        _ => None,
     }
 }

@@ -4,9 +4,17 @@ mod door;
 mod fake;
 mod faults;
 mod house;
+mod limits;
 mod lines;
+mod messages;
+mod ollama;
+mod observe;
 mod pass;
+mod responses;
+mod routes;
+mod send;
 mod stopping;
+mod waiting;
 
 use std::time::Duration;
 

@@ -8,39 +8,43 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use base::tasks;
-use board::{Entry, Lease};
-use tokio::time::Instant;
+use board::{Entry, Lease, Search, State};
 
-use crate::Gateway;
 use crate::account::Account;
-use crate::admit::{admit, limit_headers};
+use crate::admit::{admit, go_to, is_metered, limit_headers};
 use crate::call::{Call, Face};
-use crate::choose::{choose, find};
+use crate::choose::{choose, search};
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::http::{self, Arrival};
 use crate::identify::identify;
 use crate::metrics::Stage;
 use crate::prompt::{self, Prompts};
-use crate::relay::{Held, relay};
-use crate::send::{self, Failed, Outgoing, Reply};
-
-/// Members that are asked before the call is given up.
-const TRIES: u32 = 2;
+use crate::relay::{self, Held, early, relay};
+use crate::send::retry::Tries;
+use crate::send::{self, Failed, Outgoing, Reply, Target};
+use crate::{Config, Gateway};
 
 /// How a face reads its calls.
 pub(crate) type Reader = fn(&Gateway, http::Raw) -> Result<Call, Error>;
 
 /// From request to answer.
 pub(crate) async fn walk(gateway: Gateway, request: Request, face: Face, read: Reader) -> Response {
-    let (call, prompts) = match enter(&gateway, request, read).await {
-        Ok(entered) => entered,
-        Err(error) => return refused(&error, face),
-    };
+    match enter(&gateway, request, face, read).await {
+        Ok((call, prompts)) => carry(gateway, call, prompts).await,
+        Err(error) => refused(&error, face),
+    }
+}
+
+/// From call to answer.
+pub(crate) async fn carry(gateway: Gateway, call: Call, prompts: Prompts) -> Response {
+    let face = call.face;
     let mut account = Account::open(&gateway, &call, prompts.estimate());
-    let asked = gateway.stopping().unless_ended(ask(&gateway, &call, prompts, &mut account)).await;
-    let outcome = match asked {
-        Ok(Asked { lease, reply, clock, streams }) => relay(&gateway, &call, reply, Held { lease, account, clock, streams }).await,
+    let let_in = gateway.stopping().unless_ended(let_in(&gateway, &call, prompts, &mut account)).await;
+    let rates = account.rates();
+    let outcome = match let_in {
+        Ok(way) if call.streamed => streamed(gateway, call, way, account).await,
+        Ok(way) => serve(&gateway, &call, way.search, account).await,
         Err(error) => {
             account.failed(&error);
             drop(account);
@@ -48,41 +52,96 @@ pub(crate) async fn walk(gateway: Gateway, request: Request, face: Face, read: R
         }
     };
     let mut response = outcome.unwrap_or_else(|error| error.response(face));
-    limit_headers(&call.caller.rates(), response.headers_mut());
+    limit_headers(&rates, response.headers_mut());
     response
 }
 
+/// The head of a stream goes out when its first event is there; earlier only where that takes long.
+async fn streamed(gateway: Gateway, call: Call, way: Way, account: Account) -> Result<Response, Error> {
+    let Config { keep_alive_comment: ping, cold_comment, .. } = *gateway.config();
+    let (call, after) = (Arc::new(call), if way.cold { cold_comment.min(ping) } else { ping });
+    let same = Arc::clone(&call);
+    let work = Box::pin(async move { serve(&gateway, &same, way.search, account).await });
+    early::soon(call, work, after, ping).await
+}
+
+/// Where, ask, out.
+async fn serve(gateway: &Gateway, call: &Call, search: Search, mut account: Account) -> Result<Response, Error> {
+    let asked = gateway.stopping().unless_ended(ask(gateway, call, search, &mut account)).await;
+    match asked {
+        Ok(Asked { lease, reply, clock, streams }) => relay(gateway, call, reply, Held { lease, account, clock, streams }).await,
+        Err(error) => {
+            account.failed(&error);
+            Err(error)
+        }
+    }
+}
+
 /// A request that never became a call.
-fn refused(error: &Error, face: Face) -> Response {
+pub(crate) fn refused(error: &Error, face: Face) -> Response {
     tracing::debug!(error = base::chain(error), "request refused");
     error.response(face)
 }
 
+async fn enter(gateway: &Gateway, request: Request, face: Face, read: Reader) -> Result<(Call, Prompts), Error> {
+    let raw = if face == Face::OpenAi { take_in(gateway, request).await? } else { receive(gateway, request).await? };
+    scan(gateway, raw, read).await
+}
+
+/// In, and who, for a body that is made into another one: that takes longer than to scan it again.
+pub(crate) async fn receive(gateway: &Gateway, request: Request) -> Result<http::Raw, Error> {
+    Ok(http::Raw { reader: None, ..take_in(gateway, request).await? })
+}
+
 /// In, and who.
-async fn enter(gateway: &Gateway, request: Request, read: Reader) -> Result<(Call, Arc<Prompts>), Error> {
+async fn take_in(gateway: &Gateway, request: Request) -> Result<http::Raw, Error> {
     let limit = gateway.config().max_body_bytes;
     let (head, body) = request.into_parts();
     let arrival = head.extensions.get::<Arrival>().cloned().unwrap_or_else(|| Arrival::now(&head.headers));
     http::check(&head.headers, limit)?;
     let caller = identify(gateway.access(), &head.headers)?;
-    let body = http::read(body, limit).await?;
-    scan(gateway, http::Raw { arrival, headers: head.headers, caller, body }, read).await
+    arrival.identified(&caller);
+    let announced = http::announced(&head.headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let (body, reader) = http::read(body, limit, announced).await?;
+    arrival.received(body.len());
+    Ok(http::Raw { arrival, headers: head.headers, caller, body, reader })
 }
 
-/// Scans the body; a large one off the async threads.
-async fn scan(gateway: &Gateway, raw: http::Raw, read: Reader) -> Result<(Call, Arc<Prompts>), Error> {
+/// Scans the body; a large one off the async threads, unless it was scanned while it came.
+pub(crate) async fn scan(
+    gateway: &Gateway,
+    raw: http::Raw,
+    read: impl FnOnce(&Gateway, http::Raw) -> Result<Call, Error> + Send + 'static,
+) -> Result<(Call, Prompts), Error> {
     const LARGE: usize = 256 << 10; // takes about half a millisecond
-    let from = Instant::now();
-    let large = raw.body.len() > LARGE;
-    let (metrics, gateway) = (gateway.metrics(), gateway.clone());
+    let large = raw.unread() > LARGE;
+    let (arrival, gateway) = (raw.arrival.clone(), gateway.clone());
     let work = move || {
         let call = read(&gateway, raw)?;
         let prompts = Prompts::of(call.ask.shape, &call.scan());
-        Ok((call, Arc::new(prompts)))
+        Ok((call, prompts))
     };
     let done = if large { tasks::blocking("scan-body", work).await.unwrap_or(Err(Error::Lost)) } else { work() };
-    metrics.spent(Stage::Read, from.elapsed());
+    arrival.laps.lap(Stage::Read);
     done
+}
+
+/// A call that may be served.
+struct Way {
+    search: Search,
+    /// Nobody serves it yet.
+    cold: bool,
+}
+
+/// May now.
+async fn let_in(gateway: &Gateway, call: &Call, prompts: Prompts, account: &mut Account) -> Result<Way, Error> {
+    let (search, entry) = search(gateway.board(), call)?;
+    account.found(&entry);
+    gateway.note_asked();
+    let input = prompt::measure(gateway.counts(), call, &prompts, &entry, is_metered(call, &entry)).await?;
+    admit(gateway.access(), call, &entry, input, account)?;
+    call.arrival.laps.lap(Stage::Admit);
+    Ok(Way { search, cold: entry.state != State::Ready })
 }
 
 /// A call that an engine has begun to answer.
@@ -93,55 +152,57 @@ struct Asked {
     streams: bool,
 }
 
-/// May now, where, ask.
-async fn ask(gateway: &Gateway, call: &Call, prompts: Arc<Prompts>, account: &mut Account) -> Result<Asked, Error> {
-    let from = Instant::now();
-    let entry = find(gateway.board(), &call.caller, &call.ask)?;
-    gateway.note_asked();
-    account.admitted(admit(gateway.access(), gateway.lately(), call, &entry, prompts.estimate())?);
-    gateway.metrics().spent(Stage::Admit, from.elapsed());
-    prompt::check(gateway.counts(), call, prompts, &entry).await?;
-    let from = Instant::now();
-    let lease = choose(gateway.board(), &entry, None).await?;
-    gateway.metrics().waited(lease.waited);
-    gateway.metrics().spent(Stage::Choose, from.elapsed().saturating_sub(lease.waited));
-    send(gateway, call, lease, account).await
-}
-
-/// Asks the member of the lease, and another one if that is safe.
-async fn send(gateway: &Gateway, call: &Call, mut lease: Lease, account: &mut Account) -> Result<Asked, Error> {
-    let mut tries = 1;
+/// Where, ask: a member, and another one, or the same later, if that is safe.
+async fn ask(gateway: &Gateway, call: &Call, mut search: Search, account: &mut Account) -> Result<Asked, Error> {
+    let mut tries = Tries::default();
     loop {
-        account.sent(&lease.entry, call);
-        let Failed { error, safe } = match send_once(gateway, call, &lease).await {
+        let lease = choose(gateway.board(), &mut search, call).await?;
+        gateway.metrics().waited(lease.waited);
+        call.arrival.laps.lap_after(Stage::Choose, lease.waited);
+        go_to(gateway.access(), &lease.entry, account)?;
+        account.sent(&lease);
+        let target = gateway.sender().target(&lease)?;
+        let clock = clock(gateway, call, &lease.entry);
+        tries.begin(&target);
+        let failed = match ask_one(gateway, call, (&lease, &target), clock).await {
             Ok((reply, clock, streams)) => return Ok(Asked { lease, reply, clock, streams }),
             Err(failed) => failed,
         };
-        send::report(&lease, &error);
-        if !safe || tries == TRIES {
-            return Err(error);
-        }
-        tries += 1;
-        let (entry, avoid) = (Arc::clone(&lease.entry), lease.member.id.clone());
+        send::report(&lease, &failed.error);
+        search.failed(&lease);
+        let Some(wait) = tries.again(&failed, &lease, &target, (&clock, search.has_others())) else { return Err(failed.error) };
         drop(lease); // before another is asked for: it may be the last slot
-        lease = choose(gateway.board(), &entry, Some(avoid)).await?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 
-async fn send_once(gateway: &Gateway, call: &Call, lease: &Lease) -> Result<(Reply, Clock, bool), Failed> {
-    let from = Instant::now();
-    let outgoing = Outgoing::new(call, &lease.entry, &lease.member).map_err(|error| Failed { error, safe: false })?;
-    gateway.metrics().spent(Stage::Send, from.elapsed());
-    let clock = clock(gateway, call, &lease.entry, outgoing.streams);
-    let reply = gateway.sender().send(lease, &outgoing, &clock).await?;
+/// One try with one member. An engine that has too much to do has not taken the call.
+async fn ask_one(
+    gateway: &Gateway,
+    call: &Call,
+    (lease, target): (&Lease, &Arc<Target>),
+    clock: Clock,
+) -> Result<(Reply, Clock, bool), Failed> {
+    let outgoing = Outgoing::new(call, &lease.entry, target);
+    call.arrival.laps.lap(Stage::Send);
+    let clock = clock.asked(&lease.entry.spec.timeouts, outgoing.streams);
+    let reply = gateway.sender().send(lease, target, &outgoing, &clock).await;
+    call.arrival.laps.lap(Stage::Engine);
+    let reply = reply?;
+    if error::is_busy(reply.status) {
+        return Err(Failed::untouched(relay::said(reply, &clock).await));
+    }
+    target.budget.answered();
     Ok((reply, clock, outgoing.streams))
 }
 
-fn clock(gateway: &Gateway, call: &Call, entry: &Entry, streams: bool) -> Clock {
+fn clock(gateway: &Gateway, call: &Call, entry: &Entry) -> Clock {
     let limits = &entry.spec.timeouts;
     let total = match gateway.config().infer_timeout {
         Some(most) if call.face == Face::Lines => most.min(limits.total),
         _ => limits.total,
     };
-    Clock::start(call.arrival.began, limits, total, streams)
+    Clock::start(call.arrival.began, limits, total)
 }

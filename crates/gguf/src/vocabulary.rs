@@ -73,6 +73,8 @@ pub struct Vocabulary {
     pub add_eos: Option<bool>,
     /// Whether a text gets a space put before it.
     pub add_space_prefix: Option<bool>,
+    /// How the messages of a chat become one text, as a Jinja template.
+    pub chat_template: Option<String>,
 }
 
 impl Vocabulary {
@@ -90,6 +92,7 @@ impl Vocabulary {
             add_bos: metadata.flag("tokenizer.ggml.add_bos_token"),
             add_eos: metadata.flag("tokenizer.ggml.add_eos_token"),
             add_space_prefix: metadata.flag("tokenizer.ggml.add_space_prefix"),
+            chat_template: metadata.text("tokenizer.chat_template").map(str::to_owned),
             merges: take_texts(&mut metadata, MERGES).unwrap_or_default(),
             scores: take_reals(&mut metadata, SCORES).unwrap_or_default(),
             model,

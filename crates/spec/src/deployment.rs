@@ -12,10 +12,17 @@ use base::clock::human;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod sending;
 
+pub use sending::{HttpVersion, Retries};
+
+use crate::budget::Budget;
 use crate::engine::{EngineKind, RuntimeKind};
+use crate::identity::Limits;
 use crate::model::Version;
 use crate::name::Name;
+use crate::prices::Prices;
+use crate::route::{Affinity, WhenFull};
 use crate::source::Source;
 
 /// What one person wants served under one public model name.
@@ -60,12 +67,43 @@ pub struct Deployment {
     /// Callers that may wait in line for a slot; one more is answered 429.
     #[serde(default = "default_max_queue")]
     pub max_queue: u32,
+    /// Calls that all instances together serve at once; what their slots allow when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// What happens to a call that finds every slot taken.
+    #[serde(default)]
+    pub when_full: WhenFull,
+    /// Deployments or routes that are asked, in this order, when this one cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<Name>,
+    /// What keeps related calls on one of several instances.
+    #[serde(default)]
+    pub affinity: Affinity,
+    /// At most so many percent of the instances are passed over for failing or being slow; 0 for none.
+    #[serde(default = "default_max_ejected")]
+    pub max_ejected: u32,
     /// Time limits of a call.
     #[serde(default)]
     pub timeouts: Timeouts,
+    /// How often a call is tried before anything of an answer has come.
+    #[serde(default)]
+    pub retries: Retries,
+    /// How much all of its callers together may use at a time.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// How much they may use within an hour, a day, a month.
+    #[serde(default, skip_serializing_if = "Budget::is_none")]
+    pub budget: Budget,
+    /// What a call costs.
+    #[serde(default, skip_serializing_if = "Prices::is_none")]
+    pub prices: Prices,
     /// Base URL of a remote engine, with its `/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// HTTP that the remote engine is spoken to by: 1, or 2 (h2c where its URL is plain `http`). When it is not given: what
+    /// an `https` server prefers, else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_version: Option<HttpVersion>,
     /// Name of the environment variable with the remote engine's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
@@ -85,6 +123,11 @@ pub struct Deployment {
 
 fn default_max_queue() -> u32 {
     512
+}
+
+/// Half: with more out of service, what is wrong is probably not with the instances.
+fn default_max_ejected() -> u32 {
+    50
 }
 
 /// How many instances there may be.
@@ -161,8 +204,18 @@ impl Deployment {
             replicas: Replicas::default(),
             pinned: false,
             max_queue: default_max_queue(),
+            max_concurrent: None,
+            when_full: WhenFull::default(),
+            fallback: Vec::new(),
+            affinity: Affinity::default(),
+            max_ejected: default_max_ejected(),
             timeouts: Timeouts::default(),
+            retries: Retries::default(),
+            limits: Limits::default(),
+            budget: Budget::default(),
+            prices: Prices::default(),
             url: None,
+            http_version: None,
             api_key_env: None,
             upstream_model: None,
             args: Vec::new(),

@@ -64,6 +64,20 @@ pub enum EventKind {
     TokenUpdated,
     /// A token was taken back.
     TokenRevoked,
+    /// A route was made.
+    RouteCreated,
+    /// A route was changed.
+    RouteUpdated,
+    /// A route was removed.
+    RouteDeleted,
+    /// Usage rows cannot be kept, or can be again.
+    UsageJournal,
+    /// A project was made.
+    ProjectCreated,
+    /// A project was changed.
+    ProjectUpdated,
+    /// A project was removed.
+    ProjectDeleted,
 }
 
 impl Event {

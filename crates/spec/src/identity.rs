@@ -3,6 +3,7 @@
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::budget::Budget;
 use crate::check::{Invalid, Problem};
 
 base::id! {
@@ -55,9 +56,12 @@ pub struct Token {
     /// The models that it may use; all when there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
-    /// How much.
+    /// How much at a time.
     #[serde(default)]
     pub limits: Limits,
+    /// How much within an hour, a day, a month.
+    #[serde(default, skip_serializing_if = "Budget::is_none")]
+    pub budget: Budget,
     /// From when on it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
@@ -66,6 +70,10 @@ pub struct Token {
 }
 
 impl Limits {
+    /// Nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
     /// A limit of zero would refuse everything.
     pub fn check(&self) -> Result<(), Invalid> {
         let zero = [
@@ -76,7 +84,7 @@ impl Limits {
         let problems = zero.into_iter().filter(|(_, is_zero)| *is_zero).map(|(field, _)| Problem {
             field: field.to_owned(),
             what: "0 would refuse every call".to_owned(),
-            hint: "leave it out for no limit, or revoke the token".to_owned(),
+            hint: "leave it out for no limit, or write a number above 0".to_owned(),
         });
         Invalid::from_problems(problems.collect())
     }

@@ -46,6 +46,24 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 14] = [
+        Self::Pending,
+        Self::Fetching,
+        Self::Placing,
+        Self::Starting,
+        Self::Loading,
+        Self::Warming,
+        Self::Ready,
+        Self::Sleeping,
+        Self::Unhealthy,
+        Self::Draining,
+        Self::Stopping,
+        Self::Reclaiming,
+        Self::Stopped,
+        Self::Failed,
+    ];
+
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -176,6 +194,9 @@ pub struct Instance {
     pub endpoint: Option<String>,
     /// Calls running on it now.
     pub in_flight: u32,
+    /// Passed over for now: it failed, or was far slower than the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ejected: bool,
     /// Calls it takes at once.
     pub slots: u32,
     /// Last call's end or start.

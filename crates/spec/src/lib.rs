@@ -6,6 +6,7 @@
 //! tells the story as [`Phase`]s of an [`Instance`] and as [`Event`]s; callers with [`Token`]s use
 //! it, and each call leaves one [`Usage`] row. Nothing in here does I/O.
 
+pub mod budget;
 pub mod check;
 pub mod deployment;
 pub mod engine;
@@ -17,11 +18,15 @@ pub mod name;
 pub mod node;
 pub mod operation;
 pub mod order;
+pub mod prices;
+pub mod project;
+pub mod route;
 pub mod source;
 pub mod usage;
 
+pub use budget::{Budget, Period, Usd};
 pub use check::{Invalid, Problem, suggest};
-pub use deployment::{Deployment, Record, Replicas, Revision, Step, Timeouts};
+pub use deployment::{Deployment, HttpVersion, Record, Replicas, Retries, Revision, Step, Timeouts};
 pub use engine::{Dialect, EngineKind, RuntimeKind};
 pub use event::{Event, EventKind};
 pub use identity::{Limits, Scope, Token, TokenId};
@@ -30,6 +35,9 @@ pub use model::{Format, Model, Version};
 pub use name::Name;
 pub use node::{Device, DeviceKind, Node};
 pub use operation::{Operation, OperationId, OperationState};
+pub use route::{Affinity, Route, RouteRecord, Target, WhenFull};
 pub use order::{Binary, Endpoint, Exit, Order, Program, Seen, SeenState};
+pub use prices::{Prices, Tokens};
+pub use project::Project;
 pub use source::Source;
 pub use usage::{Ending, Usage};

@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 
 use crate::error::Error;
 use crate::open::Store;
+use crate::routes;
 use crate::row::{from_int, from_json, from_word, to_int, to_json, to_word};
 
 #[derive(sqlx::FromRow)]
@@ -56,7 +57,7 @@ impl Store {
         match find(&mut change, &spec.name).await? {
             Some(there) if there.deleting => return Err(Error::Deleting(spec.name.clone())),
             Some(_) => return Err(Error::Taken(spec.name.clone())),
-            None => {}
+            None => routes::must_not_have(&mut change, &spec.name).await?,
         }
         let record = next(None, as_stored(spec)?, origin);
         write(&mut change, &record).await?;
@@ -72,6 +73,9 @@ impl Store {
         let actual = before.as_ref().map_or(0, |there| there.generation);
         if expect.is_some_and(|wanted| wanted != actual) {
             return Err(Error::Stale { name: spec.name.clone(), actual });
+        }
+        if before.as_ref().is_none_or(|there| there.deleting) {
+            routes::must_not_have(&mut change, &spec.name).await?;
         }
         let record = next(before, as_stored(spec)?, origin);
         write(&mut change, &record).await?;

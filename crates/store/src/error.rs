@@ -28,6 +28,25 @@ pub enum Error {
         /// Where it is; 0 when it does not exist.
         actual: u64,
     },
+    /// A route of this name exists.
+    #[error("the route `{0}` exists already")]
+    RouteTaken(spec::Name),
+    /// A public name stands for one thing.
+    #[error("`{name}` is the name of a {by}")]
+    NameTaken {
+        /// The name.
+        name: spec::Name,
+        /// What has it: a deployment or a route.
+        by: &'static str,
+    },
+    /// Somebody else changed the route in between.
+    #[error("the route `{name}` is at generation {actual}, not the one that was expected")]
+    StaleRoute {
+        /// Which.
+        name: spec::Name,
+        /// Where it is; 0 when it does not exist.
+        actual: u64,
+    },
     /// Something that must exist first does not.
     #[error("the deployment `{0}` is not stored")]
     NoDeployment(spec::Name),
@@ -135,7 +154,13 @@ impl From<sqlx::Error> for Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Taken(_) | Self::Deleting(_) | Self::Stale { .. } | Self::Locked { .. } => Kind::Conflict,
+            Self::Taken(_)
+            | Self::Deleting(_)
+            | Self::Stale { .. }
+            | Self::RouteTaken(_)
+            | Self::NameTaken { .. }
+            | Self::StaleRoute { .. }
+            | Self::Locked { .. } => Kind::Conflict,
             Self::NoDeployment(_) => Kind::NotFound,
             Self::Unsupported(_) | Self::NotWritable { .. } | Self::Newer { .. } => Kind::Invalid,
             Self::Full(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::Closed => Kind::Unavailable,
@@ -155,8 +180,10 @@ impl Fault for Error {
         let text = match self {
             Self::Taken(name) => return Some(format!("choose another name, or change the one that exists with PUT (deployment `{name}`)")),
             Self::Deleting(_) => "wait until it is gone, or bring it back with PUT",
+            Self::RouteTaken(name) => return Some(format!("choose another name, or change the one that exists with PUT (route `{name}`)")),
+            Self::NameTaken { by, .. } => return Some(format!("choose another name, or remove the {by} first")),
             Self::Stale { actual: 0, .. } => "it was deleted in between: create it anew, or leave the expected generation out",
-            Self::Stale { .. } => "read it again, apply the change to what it is now, and send that",
+            Self::Stale { .. } | Self::StaleRoute { .. } => "read it again, apply the change to what it is now, and send that",
             Self::NoDeployment(_) => "store the deployment first",
             Self::Unsupported(_) => "give data_dir a folder of this machine",
             Self::NotWritable { .. } => "give this user the right to write there, or choose another folder with data_dir",

@@ -71,6 +71,13 @@ impl Store {
         self.inner.lock.release();
     }
 
+    /// Has what was committed put on the disk for good; `false` when somebody who reads keeps it from
+    /// that for now.
+    pub(crate) async fn make_durable(&self) -> Result<bool, Error> {
+        let (busy, log, done): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(self.writer()).await?;
+        Ok(busy == 0 && log == done)
+    }
+
     pub(crate) fn reader(&self) -> &SqlitePool {
         &self.inner.reader
     }

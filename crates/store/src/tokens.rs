@@ -24,6 +24,18 @@ impl Store {
         Ok(())
     }
 
+    /// Replaces a token that is there; `false`, and nothing stored, when it is not: who changes a token
+    /// does not bring back one that somebody else has taken away.
+    pub async fn update_token(&self, token: &Token) -> Result<bool, Error> {
+        let done = sqlx::query("UPDATE tokens SET hash = ?, body = ? WHERE id = ?")
+            .bind(&token.hash)
+            .bind(to_json("token", token)?)
+            .bind(token.id.as_str())
+            .execute(self.writer())
+            .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// All tokens, by id.
     pub async fn list_tokens(&self) -> Result<Vec<Token>, Error> {
         let rows: Vec<(String, String, String)> =

@@ -5,9 +5,9 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use base::{Fault as _, Kind};
+use base::{Fault as _, Kind, Timestamp};
 use spec::{Event, EventKind};
-use store::{Error, EventQuery, Store};
+use store::{CallQuery, Error, EventQuery, GroupBy, Store, UsageQuery};
 use tempfile::TempDir;
 
 /// A database of its own in a folder that goes away with the closure.
@@ -135,4 +135,37 @@ async fn a_closed_database_is_one_file() {
     assert_eq!(names, ["penstock.db", "penstock.db.lock"], "the log is folded in, so a copy of the file is a copy of all");
     let store = Store::open(&path).await.expect("a store");
     assert_eq!(store.list_events(EventQuery::default()).await.expect("events").len(), 1);
+}
+
+#[tokio::test]
+async fn calls_of_the_version_before_are_kept_and_summed() {
+    let (dir, path) = folder();
+    let before = dir.path().join("before");
+    fs::create_dir(&before).expect("a folder");
+    for file in ["0001_first.sql", "0002_digests.sql"] {
+        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file), before.join(file)).expect("a migration");
+    }
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("a connection");
+    sqlx::migrate::Migrator::new(before).await.expect("migrations").run(&pool).await.expect("a database of then");
+    sqlx::query(
+        "INSERT INTO usage VALUES ('r1', 3600001, 't1', NULL, 'tiny', 'chat', 200, 'completed', 10, 5, 0, 120, 30),
+            ('r2', 3600002, 't1', 'red', 'tiny', 'chat', 200, 'completed', 10, 5, 1, 120, NULL),
+            ('r3', 7200003, NULL, NULL, 'ghost', 'chat', 404, 'rejected', 0, 0, 0, 1, NULL)",
+    )
+    .execute(&pool)
+    .await
+    .expect("rows of then");
+    pool.close().await;
+    let store = Store::open(&path).await.expect("it is brought up to date");
+    let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+    let calls = store.list_calls(&CallQuery { from, to, request_id: None, after: None, limit: 10 }).await.expect("calls");
+    let ids: Vec<_> = calls.iter().map(|booked| (booked.call.request_id.as_str(), booked.call.deployment.as_deref())).collect();
+    assert_eq!(ids, [("r1", Some("tiny")), ("r2", Some("tiny")), ("r3", None)]);
+    let query = UsageQuery { from, to, by: vec![GroupBy::Model, GroupBy::Project], most: 10 };
+    let sums = store.usage_sums(&query).await.expect("sums");
+    let mut seen: Vec<_> =
+        sums.iter().map(|sum| (sum.keys[0].as_deref(), sum.keys[1].as_deref(), sum.calls, sum.prompt_tokens, sum.estimated)).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [(None, None, 1, 0, 0), (Some("tiny"), None, 1, 10, 0), (Some("tiny"), Some("red"), 1, 10, 1)]);
 }

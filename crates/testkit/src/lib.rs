@@ -2,8 +2,11 @@
 //!
 //! Life of a fake engine: a room under test orders it through [`FakeRuntime`], which serves its
 //! probe on the very socket that the order names; the test then makes it load slowly, crash or
-//! vanish, and looks at what the room does about it.
+//! vanish, and looks at what the room does about it. What only speaks HTTP is an [`upstream`], whose
+//! every byte is in the test's hands.
 
 mod runtime_fake;
+
+pub mod upstream;
 
 pub use runtime_fake::{FakeRuntime, Script};

@@ -12,6 +12,7 @@ use tokenizers::{AddedToken, Tokenizer};
 
 use crate::error::Error;
 use crate::estimate::estimate;
+use crate::template::Template;
 use crate::{byte_level, sentence_piece};
 
 /// Counts tokens for one model.
@@ -19,6 +20,7 @@ use crate::{byte_level, sentence_piece};
 pub struct Counter {
     pub(crate) tokenizer: Tokenizer,
     around: u64,
+    template: Option<Template>,
 }
 
 /// Words whose tokens are remembered; the library forgets none, but stops at this many.
@@ -41,7 +43,8 @@ impl Counter {
         tokenizer.add_special_tokens(&whole(vocabulary));
         let bos = vocabulary.bos.is_some() && vocabulary.add_bos.unwrap_or(add_bos);
         let eos = vocabulary.eos.is_some() && vocabulary.add_eos.unwrap_or(false);
-        Ok(Self { tokenizer, around: u64::from(bos) + u64::from(eos) })
+        let template = vocabulary.chat_template.as_deref().and_then(|source| Template::new(source, vocabulary));
+        Ok(Self { tokenizer, around: u64::from(bos) + u64::from(eos), template })
     }
 
     /// Tokens in a text; special tokens in it count as one each. CPU-bound, about a megabyte in a
@@ -49,6 +52,14 @@ impl Counter {
     /// cannot cut (none is known) is estimated.
     pub fn count(&self, text: &str) -> u64 {
         self.encode(text).map_or_else(|_unknown| estimate(text), |tokens| tokens.len() as u64)
+    }
+
+    /// Tokens of a chat as the model reads it: `messages` and `tools` are JSON arrays in OpenAI's form.
+    /// `None` without a template that we can follow. A picture counts as nothing: only the engine knows.
+    pub fn count_chat(&self, messages: &str, tools: Option<&str>) -> Option<u64> {
+        let text = self.template.as_ref()?.write(messages, tools)?;
+        let begun = u64::from(self.template.as_ref().is_some_and(|template| template.begins(&text)));
+        Some(self.count(&text) + self.around.saturating_sub(begun))
     }
 
     /// The tokens of a text.

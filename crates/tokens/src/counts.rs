@@ -46,6 +46,14 @@ impl Counts {
         Some(counter)
     }
 
+    /// True when the counter of the model with this digest was read, is being read, or can never be.
+    pub fn was_asked(&self, digest: &str) -> bool {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = places.iter().find(|(kept, _)| kept == digest).map(|(_, place)| place);
+        // Who holds the lock of a place reads it.
+        place.is_some_and(|place| place.0.try_lock().map_or(true, |kept| kept.is_some()))
+    }
+
     /// The counter of the model with this digest; read from its file when it is not there. Blocks
     /// while it is read, by us or by another.
     pub fn read(&self, digest: &str, path: &Path) -> Result<Arc<Counter>, Error> {

@@ -4,7 +4,8 @@
 //! hand, it says so as the engine would ([`counter`]); if not, it is read once from the vocabulary
 //! in the model's file and kept with a few others ([`Counts`]); byte-level vocabularies are cut by
 //! the rules that their makers chose (`splits`, `byte_level`), SentencePiece ones are rebuilt
-//! from their scores (`sentence_piece`). Until then, and for models that we cannot read, there is
+//! from their scores (`sentence_piece`); a chat is first written out as the model reads it
+//! (`template`). Until then, and for models that we cannot read, there is
 //! an [`estimate()`].
 
 mod byte_level;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod estimate;
 mod sentence_piece;
 mod splits;
+mod template;
 
 pub use counter::Counter;
 pub use counts::Counts;

@@ -274,3 +274,27 @@ proptest! {
         prop_assert_eq!(counter.tokenizer.decode(&tokens, false).unwrap(), text);
     }
 }
+
+#[test]
+fn a_chat_is_counted_as_the_engine_reads_it() {
+    let counter = Counter::from_gguf(tiny()).unwrap();
+    let messages = r#"[{"role":"user","content":"What is the capital of France?"}]"#;
+    // By llama-server's own usage of this question.
+    assert_eq!(counter.count_chat(messages, None), Some(15));
+    let parts = r#"[{"role":"user","content":[{"type":"text","text":"What is the capital of France?"}]}]"#;
+    assert_eq!(counter.count_chat(parts, None), Some(15));
+    let tools = r#"[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]"#;
+    assert!(counter.count_chat(messages, Some(tools)).is_some_and(|tokens| tokens > 15));
+    assert_eq!(counter.count_chat("no list", None), None);
+}
+
+#[test]
+fn a_template_that_never_ends_or_asks_for_too_much_is_given_up() {
+    let endless = Sample::llama()
+        .text("tokenizer.chat_template", "{% for a in range(10000) %}{% for b in range(10000) %}{{ b }}{% endfor %}{% endfor %}");
+    let odd = Sample::llama().text("tokenizer.chat_template", "{{ messages | nonsense }}");
+    for sample in [endless, odd] {
+        let counter = Counter::new(&vocabulary(&sample)).unwrap();
+        assert_eq!(counter.count_chat("[]", None), None);
+    }
+}

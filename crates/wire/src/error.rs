@@ -43,6 +43,9 @@ pub enum Error {
     /// The body is JSON, but its members are not those of this request.
     #[error("the body does not fit this request")]
     Shape(#[source] serde_json::Error),
+    /// The engine's answer is JSON, but not the answer to this request.
+    #[error("the engine's answer does not fit the request")]
+    Answer(#[source] serde_json::Error),
     /// One event of a stream is larger than we hold.
     #[error("the engine sent an event of more than {limit} bytes")]
     FrameTooLarge {
@@ -89,7 +92,8 @@ impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
             Self::Json(_) | Self::Missing { .. } | Self::Type { .. } | Self::Value { .. } | Self::Shape(_) => Kind::Invalid,
-            Self::FrameTooLarge { .. }
+            Self::Answer(_)
+            | Self::FrameTooLarge { .. }
             | Self::ReplyTooLarge { .. }
             | Self::TooManyChoices { .. }
             | Self::Event(_)
@@ -118,7 +122,7 @@ impl Fault for Error {
             Self::Shape(_) => "compare the body with the description of this request in the API reference",
             Self::FrameTooLarge { .. } | Self::ReplyTooLarge { .. } => "ask for fewer tokens, fewer log probabilities or fewer choices",
             Self::TooManyChoices { .. } => "ask for a smaller `n`",
-            Self::Event(_) => "check that the engine's address leads to an OpenAI-compatible server",
+            Self::Event(_) | Self::Answer(_) => "check that the engine's address leads to an OpenAI-compatible server",
             Self::Engine { .. } => "the engine's log says more",
             Self::Cut => "the engine may have crashed or run out of memory; its log says more. Try again",
         };

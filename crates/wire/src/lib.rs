@@ -5,7 +5,9 @@
 //! ([`splice`]); what the gateway has to know is read from the scan, and what it says itself is
 //! built ([`openai`], [`infer`], [`modserv`]). The engine's answer comes back as server-sent events
 //! ([`sse`]), read one chunk at a time ([`chunk`]), and becomes what the client asked for: the same
-//! stream, put right ([`stream`]), one JSON reply ([`fold`]), or lines ([`infer::Lines`]).
+//! stream, put right ([`stream`]), one JSON reply ([`fold`]), or lines ([`infer::Lines`]). Clients of other APIs have
+//! their requests written as chats (`chat`), and their answers told by a [`talk::Codec`] each: [`responses`],
+//! [`anthropic`], [`ollama`]; embeddings are put right by [`vectors`].
 
 pub mod scan;
 
@@ -23,6 +25,18 @@ pub mod fold;
 
 pub mod infer;
 
+pub mod vectors;
+
+mod chat;
+
+pub mod talk;
+
+pub mod responses;
+
+pub mod anthropic;
+
+pub mod ollama;
+
 pub mod modserv;
 
 mod error;
@@ -30,4 +44,5 @@ mod error;
 #[cfg(test)]
 mod sample;
 
+pub use chat::Target;
 pub use error::Error;

@@ -5,12 +5,15 @@
 //! of at most [`MAX_DEPTH`]. A `\u` escape needs four hexadecimal digits; whether two of them pair up is
 //! looked at only where a text is decoded, so that an unpaired surrogate passes through untouched (as
 //! serde_json does for a `RawValue`). Fails: with the byte and what was expected there. Holds: no
-//! recursion, no more than [`MAX_MEMBERS`] spans.
+//! recursion, no more than [`MAX_MEMBERS`] spans of members, and the spans of long strings, so that whoever looks into a
+//! value does not read a picture again ([`Scan::inside`], [`Scan::elements`]). A body may be scanned while it comes
+//! ([`Reader`]).
 //!
 //! **Duplicate keys.** Reading takes the last one, as the parsers of llama.cpp, Python and Go do. A key may be
 //! written with escapes (`"mod\u0065l"`); it is compared decoded, since that is what an engine compares.
 
 mod cursor;
+mod reader;
 mod string;
 #[cfg(test)]
 mod tests;
@@ -19,8 +22,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base::{Fault, Kind as FaultKind};
-use cursor::Cursor;
 pub use cursor::MAX_DEPTH;
+use cursor::{Cursor, Step};
+pub use reader::Reader;
 
 /// The most members that the scanned object may have.
 pub const MAX_MEMBERS: usize = 4096;
@@ -70,6 +74,18 @@ impl Span {
     pub fn of(self, text: &str) -> &str {
         text.get(self.start..self.end).unwrap_or_default()
     }
+    /// The same of bytes that are known to be UTF-8 there; empty if they are not.
+    fn in_bytes(self, bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes.get(self.start..self.end).unwrap_or_default()).unwrap_or_default()
+    }
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+    /// True for none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// One member of the scanned object.
@@ -85,63 +101,80 @@ pub struct Member {
 
 /// The members of a body without the body: what a caller keeps beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Spans(Box<[Member]>);
+pub struct Spans {
+    members: Box<[Member]>,
+    long: Box<[Span]>,
+}
 
 impl Spans {
     /// Puts the spans back on the body that they were taken from.
-    pub fn on<'a>(&'a self, text: &'a str) -> Scan<'a> {
-        Scan { text, members: Cow::Borrowed(&self.0) }
+    pub fn on<'a>(&'a self, body: &'a [u8]) -> Scan<'a> {
+        let whole = Span { start: 0, end: body.len() };
+        Scan { bytes: body, whole, members: Cow::Borrowed(&self.members), long: Cow::Borrowed(&self.long) }
     }
 }
 
 /// A JSON object and where its members lie.
 #[derive(Debug, Clone)]
 pub struct Scan<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
+    whole: Span,
     members: Cow<'a, [Member]>,
+    long: Cow<'a, [Span]>,
 }
 
 /// Scans a body that must be one JSON object.
 pub fn object(body: &[u8]) -> Result<Scan<'_>, Error> {
-    let text = std::str::from_utf8(body).map_err(|bad| Error::at(body, bad.valid_up_to(), "valid UTF-8"))?;
-    object_in(text)
+    let Spans { members, long } = Reader::default().finish(body)?;
+    let whole = Span { start: 0, end: body.len() };
+    Ok(Scan { bytes: body, whole, members: Cow::Owned(members.into()), long: Cow::Owned(long.into()) })
 }
 
 /// Scans a text that must be one JSON object.
 pub fn object_in(text: &str) -> Result<Scan<'_>, Error> {
-    let mut cursor = Cursor::new(text);
+    let mut cursor = Cursor::new(text.as_bytes());
+    let members = members(&mut cursor).and_then(|members| cursor.end().map(|()| members));
+    let members = members.map_err(|expected| cursor.error(expected))?;
+    let whole = Span { start: 0, end: text.len() };
+    Ok(Scan { bytes: text.as_bytes(), whole, members: Cow::Owned(members), long: Cow::Owned(cursor.long) })
+}
+
+fn members(cursor: &mut Cursor<'_>) -> Step<Vec<Member>> {
     let mut members = Vec::new();
     cursor.enter(b'{', "`{` at the start of a JSON object")?;
     while let Some(key_span) = cursor.next_key(members.is_empty())? {
         if members.len() == MAX_MEMBERS {
-            return Err(Error::at(text.as_bytes(), key_span.start, "no more than 4096 members"));
+            cursor.at = key_span.start;
+            return Err(cursor.wrong("no more than 4096 members"));
         }
         let (value_span, kind) = cursor.value()?;
         members.push(Member { key_span, value_span, kind });
     }
-    cursor.end()?;
-    Ok(Scan { text, members: Cow::Owned(members) })
+    Ok(members)
 }
 
 /// The elements of a text that must be one JSON array, each with its kind.
 pub fn array_in(text: &str) -> Result<Vec<(&str, Kind)>, Error> {
-    let mut cursor = Cursor::new(text);
+    let mut cursor = Cursor::new(text.as_bytes());
+    let elements = elements(&mut cursor).and_then(|elements| cursor.end().map(|()| elements));
+    let elements = elements.map_err(|expected| cursor.error(expected))?;
+    Ok(elements.into_iter().map(|(span, kind)| (span.of(text), kind)).collect())
+}
+
+fn elements(cursor: &mut Cursor<'_>) -> Step<Vec<(Span, Kind)>> {
     let mut elements = Vec::new();
     cursor.enter(b'[', "`[` at the start of a JSON array")?;
     while cursor.next_element(elements.is_empty())? {
-        let (span, kind) = cursor.value()?;
-        elements.push((span.of(text), kind));
+        elements.push(cursor.value()?);
     }
-    cursor.end()?;
     Ok(elements)
 }
 
 /// Checks a text as one JSON value of any kind and says which kind.
 pub fn value_in(text: &str) -> Result<Kind, Error> {
-    let mut cursor = Cursor::new(text);
-    let (_, kind) = cursor.value()?;
-    cursor.end()?;
-    Ok(kind)
+    let mut cursor = Cursor::new(text.as_bytes());
+    let kind = cursor.value().and_then(|(_, kind)| cursor.end().map(|()| kind));
+    kind.map_err(|expected| cursor.error(expected))
 }
 
 /// A string without its quotes, a list without its brackets: what lies between the first and the last byte.
@@ -161,7 +194,15 @@ pub fn decode(quoted: &str) -> Option<Cow<'_, str>> {
 impl<'a> Scan<'a> {
     /// The text that was scanned.
     pub fn text(&self) -> &'a str {
-        self.text
+        self.whole.in_bytes(self.bytes)
+    }
+    /// The bytes that the spans count in.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+    /// Where in them the object lies.
+    pub(crate) fn whole(&self) -> Span {
+        self.whole
     }
     /// All members in their order, duplicates included.
     pub fn members(&self) -> &[Member] {
@@ -169,19 +210,43 @@ impl<'a> Scan<'a> {
     }
     /// Keeps the spans and lets the text go.
     pub fn into_spans(self) -> Spans {
-        Spans(self.members.into_owned().into_boxed_slice())
+        Spans { members: self.members.into_owned().into(), long: self.long.into_owned().into() }
     }
     /// The value of a member as it is written.
     pub fn raw(&self, member: Member) -> &'a str {
-        member.value_span.of(self.text)
+        member.value_span.in_bytes(self.bytes)
     }
     /// The key of a member as it is written, with its quotes.
     pub fn raw_key(&self, member: Member) -> &'a str {
-        member.key_span.of(self.text)
+        member.key_span.in_bytes(self.bytes)
+    }
+    /// The text of a value that lies here, as it is written.
+    pub fn at(&self, span: Span) -> &'a str {
+        span.in_bytes(self.bytes)
+    }
+    /// The first bytes of a text that lies here, about so many of them.
+    pub fn start_of(&self, span: Span, most: usize) -> &'a str {
+        let bytes = self.bytes.get(span.start..span.end.min(span.start.saturating_add(most))).unwrap_or_default();
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(cut) => Span { start: 0, end: cut.valid_up_to() }.in_bytes(bytes),
+        }
+    }
+    /// The object that lies here, as one of this scan's values; its spans count in the same text.
+    pub fn inside(&self, span: Span) -> Result<Scan<'_>, Error> {
+        let mut cursor = Cursor::within(self.bytes, span.start, &self.long);
+        let members = members(&mut cursor).map_err(|expected| cursor.error(expected))?;
+        Ok(Scan { bytes: self.bytes, whole: span, members: Cow::Owned(members), long: Cow::Borrowed(&self.long) })
+    }
+    /// The elements of the array that lies here, as one of this scan's values, each with its kind.
+    pub fn elements(&self, span: Span) -> Result<Vec<(Span, Kind)>, Error> {
+        let mut cursor = Cursor::within(self.bytes, span.start, &self.long);
+        elements(&mut cursor).map_err(|expected| cursor.error(expected))
     }
     /// True when the member has this key, however it is written.
     pub fn is(&self, member: Member, key: &str) -> bool {
-        decode(self.raw_key(member)).is_some_and(|name| name == key)
+        let written = self.bytes.get(member.key_span.start + 1..member.key_span.end.saturating_sub(1)).unwrap_or_default();
+        written == key.as_bytes() || (written.contains(&b'\\') && decode(self.raw_key(member)).is_some_and(|name| name == key))
     }
     /// The last member with this key.
     pub fn get(&self, key: &str) -> Option<Member> {

@@ -12,11 +12,10 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::scan::{Member, Scan};
+use crate::scan::{Member, Scan, Span};
 
 /// One change at the top level of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +53,14 @@ impl<'a> Edit<'a> {
             Self::Set { key, .. } | Self::Remove { key } => key,
         }
     }
+
+    /// Bytes that it may add.
+    fn room(&self) -> usize {
+        match self {
+            Self::Set { key, value_json } => key.len() + value_json.len() + "\"\":,".len(),
+            Self::Remove { .. } => 0,
+        }
+    }
 }
 
 /// A text as a JSON string, quotes included.
@@ -63,106 +70,129 @@ pub fn quote(text: &str) -> String {
 
 /// The edited body as segments in their order; without edits the body itself.
 pub fn apply(body: &Bytes, scan: &Scan<'_>, edits: &[Edit<'_>]) -> Vec<Bytes> {
-    let patches = patches(scan, edits);
-    let mut segments = Vec::with_capacity(2 * patches.len() + 1);
-    let mut at = 0;
-    for patch in patches {
-        if patch.cut.start > at {
-            segments.push(body.slice(at..patch.cut.start));
+    let mut segments = Vec::with_capacity(2 * edits.len() + 1);
+    let mut put = String::new();
+    weave(scan, edits, &mut |part| match part {
+        Part::Put(text) => put.push_str(text),
+        Part::Keep(span) => {
+            if !put.is_empty() {
+                segments.push(Bytes::from(std::mem::take(&mut put)));
+            }
+            segments.push(body.slice(span.start..span.end));
         }
-        if !patch.put.is_empty() {
-            segments.push(Bytes::from(patch.put));
-        }
-        at = patch.cut.end;
-    }
-    if at < body.len() {
-        segments.push(body.slice(at..));
+    });
+    if !put.is_empty() {
+        segments.push(Bytes::from(put));
     }
     segments
 }
 
 /// The edited body in one piece.
 pub fn apply_to_bytes(body: &Bytes, scan: &Scan<'_>, edits: &[Edit<'_>]) -> Bytes {
-    let mut segments = apply(body, scan, edits);
-    if segments.len() == 1
-        && let Some(whole) = segments.pop()
-    {
-        return whole;
+    if edits.is_empty() {
+        return body.clone();
     }
-    let mut joined = BytesMut::with_capacity(segments.iter().map(Bytes::len).sum());
-    for segment in segments {
-        joined.put(segment);
-    }
+    let mut joined = BytesMut::with_capacity(body.len() + edits.iter().map(Edit::room).sum::<usize>());
+    weave(scan, edits, &mut |part| match part {
+        Part::Put(text) => joined.put_slice(text.as_bytes()),
+        Part::Keep(span) => joined.put_slice(body.get(span.start..span.end).unwrap_or_default()),
+    });
     joined.freeze()
 }
 
 /// The edited text of a small object, such as one event of a stream.
 pub fn apply_to_text(scan: &Scan<'_>, edits: &[Edit<'_>]) -> String {
-    let text = scan.text();
-    let mut edited = String::with_capacity(text.len() + edits.len() * 32);
-    let mut at = 0;
-    for patch in patches(scan, edits) {
-        edited.push_str(text.get(at..patch.cut.start).unwrap_or_default());
-        edited.push_str(&patch.put);
-        at = patch.cut.end;
-    }
-    edited.push_str(text.get(at..).unwrap_or_default());
+    let mut edited = String::with_capacity(scan.whole().len() + edits.iter().map(Edit::room).sum::<usize>());
+    weave(scan, edits, &mut |part| match part {
+        Part::Put(text) => edited.push_str(text),
+        Part::Keep(span) => edited.push_str(scan.at(span)),
+    });
     edited
 }
 
-/// Bytes that go and bytes that come in their place.
-struct Patch {
-    cut: Range<usize>,
-    put: String,
+/// A part of the edited object.
+enum Part<'a> {
+    /// What lies here stays.
+    Keep(Span),
+    /// This comes.
+    Put(&'a str),
 }
 
-/// What becomes of the members, in order of place; no two overlap.
-fn patches(scan: &Scan<'_>, edits: &[Edit<'_>]) -> Vec<Patch> {
-    let members = scan.members();
-    let fate = |member: &Member| edits.iter().rev().find(|edit| scan.is(*member, edit.key()));
-    let fates: Vec<_> = members.iter().map(fate).collect();
-    let last_kept = fates.iter().rposition(|fate| !matches!(fate, Some(Edit::Remove { .. })));
-    let mut patches = Vec::new();
-    for (n, (member, fate)) in members.iter().zip(&fates).enumerate() {
-        match fate {
+/// The edited object, part by part.
+fn weave(scan: &Scan<'_>, edits: &[Edit<'_>], emit: &mut impl FnMut(Part<'_>)) {
+    let (members, whole) = (scan.members(), scan.whole());
+    let last_kept = last_kept(scan, edits);
+    let mut at = whole.start;
+    let mut keep_to = |emit: &mut dyn FnMut(Part<'_>), to: usize, from: usize| {
+        if to > at {
+            emit(Part::Keep(Span { start: at, end: to }));
+        }
+        at = at.max(from);
+    };
+    for (n, member) in members.iter().enumerate() {
+        match fate(scan, edits, *member) {
             Some(Edit::Set { value_json, .. }) => {
-                patches.push(Patch { cut: member.value_span.start..member.value_span.end, put: value_json.to_string() });
+                keep_to(emit, member.value_span.start, member.value_span.end);
+                emit(Part::Put(value_json));
             }
             // Before a member that stays: up to the next key, so that this member's comma goes with it.
             Some(Edit::Remove { .. }) if last_kept.is_some_and(|kept| n < kept) => {
                 let next = members.get(n + 1).map_or(member.value_span.end, |next| next.key_span.start);
-                patches.push(Patch { cut: member.key_span.start..next, put: String::new() });
+                keep_to(emit, member.key_span.start, next);
             }
             _ => {}
         }
     }
-    patches.extend(tail(scan, edits, last_kept));
-    patches
+    if let Some(tail) = tail(scan, last_kept) {
+        keep_to(emit, tail.start, tail.end);
+        add(scan, edits, last_kept.is_some(), emit);
+    }
+    keep_to(emit, whole.end, whole.end);
 }
 
-/// The end of the object: members removed after the last that stays, and members added.
-fn tail(scan: &Scan<'_>, edits: &[Edit<'_>], last_kept: Option<usize>) -> Option<Patch> {
+/// What becomes of a member.
+fn fate<'e, 'a>(scan: &Scan<'_>, edits: &'e [Edit<'a>], member: Member) -> Option<&'e Edit<'a>> {
+    edits.iter().rev().find(|edit| scan.is(member, edit.key()))
+}
+
+/// The last member that stays.
+fn last_kept(scan: &Scan<'_>, edits: &[Edit<'_>]) -> Option<usize> {
+    let members = scan.members();
+    if edits.iter().any(|edit| matches!(edit, Edit::Remove { .. })) {
+        members.iter().rposition(|member| !matches!(fate(scan, edits, *member), Some(Edit::Remove { .. })))
+    } else {
+        members.len().checked_sub(1)
+    }
+}
+
+/// The end of the object: members removed after the last that stays; here others are added.
+fn tail(scan: &Scan<'_>, last_kept: Option<usize>) -> Option<Span> {
     let members = scan.members();
     let first_key = members.first().map(|member| member.key_span.start);
     let start = match last_kept.and_then(|kept| members.get(kept)) {
         Some(kept) => kept.value_span.end,
-        None => first_key.or_else(|| memchr::memchr(b'{', scan.text().as_bytes()).map(|brace| brace + 1))?,
+        None => first_key.or_else(|| brace(scan).map(|brace| brace + 1))?,
     };
-    let end = members.last().map_or(start, |member| member.value_span.end);
-    let mut put = String::new();
+    Some(Span { start, end: members.last().map_or(start, |member| member.value_span.end) })
+}
+
+/// Members that were set and are not there yet.
+fn add(scan: &Scan<'_>, edits: &[Edit<'_>], mut comma: bool, emit: &mut impl FnMut(Part<'_>)) {
     for (n, edit) in edits.iter().enumerate() {
         let later = edits.iter().skip(n + 1).any(|other| other.key() == edit.key());
         if let Edit::Set { key, value_json } = edit
             && !later
             && scan.get(key).is_none()
         {
-            if last_kept.is_some() || !put.is_empty() {
-                put.push(',');
-            }
-            put.push_str(&quote(key));
-            put.push(':');
-            put.push_str(value_json);
+            emit(Part::Put(if std::mem::replace(&mut comma, true) { "," } else { "" }));
+            emit(Part::Put(&quote(key)));
+            emit(Part::Put(":"));
+            emit(Part::Put(value_json));
         }
     }
-    (start < end || !put.is_empty()).then_some(Patch { cut: start..end, put })
+}
+
+fn brace(scan: &Scan<'_>) -> Option<usize> {
+    let from = scan.whole().start;
+    memchr::memchr(b'{', scan.bytes().get(from..)?).map(|at| from + at)
 }

@@ -7,19 +7,22 @@
 //! - the client did not ask for usage: chunks that only carry it go, `usage` on other chunks goes;
 //! - it did ask: every chunk has `"usage":null` and one last chunk has `"choices":[]` and the usage, wherever
 //!   the engine put it, however often;
-//! - `finish_reason` `""` becomes null; `role` stays in the first delta of a choice only;
+//! - `finish_reason` `""` becomes null; `role` stays in the first delta of a choice only; `logprobs.content` is a list;
+//! - pieces of tool calls have an `index`, and `id`, `type` and `name` in the first piece only;
 //! - on the completions path `delta.content` becomes `text`;
 //! - exactly one `[DONE]`, also when the engine leaves it out after its finish reasons;
 //! - an error event ends the stream, without `[DONE]`; nothing after it is let through.
 //!
 //! An event that is not JSON is let through as it is. Most events of a stream are one token in a wrapping that
-//! needs nothing done: five substring searches tell, and only the others are parsed.
+//! needs nothing done: seven substring searches tell, and only the others are parsed.
 
+mod calls;
 mod edit;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use memchr::memmem::Finder;
@@ -30,6 +33,7 @@ pub use crate::chunk::Summary;
 use crate::openai::usage::Tally;
 use crate::openai::{Shape, Usage, error};
 use crate::sse::{self, Frame, Scanner};
+use calls::Calls;
 
 /// What the client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,11 +61,11 @@ pub struct Filter {
     wish: Wish,
     scanner: Scanner,
     frames: Vec<Frame>,
-    marks: Marks,
     summary: Summary,
     tally: Tally,
     /// Choices whose role the client has.
     roles: BTreeSet<u64>,
+    calls: Calls,
     /// The chunk from which a last chunk with the usage can be made.
     model_chunk: Option<Bytes>,
     prompt_estimate: Option<u64>,
@@ -76,6 +80,8 @@ struct Marks {
     role: Finder<'static>,
     finish: Finder<'static>,
     first_choice: Finder<'static>,
+    calls: Finder<'static>,
+    logprobs: Finder<'static>,
 }
 
 impl Filter {
@@ -85,10 +91,10 @@ impl Filter {
             wish,
             scanner: Scanner::default(),
             frames: Vec::new(),
-            marks: Marks::new(),
             summary: Summary::default(),
             tally: Tally::default(),
             roles: BTreeSet::new(),
+            calls: Calls::default(),
             model_chunk: None,
             prompt_estimate: None,
             ended: None,
@@ -157,7 +163,7 @@ impl Filter {
     /// True for a token in its wrapping: nothing in it has to be noted or changed.
     fn is_plain(&self, frame: &Frame) -> bool {
         let data = frame.data.as_ref();
-        let Marks { usage, error, role, finish, first_choice } = &self.marks;
+        let Marks { usage, error, role, finish, first_choice, calls, logprobs } = &*MARKS;
         let has = |mark: &Finder<'_>| mark.find(data).is_some();
         self.wish.shape == Shape::Chat
             && self.summary.finish_reasons.contains_key(&0)
@@ -169,6 +175,8 @@ impl Filter {
             && !has(usage)
             && !has(error)
             && !has(role)
+            && !has(calls)
+            && logprobs.find(data).is_none_or(|at| is_null_after(data.get(at + LOGPROBS.len()..).unwrap_or_default()))
             && finish.find_iter(data).all(|at| is_null_after(data.get(at + FINISH.len()..).unwrap_or_default()))
     }
 
@@ -187,7 +195,7 @@ impl Filter {
             self.model_chunk = Some(frame.data.clone());
         }
         if !only_usage {
-            out.push(match edit::chunk(&chunk, self.wish, &self.roles) {
+            out.push(match edit::chunk(&chunk, self.wish, &self.roles, &mut self.calls) {
                 Some(text) => frame.to_wire_with(text),
                 None => frame.to_wire(),
             });
@@ -223,6 +231,10 @@ impl Filter {
 }
 
 const FINISH: &str = "\"finish_reason\"";
+const LOGPROBS: &str = "\"logprobs\"";
+
+/// Made once: a stream holds none of its own.
+static MARKS: LazyLock<Marks> = LazyLock::new(Marks::new);
 
 impl Marks {
     fn new() -> Self {
@@ -232,6 +244,8 @@ impl Marks {
             role: Finder::new("\"role\""),
             finish: Finder::new(FINISH),
             first_choice: Finder::new("\"index\":0"),
+            calls: Finder::new("\"tool_calls\""),
+            logprobs: Finder::new(LOGPROBS),
         }
     }
 }

@@ -5,8 +5,6 @@
 //! does not start, does not become ready, answers wrongly, or leaves something running; the error
 //! carries the end of its log. Holds: a leash, so that nothing outlives an interrupted run.
 
-mod http;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use self::http::{Call, Reply, send};
+use crate::http::{Call, Reply, send};
 use crate::leash::{Leash, Order, processes_in};
 use crate::scratch::Scratch;
 use crate::site::ENGINE_VARIABLE;

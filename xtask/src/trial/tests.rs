@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::http::tests::canned;
+use crate::http::tests::canned;
 use super::{Answer, Subject, Trial, ask, config_text};
 use crate::scratch::Scratch;
 

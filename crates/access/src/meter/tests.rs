@@ -6,9 +6,38 @@ use super::*;
 
 const LIMITS: Limits = Limits { requests_per_minute: None, tokens_per_minute: Some(1_000), concurrency: Some(8) };
 const LIMIT: f64 = 1_000.0;
+static NO_BUDGET: std::sync::LazyLock<Budget> = std::sync::LazyLock::new(Budget::default);
 
 fn used(meter: &Meter) -> f64 {
-    meter.lock().tokens.used()
+    meter.lock().bucket().used()
+}
+
+/// What was counted for one ask.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    tokens: u64,
+    since: Instant,
+    mark: Mark,
+}
+
+fn amounts(tokens: u64) -> Amounts {
+    Amounts { tokens, usd: 0 }
+}
+
+fn terms(limits: &Limits) -> Terms<'_> {
+    Terms { limits, budget: &NO_BUDGET }
+}
+
+fn take(meter: &Meter, limits: &Limits, tokens: u64, now: Instant) -> Result<Taken, Refusal> {
+    let counts = &mut *meter.lock();
+    match counts.refusal(terms(limits), amounts(tokens), now) {
+        Some(refusal) => Err(refusal),
+        None => Ok(Taken { tokens, since: now, mark: counts.take(terms(limits), amounts(tokens)) }),
+    }
+}
+
+fn give_back(meter: &Meter, taken: Taken, used: u64, now: Instant) {
+    meter.lock().give_back(taken.mark, (amounts(taken.tokens), amounts(used)), (taken.since, now));
 }
 
 #[derive(Debug, Clone)]
@@ -37,20 +66,20 @@ proptest! {
         let mut largest_error = 0.0_f64;
         for act in acts {
             match act {
-                Act::Take(tokens) => match meter.take(&LIMITS, tokens, now) {
+                Act::Take(tokens) => match take(&meter, &LIMITS, tokens, now) {
                     Ok(taken) => {
                         prop_assert!(tokens <= 1_000);
                         prop_assert!(used(&meter) <= LIMIT + 0.001, "admitted beyond the limit: {}", used(&meter));
                         open.push(taken);
                     }
-                    Err(Error::NeverFits { .. }) => prop_assert!(tokens > 1_000),
-                    Err(Error::Limited { what: Resource::Concurrency, .. }) => prop_assert_eq!(open.len(), 8),
-                    Err(Error::Limited { retry_after, .. }) => {
+                    Err(Refusal::Never { .. }) => prop_assert!(tokens > 1_000),
+                    Err(Refusal::Limited { what: Resource::Concurrency, .. }) => prop_assert_eq!(open.len(), 8),
+                    Err(Refusal::Limited { wait: retry_after, .. }) => {
                         prop_assert!(retry_after > Duration::ZERO);
                         // The promised time is enough, and not much too long.
-                        let mut copy = meter.lock().tokens;
+                        let mut copy = meter.lock().bucket();
                         prop_assert_eq!(copy.wait(tokens, 1_000, now + retry_after), None);
-                        let mut copy = meter.lock().tokens;
+                        let mut copy = meter.lock().bucket();
                         prop_assert!(copy.wait(tokens, 1_000, now + retry_after.saturating_sub(Duration::from_millis(2))).is_some());
                     }
                     Err(other) => prop_assert!(false, "{other:?}"),
@@ -62,7 +91,7 @@ proptest! {
                     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
                     let error = real_use.saturating_sub(taken.tokens) as f64;
                     largest_error = largest_error.max(error);
-                    meter.give_back(&LIMITS, taken, real_use, now);
+                    give_back(&meter, taken, real_use, now);
                 }
                 Act::Wait(millis) => now += Duration::from_millis(millis),
             }
@@ -70,12 +99,12 @@ proptest! {
             prop_assert_eq!(meter.running() as usize, open.len());
         }
         for taken in open {
-            meter.give_back(&LIMITS, taken, 0, now);
+            give_back(&meter, taken, 0, now);
         }
         prop_assert_eq!(meter.running(), 0);
-        let rate = meter.rates(&LIMITS, now).tokens.expect("a limit");
+        let rate = meter.rates(terms(&LIMITS), now).tokens.expect("a limit");
         now += rate.reset;
-        let rate = meter.rates(&LIMITS, now).tokens.expect("a limit");
+        let rate = meter.rates(terms(&LIMITS), now).tokens.expect("a limit");
         prop_assert_eq!((rate.remaining, rate.reset), (1_000, Duration::ZERO), "full after the time that was told");
     }
 
@@ -83,14 +112,14 @@ proptest! {
     fn what_was_not_used_is_back_at_once(asks in proptest::collection::vec(1_u64..400, 1..8), order in any::<u64>()) {
         let meter = Meter::new();
         let now = Instant::now();
-        let mut open: Vec<Taken> = asks.iter().filter_map(|ask| meter.take(&LIMITS, *ask, now).ok()).collect();
+        let mut open: Vec<Taken> = asks.iter().filter_map(|ask| take(&meter, &LIMITS, *ask, now).ok()).collect();
         let mut order = order;
         while !open.is_empty() {
             let next = usize::try_from(order % open.len() as u64).expect("small");
             order /= 3;
-            meter.give_back(&LIMITS, open.swap_remove(next), 0, now);
+            give_back(&meter, open.swap_remove(next), 0, now);
         }
-        prop_assert_eq!(meter.rates(&LIMITS, now).tokens.map(|rate| rate.remaining), Some(1_000));
+        prop_assert_eq!(meter.rates(terms(&LIMITS), now).tokens.map(|rate| rate.remaining), Some(1_000));
     }
 }
 
@@ -98,23 +127,23 @@ proptest! {
 fn nothing_comes_back_twice() {
     let meter = Meter::new();
     let start = Instant::now();
-    let slow = meter.take(&LIMITS, 500, start).expect("room");
+    let slow = take(&meter, &LIMITS, 500, start).expect("room");
     let later = start + Duration::from_secs(30);
     // The slow one's 500 have drained by now: they were used up by time, not by tokens.
-    let _other = meter.take(&LIMITS, 1_000, later).expect("all of it is free again");
-    meter.give_back(&LIMITS, slow, 0, later);
-    assert!(matches!(meter.take(&LIMITS, 1, later), Err(Error::Limited { what: Resource::Tokens, .. })));
+    let _other = take(&meter, &LIMITS, 1_000, later).expect("all of it is free again");
+    give_back(&meter, slow, 0, later);
+    assert!(matches!(take(&meter, &LIMITS, 1, later), Err(Refusal::Limited { what: Resource::Tokens, .. })));
 }
 
 #[test]
 fn errors_at_the_same_time_make_the_debt_of_one() {
     let meter = Meter::new();
     let now = Instant::now();
-    let taken: Vec<Taken> = (0..5).map(|_| meter.take(&LIMITS, 200, now).expect("room")).collect();
+    let taken: Vec<Taken> = (0..5).map(|_| take(&meter, &LIMITS, 200, now).expect("room")).collect();
     for one in taken {
-        meter.give_back(&LIMITS, one, 300, now);
+        give_back(&meter, one, 300, now);
     }
-    let rate = meter.rates(&LIMITS, now).tokens.expect("a limit");
+    let rate = meter.rates(terms(&LIMITS), now).tokens.expect("a limit");
     assert_eq!(rate.remaining, 0);
     assert_eq!(rate.reset, Duration::from_secs(66), "1,000 and one error of 100, at 1,000 a minute");
 }
@@ -124,12 +153,12 @@ fn a_refused_ask_takes_nothing() {
     let limits = Limits { requests_per_minute: Some(10), tokens_per_minute: Some(100), concurrency: Some(1) };
     let meter = Meter::new();
     let now = Instant::now();
-    let refused = meter.take(&limits, 101, now);
-    assert!(matches!(&refused, Err(Error::NeverFits { what: Resource::Tokens, asked: 101, limit: 100 })), "{refused:?}");
-    let _running = meter.take(&limits, 40, now).expect("room");
-    let refused = meter.take(&limits, 10, now);
-    assert!(matches!(&refused, Err(Error::Limited { what: Resource::Concurrency, limit: 1, .. })), "{refused:?}");
-    let rates = meter.rates(&limits, now);
+    let refused = take(&meter, &limits, 101, now);
+    assert!(matches!(&refused, Err(Refusal::Never { what: Resource::Tokens, asked: 101, limit: 100 })), "{refused:?}");
+    let _running = take(&meter, &limits, 40, now).expect("room");
+    let refused = take(&meter, &limits, 10, now);
+    assert!(matches!(&refused, Err(Refusal::Limited { what: Resource::Concurrency, limit: 1, .. })), "{refused:?}");
+    let rates = meter.rates(terms(&limits), now);
     assert_eq!(rates.requests.map(|r| (r.limit, r.remaining, r.reset)), Some((10, 9, Duration::from_secs(6))));
     assert_eq!(rates.tokens.map(|r| (r.limit, r.remaining, r.reset)), Some((100, 60, Duration::from_secs(24))));
 }
@@ -140,11 +169,11 @@ fn requests_run_out_and_come_back_evenly() {
     let meter = Meter::new();
     let now = Instant::now();
     for _ in 0..2 {
-        let taken = meter.take(&limits, 1_000_000, now).expect("tokens are not limited");
-        meter.give_back(&limits, taken, 0, now);
+        let taken = take(&meter, &limits, 1_000_000, now).expect("tokens are not limited");
+        give_back(&meter, taken, 0, now);
     }
-    let refused = meter.take(&limits, 1, now);
-    let Err(Error::Limited { what: Resource::Requests, limit: 2, retry_after }) = refused else { panic!("{refused:?}") };
-    assert_eq!(retry_after, Duration::from_secs(30));
-    assert!(meter.take(&limits, 1, now + retry_after).is_ok());
+    let refused = take(&meter, &limits, 1, now);
+    let Err(Refusal::Limited { what: Resource::Requests, limit: 2, wait, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(wait, Duration::from_secs(30));
+    assert!(take(&meter, &limits, 1, now + wait).is_ok());
 }

@@ -57,6 +57,18 @@ pub struct Deploy {
     /// How long an instance stays without callers: 5m, 0 or forever
     #[arg(long, value_name = "TIME")]
     keep_alive: Option<String>,
+    /// Calls that all instances together serve at once
+    #[arg(long, value_name = "CALLS")]
+    max_concurrent: Option<u32>,
+    /// What happens to a call that finds every slot taken: queue, reject or fallback
+    #[arg(long, value_name = "WHAT", value_parser = ["queue", "reject", "fallback"], hide_possible_values = true)]
+    when_full: Option<String>,
+    /// A deployment or route to ask when this one cannot serve; may be given again
+    #[arg(long, value_name = "NAME")]
+    fallback: Vec<String>,
+    /// What keeps related calls on one instance: none, session or prefix
+    #[arg(long, value_name = "BY", value_parser = ["none", "session", "prefix"], hide_possible_values = true)]
+    affinity: Option<String>,
     /// Base URL of a remote engine, with its /v1
     #[arg(long)]
     url: Option<String>,
@@ -134,6 +146,10 @@ fn wish(words: &Deploy) -> Result<Value, Failure> {
         ("gpu_layers", words.gpu_layers.map(|v| json!(v))),
         ("embeddings", words.embeddings.map(|v| json!(v))),
         ("pinned", words.pin.map(|v| json!(v))),
+        ("max_concurrent", words.max_concurrent.map(|v| json!(v))),
+        ("when_full", words.when_full.as_ref().map(|v| json!(v))),
+        ("fallback", (!words.fallback.is_empty()).then(|| json!(words.fallback))),
+        ("affinity", words.affinity.as_ref().map(|v| json!(v))),
         ("url", words.url.as_ref().map(|v| json!(v))),
         ("api_key_env", words.api_key_env.as_ref().map(|v| json!(v))),
         ("upstream_model", words.upstream_model.as_ref().map(|v| json!(v))),

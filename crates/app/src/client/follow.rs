@@ -84,7 +84,7 @@ fn watched(raw: &str, output: Output) -> Result<bool, Failure> {
         match output {
             Output::Table => line(row(&event).join("  ").trim_end())?,
             Output::Json => line(&event.to_string())?,
-            Output::Yaml => answer(output, &event, |_| String::new())?,
+            Output::Yaml | Output::Csv => answer(output, &event, |_| String::new())?,
         }
     }
     Ok(true)

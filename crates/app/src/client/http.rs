@@ -64,6 +64,12 @@ impl Server {
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.json(&Method::GET, path, None)
     }
+    /// A text as it is.
+    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
+        let mut text = String::new();
+        self.send(&Method::GET, path, None)?.take(LONGEST).read_to_string(&mut text).map_err(|error| Failure::Broken(error.into()))?;
+        Ok(text)
+    }
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(&Method::POST, path, Some(body))
     }

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io::{self, Write as _};
 
 use base::Timestamp;
-use comfy_table::Table;
+use comfy_table::{Row, Table};
 use comfy_table::TableStyle;
 use serde_json::Value;
 
@@ -45,12 +45,18 @@ pub(crate) fn answer(output: Output, value: &Value, people: impl FnOnce(&Value) 
     match output {
         Output::Table => print(&people(value)),
         Output::Json => line(&serde_json::to_string_pretty(value).map_err(|error| Failure::Broken(error.into()))?),
+        Output::Csv => Err(Failure::Misused { what: "only `penstock usage` is printed as csv".to_owned(), hint: "use -o table, -o json or -o yaml".to_owned() }),
         Output::Yaml => print(&serde_saphyr::to_string(value).map_err(|error| Failure::Broken(error.into()))?),
     }
 }
 
 /// Rows under headings, without borders.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    columns(headings, rows)
+}
+
+/// The same where the columns are only known when it is asked for.
+pub(crate) fn columns<R: Into<Row>>(headings: impl Into<Row>, rows: impl IntoIterator<Item = R>) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(headings);
     for row in rows {

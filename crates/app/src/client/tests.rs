@@ -4,7 +4,7 @@ use base::Timestamp;
 use serde_json::json;
 
 use super::http::segment;
-use super::{Failure, chat, deploy, doctor, follow, look, out, run, token};
+use super::{Failure, chat, deploy, doctor, follow, look, out, project, run, token, usage};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_600_000);
 const THEN: &str = "2023-11-14T22:13:20.000Z";
@@ -26,10 +26,31 @@ fn instances_as_a_table() {
 }
 
 #[test]
+fn usage_as_a_table_has_the_columns_that_were_asked_for() {
+    let all = json!({"items": [
+        {"day": "2026-01-31", "token": "0123", "token_name": "ci", "calls": 12, "completed": 11, "prompt_tokens": 3400, "cached_tokens": 100,
+            "completion_tokens": 900, "cost_usd": 1e-9},
+        {"day": "2026-01-31", "calls": 1, "completed": 0, "prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
+    ]});
+    insta::assert_snapshot!(usage::usage_table(&all, &["day".to_owned(), "token".to_owned()]));
+}
+
+#[test]
 fn tokens_as_a_table_show_no_secret() {
     let all = json!({"items": [{"id": "t1", "name": "ci", "prefix": "psk_ab12", "scopes": ["inference", "admin"],
-        "limits": {"requests_per_minute": 60, "concurrency": 2}, "created_at": THEN}]});
+        "limits": {"requests_per_minute": 60, "concurrency": 2}, "budget": {"tokens_per_day": 1000}, "created_at": THEN}]});
     insta::assert_snapshot!(token::token_table(&all, NOW));
+}
+
+#[test]
+fn projects_as_a_table_show_what_is_gone_of_their_budgets() {
+    let quota = |limit: f64, spent: f64, reserved: f64| json!({"limit": limit, "spent": spent, "reserved": reserved, "resets_at": THEN});
+    let all = json!({"items": [
+        {"name": "red", "limits": {"tokens_per_minute": 500}, "budget": {"usd_per_month": 12.5}, "created_at": THEN,
+            "usage": {"running": 2, "budget": {"usd_per_month": quota(12.5, 3.25, 0.5)}}},
+        {"name": "blue", "limits": {}, "budget": {}, "created_at": THEN, "usage": {"running": 0}},
+    ]});
+    insta::assert_snapshot!(project::project_table(&all, NOW));
 }
 
 #[test]

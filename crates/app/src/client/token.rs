@@ -2,8 +2,9 @@
 
 use base::Timestamp;
 use clap::Subcommand;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::allowance::{self, Allowance};
 use super::http::{Server, segment};
 use super::look::items;
 use super::out::{age, answer, note, table, text};
@@ -25,15 +26,8 @@ pub enum Token {
         /// The project that its use is booked on
         #[arg(long)]
         project: Option<String>,
-        /// Calls a minute
-        #[arg(long, value_name = "CALLS")]
-        rpm: Option<u32>,
-        /// Tokens a minute, in and out
-        #[arg(long, value_name = "TOKENS")]
-        tpm: Option<u64>,
-        /// Calls at once
-        #[arg(long, value_name = "CALLS")]
-        concurrency: Option<u32>,
+        #[command(flatten)]
+        allowance: Box<Allowance>,
         /// Refused from then on: 30d, 12h
         #[arg(long, value_name = "TIME", value_parser = super::duration)]
         expires: Option<std::time::Duration>,
@@ -70,12 +64,10 @@ pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), 
 }
 
 fn wanted(create: Token) -> Value {
-    let Token::Create { name, scopes, models, project, rpm, tpm, concurrency, expires } = create else { return Value::Null };
-    let mut limits = Map::new();
-    limits.extend(rpm.map(|n| ("requests_per_minute".to_owned(), json!(n))));
-    limits.extend(tpm.map(|n| ("tokens_per_minute".to_owned(), json!(n))));
-    limits.extend(concurrency.map(|n| ("concurrency".to_owned(), json!(n))));
-    let mut wanted = json!({ "name": name, "scopes": scopes, "limits": limits });
+    let Token::Create { name, scopes, models, project, allowance, expires } = create else { return Value::Null };
+    let mut wanted = Value::Object(allowance.onto(&Value::Null));
+    wanted["name"] = json!(name);
+    wanted["scopes"] = json!(scopes);
     if !models.is_empty() {
         wanted["models"] = json!(models);
     }
@@ -98,16 +90,11 @@ pub(super) fn token_table(all: &Value, now: Timestamp) -> String {
             text(&t["prefix"]),
             words(&t["scopes"]),
             models,
-            limits(&t["limits"]),
+            allowance::limits(&t["limits"]),
+            allowance::budget(&t["budget"]),
             age(&t["created_at"], now),
             text(&t["expires_at"]),
         ]
     });
-    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "LIMITS", "AGE", "EXPIRES"], rows)
-}
-
-fn limits(limits: &Value) -> String {
-    let all = [("requests_per_minute", "calls/min"), ("tokens_per_minute", "tokens/min"), ("concurrency", "at once")];
-    let set = all.iter().filter_map(|(key, unit)| Some(format!("{} {unit}", limits[*key].as_u64()?)));
-    set.collect::<Vec<_>>().join(", ")
+    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "LIMITS", "BUDGET", "AGE", "EXPIRES"], rows)
 }

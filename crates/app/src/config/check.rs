@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use spec::Invalid;
+
 use super::problem::Problem;
 use super::settings::Config;
 use super::tree::{Node, Step};
@@ -16,6 +18,9 @@ pub(super) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     older_names(config, &mut found);
     remote(config, &mut found);
     deployments(config, &mut found);
+    routes(config, &mut found);
+    otlp(config, &mut found);
+    usage(config, &mut found);
     if config.max_body_bytes.0 == 0 {
         found.add("max_body_bytes", "0 would refuse every call", "leave it out for 32 MiB");
     }
@@ -31,6 +36,18 @@ impl Findings<'_> {
     fn add(&mut self, key: &str, what: impl std::fmt::Display, hint: &str) {
         let steps: Vec<Step> = key.split('.').map(|step| Step::Key(step.to_owned())).collect();
         self.problems.push(Problem::new(self.root.origin(&steps), format!("{key}: {what}"), hint));
+    }
+
+    /// What is wrong with an entry of a list by itself.
+    fn add_all(&mut self, checked: Result<(), Invalid>, here: &[Step], name: &str) {
+        for problem in checked.err().map(|invalid| invalid.0).unwrap_or_default() {
+            let field = problem.field.split(['.', '[']).map(|step| match step.strip_suffix(']').and_then(|index| index.parse().ok()) {
+                Some(index) => Step::Index(index),
+                None => Step::Key(step.to_owned()),
+            });
+            let at = self.root.origin(&here.iter().cloned().chain(field).collect::<Vec<_>>());
+            self.problems.push(Problem::new(at, format!("{name}.{}: {}", problem.field, problem.what), problem.hint));
+        }
     }
 }
 
@@ -66,6 +83,34 @@ fn remote(config: &Config, found: &mut Findings<'_>) {
     }
 }
 
+fn otlp(config: &Config, found: &mut Findings<'_>) {
+    let otlp = &config.otlp;
+    match &otlp.endpoint {
+        Some(url) if !(url.starts_with("http://") || url.starts_with("https://")) => {
+            found.add("otlp.endpoint", format!("`{url}` is not a URL"), "write http://HOST:4318; spans go to /v1/traces below it");
+        }
+        _ => {}
+    }
+    if !(0.0..=1.0).contains(&otlp.sample_ratio) {
+        found.add("otlp.sample_ratio", format!("{} is no share", otlp.sample_ratio), "write a number from 0 (none) to 1 (all)");
+    }
+    let faulty = |headers: &base::Secret| headers.expose().split(',').any(|pair| !pair.contains('='));
+    if otlp.headers.as_ref().is_some_and(faulty) {
+        found.add("otlp.headers", "a header without a value", "write NAME=VALUE, with commas between");
+    }
+}
+
+fn usage(config: &Config, found: &mut Findings<'_>) {
+    let usage = &config.usage;
+    if usage.journal_quota < store::JournalConfig::LEAST_QUOTA {
+        let what = format!("{} does not hold the files that a journal needs", usage.journal_quota);
+        found.add("usage.journal_quota", what, "write 64KiB or more; leave it out for 1 GiB");
+    }
+    if usage.keep_sums < usage.keep_calls {
+        found.add("usage.keep_sums", "sums would go before the calls that they are made of", "keep them at least as long as usage.keep_calls");
+    }
+}
+
 fn deployments(config: &Config, found: &mut Findings<'_>) {
     let mut names = BTreeSet::new();
     for (index, deployment) in config.deployments.iter().enumerate() {
@@ -74,12 +119,18 @@ fn deployments(config: &Config, found: &mut Findings<'_>) {
             let what = format!("deployments[{index}]: there is another deployment `{}`", deployment.name);
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
         }
-        let Err(invalid) = deployment.check() else { continue };
-        for problem in invalid.0 {
-            let field = problem.field.split('.').map(|step| Step::Key(step.to_owned()));
-            let at = found.root.origin(&here.iter().cloned().chain(field).collect::<Vec<_>>());
-            let what = format!("deployments[{index}].{}: {}", problem.field, problem.what);
-            found.problems.push(Problem::new(at, what, problem.hint));
+        found.add_all(deployment.check(), &here, &format!("deployments[{index}]"));
+    }
+}
+
+fn routes(config: &Config, found: &mut Findings<'_>) {
+    let mut names: BTreeSet<_> = config.deployments.iter().map(|deployment| &deployment.name).collect();
+    for (index, route) in config.routes.iter().enumerate() {
+        let here = vec![Step::Key("routes".to_owned()), Step::Index(index)];
+        if !names.insert(&route.name) {
+            let what = format!("routes[{index}]: there is a deployment or another route `{}`", route.name);
+            found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
         }
+        found.add_all(route.check(), &here, &format!("routes[{index}]"));
     }
 }

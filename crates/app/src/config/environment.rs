@@ -147,7 +147,7 @@ fn unknown(name: &str, at: Origin, keys: &[Key]) -> Problem {
 pub(super) fn word(key: &Key, text: &str, at: Origin, folder: &Path) -> Result<Node, Problem> {
     use super::keys::Kind;
     match key.kind {
-        Kind::Deployments => super::read::yaml(&key.variable().into(), text),
+        Kind::Deployments | Kind::Routes => super::read::yaml(&key.variable().into(), text),
         Kind::Path if !text.starts_with('~') => Ok(Node { at, value: Value::Text(folder.join(text).to_string_lossy().into_owned()) }),
         _ => Ok(Node { at, value: Value::Word(text.to_owned()) }),
     }

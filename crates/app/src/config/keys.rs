@@ -3,7 +3,7 @@
 //! In: the structs of [`super::settings`]. Out: one list, from which the flags of `serve`, the
 //! `PENSTOCK_...` variables and the reference page are made.
 
-use super::settings::{Auth, Config, Engines, Log, Memory, Program};
+use super::settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Usage};
 
 /// One key.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub enum Kind {
     List,
     /// The list of deployments.
     Deployments,
+    /// The list of routes.
+    Routes,
 }
 
 impl Kind {
@@ -49,17 +51,19 @@ impl Kind {
             Self::Size => "size",
             Self::List => "list",
             Self::Deployments => "list of deployments",
+            Self::Routes => "list of routes",
         }
     }
     fn of(rust: &str) -> Self {
         match rust.trim_start_matches("Option<").trim_end_matches('>') {
             "PathBuf" => Self::Path,
             "bool" => Self::Truth,
-            "u32" | "u64" => Self::Number,
+            "u32" | "u64" | "f64" => Self::Number,
             "Duration" => Self::Duration,
             "ByteSize" => Self::Size,
             "Vec<String" => Self::List,
             "Vec<Deployment" => Self::Deployments,
+            "Vec<Route" => Self::Routes,
             _ => Self::Text,
         }
     }
@@ -68,7 +72,7 @@ impl Kind {
 impl Key {
     /// The flag of `serve`, without its dashes; none for what only a file can say well.
     pub fn flag(&self) -> Option<String> {
-        (self.kind != Kind::Deployments).then(|| self.path.replace(['.', '_'], "-"))
+        (!matches!(self.kind, Kind::Deployments | Kind::Routes)).then(|| self.path.replace(['.', '_'], "-"))
     }
     /// The environment variable.
     pub fn variable(&self) -> String {
@@ -85,9 +89,11 @@ pub(super) type Declared = (&'static str, &'static str, &'static str);
 
 /// All keys, in the order of the reference.
 pub fn all() -> Vec<Key> {
-    let groups: [(&str, &[Declared]); 5] = [
+    let groups: [(&str, &[Declared]); 7] = [
         ("auth", Auth::KEYS),
         ("log", Log::KEYS),
+        ("otlp", Otlp::KEYS),
+        ("usage", Usage::KEYS),
         ("memory", Memory::KEYS),
         ("engines", Engines::KEYS),
         ("engines.llama-server", Program::KEYS),

@@ -11,7 +11,7 @@ use super::keys::{self, Key, Kind};
 use super::settings::Config;
 
 /// The keys of a deployment, which are declared in another room, in words.
-pub(super) const DEPLOYMENT: [(&str, &str, &str); 20] = [
+pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     ("name", "text", "The public model name that clients send. Needed."),
     ("model", "text", "`file:PATH`, or a registry name with `:tag` or `@digest`. Needed by engines that run here, but for `echo`."),
     (
@@ -29,10 +29,34 @@ pub(super) const DEPLOYMENT: [(&str, &str, &str); 20] = [
     ("replicas", "group", "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded)."),
     ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
     ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
+    ("max_concurrent", "number", "Calls that all instances together serve at once; what their slots allow when not given."),
+    (
+        "when_full",
+        "text",
+        "What happens to a call that finds every slot taken: `queue` (it waits in line; the default), `reject` (429 at once) or `fallback` (it goes to the fallback at once).",
+    ),
+    ("fallback", "list", "Deployments or routes that are asked, in this order, when this one is down, full, or fails a call before its first byte."),
+    (
+        "affinity",
+        "text",
+        "What keeps related calls on one of several instances: `none`, `session` (the header `x-session-id`, else `prompt_cache_key` or `user` of the body) or `prefix` (the session, else the beginning of the prompt; the default).",
+    ),
+    ("max_ejected", "number", "At most so many percent of the instances are passed over for failing or being slow (50); 0 for none."),
     (
         "timeouts",
         "group",
         "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s), `start` without a sign of progress (5m).",
+    ),
+    (
+        "prices",
+        "group",
+        "What a call costs, in US dollars: `input_per_million`, `cached_input_per_million` (as other input when not given) and `output_per_million` for a million tokens, `per_request` for the call itself.",
+    ),
+    ("limits", "group", "How much all of its callers together may use at a time: `requests_per_minute`, `tokens_per_minute`, `concurrency`."),
+    (
+        "budget",
+        "group",
+        "How much they may use up: `tokens_per_hour`, `tokens_per_day`, `tokens_per_month`, `usd_per_hour`, `usd_per_day`, `usd_per_month`; hours, days and months of the calendar in UTC.",
     ),
     ("url", "text", "Base URL of a remote engine, with its `/v1`."),
     ("api_key_env", "text", "Name of the environment variable that holds the remote engine's key."),
@@ -40,6 +64,22 @@ pub(super) const DEPLOYMENT: [(&str, &str, &str); 20] = [
     ("args", "list", "More arguments for the engine."),
     ("env", "group", "More environment for the engine."),
     ("labels", "group", "Free labels."),
+];
+
+/// The keys of a route, in words.
+pub(super) const ROUTE: &[(&str, &str, &str)] = &[
+    ("name", "text", "The public model name that clients send; no deployment has it. Needed."),
+    (
+        "targets",
+        "list",
+        "The deployments that share its calls, each as `deployment` and `weight` (1): its share beside the others; 0 takes it out without forgetting it. Needed.",
+    ),
+    ("fallback", "list", "Deployments or routes that are asked, in this order, when no target can serve; when there is none, those of the targets."),
+    (
+        "affinity",
+        "text",
+        "What keeps related calls on one target: `none` (the default, so that the weights hold), `session` or `prefix`, as for a deployment.",
+    ),
 ];
 
 /// The page.
@@ -52,6 +92,10 @@ pub fn page() -> String {
     page.push_str(DEPLOYMENTS);
     for (name, kind, words) in DEPLOYMENT {
         // A `String` cannot fail to take text.
+        let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
+    }
+    page.push_str(ROUTES);
+    for (name, kind, words) in ROUTE {
         let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
     }
     page
@@ -98,6 +142,15 @@ const DEPLOYMENTS: &str = "
 ## A deployment
 
 An entry of `deployments`, and the body of `POST /api/v1/deployments`.
+
+| key | takes | what it does |
+|---|---|---|
+";
+
+const ROUTES: &str = "
+## A route
+
+An entry of `routes`, and the body of `POST /api/v1/routes`. See [how to route calls](../how-to/route-calls.md).
 
 | key | takes | what it does |
 |---|---|---|

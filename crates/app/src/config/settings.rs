@@ -10,9 +10,9 @@ use std::time::Duration;
 use base::clock::human;
 use base::{ByteSize, Secret};
 use serde::{Deserialize, Serialize};
-use spec::Deployment;
+use spec::{Deployment, Route};
 
-use super::types::{Format, Level, Listen, Mode, hidden, maybe};
+use super::types::{AccessLog, Format, Level, Listen, Mode, hidden, maybe};
 
 /// Declares a struct of settings together with the words about each key.
 macro_rules! settings {
@@ -45,10 +45,18 @@ settings! {
         data_dir: Option<PathBuf> = None,
         /// What is to be served; see below.
         deployments: Vec<Deployment> = Vec::new(),
+        /// Public model names with several deployments behind them; see below.
+        routes: Vec<Route> = Vec::new(),
         /// Who is let in.
         auth: Auth = Auth::default(),
         /// What is logged.
         log: Log = Log::default(),
+        /// A line of JSON for each request: `off`, `stdout`, `stderr`, or a file, which is opened anew on `SIGHUP`.
+        access_log: AccessLog = AccessLog::Off,
+        /// Where traces are sent.
+        otlp: Otlp = Otlp::default(),
+        /// What is remembered of calls.
+        usage: Usage = Usage::default(),
         /// The programs of the engines.
         engines: Engines = Engines::default(),
         /// How much memory models may take.
@@ -78,6 +86,15 @@ settings! {
         /// The whole time of a call of `/infer`; the deployment's own limit when not set.
         #[serde(with = "maybe")]
         infer_timeout: Option<Duration> = None,
+        /// A stream that is silent for so long gets a comment, so that no proxy on the way closes it.
+        #[serde(with = "human")]
+        keep_alive_comment: Duration = Duration::from_secs(15),
+        /// A stream that waits for a cold model gets its first comment after so long. Before that, what goes wrong still has a status of its own; afterwards it is told in the stream.
+        #[serde(with = "human")]
+        cold_comment: Duration = Duration::from_millis(400),
+        /// A client that takes nothing of what it is sent for so long is let go, and its call ends.
+        #[serde(with = "human")]
+        client_write_timeout: Duration = Duration::from_secs(60),
         /// The same as `memory.budget`, in MiB; 0 for none.
         vram_budget_mb: Option<u64> = None,
         /// The same as `memory.margin`, in MiB.
@@ -137,6 +154,33 @@ settings! {
 }
 
 settings! {
+    /// Where traces are sent.
+    Otlp {
+        /// A collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; nothing is traced without one. `OTEL_EXPORTER_OTLP_ENDPOINT` says the same.
+        endpoint: Option<String> = None,
+        /// Headers to send along, as `NAME=VALUE,NAME=VALUE`. `OTEL_EXPORTER_OTLP_HEADERS` says the same.
+        #[serde(with = "hidden")]
+        headers: Option<Secret> = None,
+        /// The share of requests, 0 to 1, that are traced when their client has not decided about it.
+        sample_ratio: f64 = 1.0,
+    }
+}
+
+settings! {
+    /// What is remembered of calls.
+    Usage {
+        /// What the usage journal may take on the disk. It grows while the database stalls; calls go on beyond it, but their rows are lost.
+        journal_quota: ByteSize = ByteSize::mib(1024),
+        /// How long single calls are kept in the database.
+        #[serde(with = "human")]
+        keep_calls: Duration = Duration::from_hours(35 * 24),
+        /// How long their sums by the hour are kept.
+        #[serde(with = "human")]
+        keep_sums: Duration = Duration::from_hours(400 * 24),
+    }
+}
+
+settings! {
     /// How much memory models may take.
     Memory {
         /// All models together may take so much; what the machine has when not set.
@@ -180,6 +224,6 @@ impl Config {
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let paths =
             [&mut self.data_dir, &mut self.models_dir, &mut self.events_file, &mut self.llama_bin, &mut self.engines.llama_server.path];
-        paths.into_iter().flatten()
+        paths.into_iter().flatten().chain(self.access_log.path())
     }
 }

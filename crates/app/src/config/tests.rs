@@ -133,13 +133,26 @@ fn the_key_of_a_remote_engine_is_not_printed() {
 }
 
 #[test]
+fn what_cannot_be_observed_with_is_refused() {
+    let text = "access_log: nowhere\notlp: { endpoint: localhost, sample_ratio: 2, headers: justakey }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+    let text = "otlp: { endpoint: localhost, sample_ratio: 2, headers: justakey }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+    let config = load("a.yaml", "access_log: logs/access.log\notlp: { headers: x-key=verysecret }\n", &[], &[]).expect("a config").config;
+    assert!(matches!(&config.access_log, AccessLog::File(path) if path.is_absolute()), "{:?}", config.access_log);
+    assert!(!format!("{config:?}").contains("verysecret"));
+}
+
+#[test]
 fn the_list_of_keys_is_what_serde_knows() {
     let listed: BTreeSet<String> = keys::all().into_iter().map(|key| key.path).collect();
     let mut known = BTreeSet::new();
-    let groups: [(&str, &[&str]); 6] = [
+    let groups: [(&str, &[&str]); 8] = [
         ("", decode::known_keys::<Config>()),
         ("auth.", decode::known_keys::<settings::Auth>()),
         ("log.", decode::known_keys::<settings::Log>()),
+        ("otlp.", decode::known_keys::<settings::Otlp>()),
+        ("usage.", decode::known_keys::<settings::Usage>()),
         ("memory.", decode::known_keys::<settings::Memory>()),
         ("engines.", decode::known_keys::<settings::Engines>()),
         ("engines.llama-server.", decode::known_keys::<settings::Program>()),
@@ -156,6 +169,13 @@ fn the_list_of_keys_is_what_serde_knows() {
 fn the_table_of_a_deployment_is_what_serde_knows() {
     let listed: BTreeSet<&str> = reference::DEPLOYMENT.iter().map(|(name, ..)| *name).collect();
     let known: BTreeSet<&str> = decode::known_keys::<spec::Deployment>().iter().copied().collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn the_table_of_a_route_is_what_serde_knows() {
+    let listed: BTreeSet<&str> = reference::ROUTE.iter().map(|(name, ..)| *name).collect();
+    let known: BTreeSet<&str> = decode::known_keys::<spec::Route>().iter().copied().collect();
     assert_eq!(listed, known);
 }
 

@@ -1,6 +1,7 @@
 //! The small types of the settings.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,6 +43,53 @@ pub enum Mode {
     Token,
     /// Everybody; on loopback only.
     Open,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Stdout,
+    /// To standard error.
+    Stderr,
+    /// Behind what stands in this file.
+    File(PathBuf),
+}
+
+impl AccessLog {
+    pub(super) fn path(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::File(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl Serialize for AccessLog {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Off => serializer.serialize_str("off"),
+            Self::Stdout => serializer.serialize_str("stdout"),
+            Self::Stderr => serializer.serialize_str("stderr"),
+            Self::File(path) => path.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AccessLog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "off" => Ok(Self::Off),
+            "stdout" => Ok(Self::Stdout),
+            "stderr" => Ok(Self::Stderr),
+            // A file without a folder and without a dot is more likely a slip of the pen.
+            word if word.contains(['/', '.']) => Ok(Self::File(text.into())),
+            word => Err(serde::de::Error::custom(format!("`{word}` is no place for a log; write off, stdout, stderr or a path, such as ./access.log"))),
+        }
+    }
 }
 
 /// How much is logged.

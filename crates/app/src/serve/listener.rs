@@ -2,21 +2,33 @@
 //!
 //! In: an address and a router. Out: connections served by HTTP/1.1 or HTTP/2. Fails: when the
 //! address cannot be had. Holds: at most [`MOST_CONNECTIONS`]; a client that opens one and sends no
-//! request head is let go. No packet waits for more to come (TCP_NODELAY): each is a token.
+//! request head is let go, and so is one that does not take what it is sent ([`taken`]). No packet waits for more to come (TCP_NODELAY): each is a token.
 
+mod taken;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use base::tasks::{self, Task};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use gateway::Peer;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+
+use taken::{Asked, Streams, Taken};
 
 use crate::error::Error;
 
@@ -58,9 +70,9 @@ pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
 }
 
 /// Serves.
-pub(super) fn open(bound: Bound, router: Router) -> Open {
+pub(super) fn open(bound: Bound, router: Router, client_write_timeout: Duration) -> Open {
     let close = CancellationToken::new();
-    let task = tasks::spawn("listener", accept(bound.listener, router, close.clone()));
+    let task = tasks::spawn("listener", accept(bound.listener, (router, client_write_timeout), close.clone()));
     Open { close, task }
 }
 
@@ -72,7 +84,7 @@ impl Open {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, close: CancellationToken) {
+async fn accept(listener: TcpListener, (router, limit): (Router, Duration), close: CancellationToken) {
     let inside = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
@@ -85,7 +97,7 @@ async fn accept(listener: TcpListener, router: Router, close: CancellationToken)
             () = close.cancelled() => break,
         };
         match accepted {
-            Ok((stream, _)) => serve(stream, router.clone(), &inside, place),
+            Ok((stream, peer)) => serve((stream, Peer(peer), limit), router.clone(), &inside, place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -98,14 +110,25 @@ async fn accept(listener: TcpListener, router: Router, close: CancellationToken)
     }
 }
 
-fn serve(stream: TcpStream, router: Router, inside: &GracefulShutdown, place: Option<OwnedSemaphorePermit>) {
-    if let Err(error) = stream.set_nodelay(true) {
+fn serve(
+    (stream, peer, limit): (TcpStream, Peer, Duration),
+    router: Router,
+    inside: &GracefulShutdown,
+    place: Option<OwnedSemaphorePermit>,
+) {
+    if let Err(error) = prepare(&stream, limit) {
         tracing::debug!(%error, "a connection is gone already");
     }
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(Streams { limit });
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
     builder.http2().timer(TokioTimer::new());
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).into_owned();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        let answer = router.call(request);
+        async move { answer.await.map(|answer| answer.map(Asked)) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(Taken::new(stream, limit)), service).into_owned();
     let watched = inside.watch(connection);
     tasks::spawn("connection", async move {
         let _place = place;
@@ -114,4 +137,11 @@ fn serve(stream: TcpStream, router: Router, inside: &GracefulShutdown, place: Op
         }
     })
     .detach();
+}
+
+/// No waiting for more to send; a client whose machine has vanished is given up as one that takes nothing.
+fn prepare(stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    Ok(setsockopt(stream, sockopt::TcpUserTimeout, &ms)?)
 }

@@ -1,4 +1,8 @@
-//! The log of a server process, and the first lines that a person sees.
+//! The log of a server process, the first lines that a person sees, and the access log.
+
+pub(super) mod access;
+
+mod line;
 
 use std::io::{IsTerminal as _, Write as _};
 

@@ -10,11 +10,12 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use access::Access;
 use axum::Router;
 use base::Secret;
-use base::tasks::Task;
+use base::tasks::{self, Task};
 use board::Board;
 use fleet::Fleet;
 use gateway::Gateway;
@@ -24,7 +25,7 @@ use runtime::external::ExternalRuntime;
 use runtime::process::{self, ProcessRuntime};
 use runtime::programs::Programs;
 use spec::EngineKind;
-use store::Store;
+use store::{Housekeeping, Journal, JournalConfig, KeepUsage, Store};
 use tokio::sync::watch;
 
 use super::{status, token, wishes};
@@ -33,6 +34,8 @@ use crate::error::Error;
 
 /// The database in the data directory.
 const DATABASE: &str = "penstock.db";
+/// The folder of the usage journal in the data directory.
+const JOURNAL: &str = "journal";
 /// The folder of instances in the data directory.
 const INSTANCES: &str = "instances";
 const PRIVATE: u32 = 0o700;
@@ -41,6 +44,8 @@ const PRIVATE: u32 = 0o700;
 #[derive(Debug)]
 pub(super) struct Rooms {
     pub(super) store: Store,
+    pub(super) journal: Journal,
+    pub(super) housekeeping: Housekeeping,
     pub(super) access: Access,
     pub(super) registry: Registry,
     pub(super) board: Arc<Board>,
@@ -55,6 +60,7 @@ impl Rooms {
         make_folder(&data_dir)?;
         let store = Store::open(data_dir.join(DATABASE)).await?;
         let access = Access::open(store.clone(), mode(&settings.config)).await?;
+        let (journal, housekeeping) = usage(&store, &access, settings, &data_dir).await?;
         let given = settings.environment.secret("PENSTOCK_ADMIN_TOKEN");
         token::first(&access, &data_dir, given.as_ref()).await?;
         let registry = registry(&store, settings);
@@ -70,11 +76,11 @@ impl Rooms {
             config: fleet_config(settings, &data_dir),
         };
         let (fleet, fleet_task) = Fleet::start(parts).await?;
-        Ok(Self { store, access, registry, board, fleet, fleet_task })
+        Ok(Self { store, journal, housekeeping, access, registry, board, fleet, fleet_task })
     }
 
     /// The face for tokens.
-    pub(super) fn gateway(&self, config: &Config, last_error: &Arc<Mutex<Option<String>>>) -> Gateway {
+    pub(super) fn gateway(&self, config: &Config, last_error: &Arc<Mutex<Option<String>>>, watch: gateway::Watch) -> Gateway {
         let cors = config.cors_enabled.then(|| gateway::Cors {
             origins: config.cors_origins.clone(),
             methods: config.cors_methods.clone(),
@@ -85,15 +91,19 @@ impl Rooms {
             default_model: config.default_model.clone(),
             cors,
             infer_timeout: config.infer_timeout,
+            keep_alive_comment: config.keep_alive_comment,
+            cold_comment: config.cold_comment,
             ..gateway::Config::default()
         };
         Gateway::new(gateway::Parts {
             board: Arc::clone(&self.board),
             access: self.access.clone(),
-            usage: self.store.clone(),
+            journal: self.journal.clone(),
+            store: self.store.clone(),
             counts: Arc::default(),
             config: settings,
             status: status::source(self.fleet.clone(), Arc::clone(&self.board), Arc::clone(last_error)),
+            watch,
         })
     }
 
@@ -110,6 +120,28 @@ impl Rooms {
             closing,
         })
     }
+}
+
+/// The usage journal, and who keeps its rows from growing for ever. What an earlier process left in it counts
+/// against budgets as soon as it is in the database.
+async fn usage(store: &Store, access: &Access, settings: &Settings, data_dir: &Path) -> Result<(Journal, Housekeeping), Error> {
+    const LONG: Duration = Duration::from_hours(1);
+    let wanted = &settings.config.usage;
+    let config = JournalConfig { dir: data_dir.join(JOURNAL), quota: wanted.journal_quota };
+    let journal = Journal::open(store.clone(), config).await?;
+    if journal.stand().behind > 0 {
+        let (journal, access) = (journal.clone(), access.clone());
+        let recount = async move {
+            if journal.flush(LONG).await
+                && let Err(error) = access.recount().await
+            {
+                tracing::warn!(error = base::chain(&error), "what was used before the start does not count against budgets");
+            }
+        };
+        tasks::spawn("recount", recount).detach();
+    }
+    let keep = KeepUsage { calls: wanted.keep_calls, hours: wanted.keep_sums };
+    Ok((journal, store.keep_house(keep)))
 }
 
 /// Where clients of this machine reach an address.

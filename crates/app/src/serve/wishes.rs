@@ -1,15 +1,16 @@
 //! What the config wants served, written into the store.
 //!
-//! In: settings. Out: the store's deployments of the origin `config` are those of the settings; the
-//! ones that are no longer wanted are to go. Fails: when a name belongs to a deployment that was
-//! made through the API. Whose a deployment is, is never changed silently.
+//! In: settings. Out: the store's deployments and routes of the origin `config` are those of the settings; the
+//! ones that are no longer wanted are to go. Fails: when a name belongs to one that was made through the API,
+//! when a route leads nowhere or in circles. Whose a deployment is, is never changed silently.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use registry::Registry;
 use spec::deployment::Origin;
-use spec::{Deployment, EngineKind, Name, Record, Source};
+use spec::route::Map;
+use spec::{Deployment, EngineKind, Name, Record, Route, RouteRecord, Source};
 use store::Store;
 
 use crate::config::{Config, Settings};
@@ -29,6 +30,7 @@ pub(super) async fn store(store: &Store, registry: &Registry, settings: &Setting
     if let Some(name) = wanted.keys().find(is_theirs) {
         return Err(Error::Owned(name.clone()));
     }
+    let routes = routes(store, settings, &wanted, &there).await?;
     for deployment in wanted.values() {
         store.put_deployment(deployment, Origin::Config, None).await?;
     }
@@ -38,7 +40,34 @@ pub(super) async fn store(store: &Store, registry: &Registry, settings: &Setting
         tracing::info!(deployment = %record.spec.name, "no longer in the config: it goes");
         store.mark_deployment_deleting(&record.spec.name).await?;
     }
+    for route in routes {
+        store.put_route(route, Origin::Config, None).await?;
+    }
     Ok(())
+}
+
+/// The routes of the config, found to be possible; those that it no longer has are removed.
+async fn routes<'a>(
+    store: &Store,
+    settings: &'a Settings,
+    wanted: &BTreeMap<Name, Deployment>,
+    there: &BTreeMap<Name, Record>,
+) -> Result<&'a [Route], Error> {
+    let routes = settings.config.routes.as_slice();
+    let is_wanted = |record: &RouteRecord| routes.iter().any(|route| route.name == record.spec.name);
+    let (theirs, ours): (Vec<_>, Vec<_>) = store.list_routes().await?.into_iter().partition(|record| record.origin == Origin::Api);
+    if let Some(record) = theirs.iter().find(|record| is_wanted(record)) {
+        return Err(Error::OwnedRoute(record.spec.name.clone()));
+    }
+    let kept = there.values().filter(|record| record.origin == Origin::Api && !record.deleting).map(|record| &record.spec);
+    let map = Map::new(wanted.values().chain(kept), routes.iter().chain(theirs.iter().map(|record| &record.spec)));
+    routes.iter().try_for_each(|route| map.check_route(route)).map_err(Error::Names)?;
+    wanted.values().try_for_each(|deployment| map.check_deployment(deployment)).map_err(Error::Names)?;
+    for record in ours.iter().filter(|record| !is_wanted(record)) {
+        tracing::info!(route = %record.spec.name, "no longer in the config: it goes");
+        store.remove_route(&record.spec.name).await?;
+    }
+    Ok(routes)
 }
 
 async fn wanted(registry: &Registry, settings: &Settings) -> Result<BTreeMap<Name, Deployment>, Error> {

@@ -124,6 +124,29 @@ async fn a_token_is_made_listed_used_within_its_scope_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_made_changed_looked_at_and_removed() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, ECHO).await;
+    terminal.does(&["project", "create", "red", "--rpm", "60", "--budget-usd-per-month", "12.50"]);
+    terminal.does(&["project", "create", "red"]);
+    terminal.does(&["project", "set", "red", "--tpm", "9000", "--rpm", "none", "--description", "who paints"]);
+    terminal.does(&["project", "set", "red", "--budget-tokens-per-day", "0"]);
+    terminal.does(&["project", "set", "red", "--budget-usd-per-day", "five"]);
+    let made = output(&stage, &["token", "create", "ci", "--project", "red", "--budget-tokens-per-hour", "500", "-o", "json"]);
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let (token, id) = (made["token"].as_str().expect("a token"), made["id"].as_str().expect("an id"));
+    assert_eq!((&made["project"], &made["budget"]), (&"red".into(), &serde_json::json!({"tokens_per_hour": 500})));
+    terminal.does(&["run", "parrot", "hello", "--token", token]);
+    terminal.does(&["project", "rm", "red"]);
+    terminal.does(&["token", "revoke", id]);
+    terminal.does(&["project", "list"]);
+    terminal.does(&["project", "rm", "red"]);
+    terminal.does(&["project", "show", "red"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_local_token_is_shown_to_the_local_server_only() {
     let stage = Stage::new();
     let _server = Process::start(&stage, ECHO).await;

@@ -6,7 +6,8 @@ use base::tasks::{self, Task};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::client::conn::http1::SendRequest;
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -22,12 +23,14 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
 /// An answer that is still coming; dropping it leaves.
 pub(crate) struct Stream {
     pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     body: Incoming,
     rest: String,
     _connection: Task,
@@ -36,6 +39,10 @@ pub(crate) struct Stream {
 impl Client {
     pub(crate) fn new(address: SocketAddr, token: Option<String>) -> Self {
         Self { address, token }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn with_token(&self, token: Option<&str>) -> Self {
@@ -51,15 +58,29 @@ impl Client {
     }
 
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Bytes) -> Reply {
-        let (response, _connection) = self.send(method, path, body).await;
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.expect("a whole answer").to_bytes();
-        Reply { status, text: String::from_utf8_lossy(&bytes).into_owned() }
+        self.ask_with(method, path, &[], body).await
+    }
+
+    /// With more headers; one with the name of ours comes in its place.
+    pub(crate) async fn ask_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+        let (response, _connection) = self.send(self.request(method, path, headers, body.into())).await;
+        Reply::of(response).await
     }
 
     pub(crate) async fn stream(&self, path: &str, body: &Value) -> Stream {
-        let (response, connection) = self.send(Method::POST, path, Bytes::from(body.to_string())).await;
-        Stream { status: response.status().as_u16(), body: response.into_body(), rest: String::new(), _connection: connection }
+        self.stream_with(path, &[], body.to_string()).await
+    }
+
+    pub(crate) async fn stream_with(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Stream {
+        let (response, connection) = self.send(self.request(Method::POST, path, headers, body.into())).await;
+        let (head, body) = response.into_parts();
+        Stream { status: head.status.as_u16(), headers: head.headers, body, rest: String::new(), _connection: connection }
+    }
+
+    /// A connection for many asks, one after the other.
+    pub(crate) async fn line(&self) -> Line {
+        let (sender, connection) = self.connect().await;
+        Line { client: self.clone(), sender, _connection: connection }
     }
 
     /// Asks the small model for a capital.
@@ -67,20 +88,63 @@ impl Client {
         self.post("/v1/chat/completions", &capital(model)).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Bytes) -> (Response<Incoming>, Task) {
+    async fn connect(&self) -> (SendRequest<Full<Bytes>>, Task) {
         let stream = TcpStream::connect(self.address).await.expect("a connection");
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
-        let connection = tasks::spawn("test-client", async move { drop(connection.await) });
-        let mut request = Request::builder().method(method).uri(path).header("host", "penstock").header("content-type", "application/json");
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(Full::new(body)).expect("a request");
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        (sender, tasks::spawn("test-client", async move { drop(connection.await) }))
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>) -> (Response<Incoming>, Task) {
+        let (mut sender, connection) = self.connect().await;
         (sender.send_request(request).await.expect("an answer"), connection)
+    }
+
+    fn request(&self, method: Method, path: &str, more: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).expect("a request");
+        let headers = request.headers_mut();
+        headers.insert("host", "penstock".parse().expect("a value"));
+        headers.insert("content-type", "application/json".parse().expect("a value"));
+        if let Some(token) = &self.token {
+            headers.insert("authorization", format!("Bearer {token}").parse().expect("a value"));
+        }
+        for (name, value) in more {
+            let name: hyper::header::HeaderName = name.parse().expect("a name");
+            match *value {
+                "" => drop(headers.remove(name)),
+                value => drop(headers.insert(name, value.parse().expect("a value"))),
+            }
+        }
+        request
+    }
+}
+
+/// A connection that is kept.
+pub(crate) struct Line {
+    client: Client,
+    sender: SendRequest<Full<Bytes>>,
+    _connection: Task,
+}
+
+impl Line {
+    pub(crate) async fn post(&mut self, path: &str, body: impl Into<Bytes>) -> Reply {
+        let request = self.client.request(Method::POST, path, &[], body.into());
+        self.sender.ready().await.expect("a living connection");
+        Reply::of(self.sender.send_request(request).await.expect("an answer")).await
     }
 }
 
 impl Reply {
+    async fn of(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a whole answer").to_bytes();
+        Self { status: head.status.as_u16(), headers: head.headers, text: String::from_utf8_lossy(&bytes).into_owned() }
+    }
+
+    /// A header's value; nothing where there is none.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -106,6 +170,19 @@ impl Stream {
             let frame = self.body.frame().await?.ok()?;
             self.rest.push_str(&String::from_utf8_lossy(frame.data_ref().map_or(&[], |data| data)));
         }
+    }
+    /// The next bytes as they come; `None` at the end, or when the connection broke.
+    pub(crate) async fn piece(&mut self) -> Option<String> {
+        let frame = self.body.frame().await?.ok()?;
+        Some(String::from_utf8_lossy(frame.data_ref().map_or(&[], |data| data)).into_owned())
+    }
+    /// All bytes that still come.
+    pub(crate) async fn text(mut self) -> String {
+        let mut text = std::mem::take(&mut self.rest);
+        while let Some(piece) = self.piece().await {
+            text.push_str(&piece);
+        }
+        text
     }
     /// All that still comes.
     pub(crate) async fn events(mut self) -> Vec<String> {

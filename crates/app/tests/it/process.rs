@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
@@ -22,6 +22,7 @@ pub(crate) fn penstock(stage: &Stage) -> Command {
 pub(crate) struct Process {
     child: Child,
     log: PathBuf,
+    pub(crate) address: SocketAddr,
     pub(crate) client: Client,
 }
 
@@ -32,14 +33,22 @@ impl Process {
     }
 
     pub(crate) async fn start_with(stage: &Stage, config: &str, variables: &[(&str, &str)]) -> Self {
-        let file = stage.write_config(config);
+        Self::begin(stage, &stage.write_config(config), &[], variables).await
+    }
+
+    /// With a file of any format, and flags.
+    pub(crate) async fn start_as(stage: &Stage, file: &Path, flags: &[String]) -> Self {
+        Self::begin(stage, file, flags, &[]).await
+    }
+
+    async fn begin(stage: &Stage, file: &Path, flags: &[String], variables: &[(&str, &str)]) -> Self {
         let log = stage.folder().join("log");
         let address = stage.data_dir().join("address");
         // One that was killed has left its address behind.
         drop(std::fs::remove_file(&address));
         let out = File::create(&log).expect("a log");
         let mut command = penstock(stage);
-        command.args(["serve", "--config"]).arg(file).envs(variables.iter().copied());
+        command.args(["serve", "--config"]).arg(file).args(flags).envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(out).spawn().expect("penstock");
         let address: SocketAddr = until("it listens", async || {
             if let Ok(Some(status)) = child.try_wait() {
@@ -48,7 +57,7 @@ impl Process {
             std::fs::read_to_string(&address).ok()?.trim().parse().ok()
         })
         .await;
-        Self { child, log, client: Client::new(address, stage.token()) }
+        Self { child, log, address, client: Client::new(address, stage.token()) }
     }
 
     pub(crate) fn pid(&self) -> u32 {

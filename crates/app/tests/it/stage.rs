@@ -125,8 +125,13 @@ pub(crate) fn lives(pid: u32) -> bool {
     stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next()).is_some_and(|state| state != "Z")
 }
 
+/// What this process was told.
+pub(crate) fn environment() -> Environment {
+    Environment::of_process()
+}
+
 fn llama_server() -> Option<PathBuf> {
-    let environment = Environment::of_process();
+    let environment = environment();
     environment.path("PENSTOCK_TEST_LLAMA_SERVER").or_else(|| {
         let engines = std::fs::read_dir(environment.cache_dir().join("engines")).ok()?;
         engines.flatten().map(|entry| entry.path().join("llama-server")).find(|path| path.is_file())

@@ -3,66 +3,58 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use testkit::upstream::{Script, Step};
 use tokio_util::sync::CancellationToken;
 
-use crate::client::capital;
 use crate::process::Process;
-use crate::puppet::Puppet;
 use crate::stage::{Stage, stop, until};
+use crate::wire::{CHAT, DONE, Door, HI, ROLE, STOP, chat, soon};
 
-const FOR_EVER: usize = usize::MAX;
+const STREAM: &str = r#","stream":true"#;
+const BEAT: Duration = Duration::from_millis(5);
+
+/// A model that never comes to an end.
+fn for_ever() -> Script {
+    Script::events([ROLE]).then(Step::Forever(format!("data: {HI}\n\n").into(), BEAT))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_in_time_ends_well_while_new_callers_are_sent_away() {
-    let (stage, mut puppet) = (Stage::new(), Puppet::new(100).await);
-    let house = stage.house(&puppet.deployment()).await;
-    let client = stage.client(&house);
-    let mut ask = capital("puppet");
-    ask["stream"] = json!(true);
-    let stream = client.stream("/v1/chat/completions", &ask).await;
-    puppet.saw(|seen| seen.calls == 1).await;
-    let stopping = base::tasks::spawn("stop", stop(house));
-    until("it is not ready", async || (client.get("/readyz").await.status == 503).then_some(())).await;
-    let refused = client.capital("puppet").await;
+    let door = Door::open().await;
+    let words = (0..100).fold(Script::events([ROLE]), |script, _| script.event(HI));
+    door.upstream.plays("m", words.event(STOP).event(DONE).between(&Step::Pause(BEAT)));
+    let stream = door.open_stream(CHAT, &chat("m", STREAM)).await;
+    let stopping = base::tasks::spawn("stop", stop(door.house));
+    until("it is not ready", async || (door.client.get("/readyz").await.status == 503).then_some(())).await;
+    let refused = door.client.capital("m").await;
     assert_eq!(refused.status, 503, "{}", refused.text);
     let events = stream.events().await;
-    assert_eq!(events.last().map(String::as_str), Some("[DONE]"), "{events:?}");
+    assert_eq!(events.last().map(String::as_str), Some(DONE), "{events:?}");
     stopping.join().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_takes_too_long_ends_with_an_error_and_no_done() {
-    let (stage, mut puppet) = (Stage::new(), Puppet::new(FOR_EVER).await);
-    let mut settings = stage.settings(&puppet.deployment());
-    settings.config.shutdown_timeout = Duration::from_millis(200);
-    let house = app::serve::House::start(settings).await.expect("a house");
-    let client = stage.client(&house);
-    let mut ask = capital("puppet");
-    ask["stream"] = json!(true);
-    let stream = client.stream("/v1/chat/completions", &ask).await;
-    puppet.saw(|seen| seen.calls == 1).await;
-    let stopping = base::tasks::spawn("stop", stop(house));
+    let door = Door::with_grace(Duration::from_millis(200), &[("m", "")]).await;
+    door.upstream.plays("m", for_ever());
+    let stream = door.open_stream(CHAT, &chat("m", STREAM)).await;
+    let stopping = base::tasks::spawn("stop", stop(door.house));
     let events = stream.events().await;
     let last: serde_json::Value = serde_json::from_str(events.last().expect("an event")).expect("JSON");
     assert!(last["error"]["message"].as_str().is_some_and(|message| message.contains("stopping")), "{last}");
-    puppet.saw(|seen| seen.left == 1).await;
+    soon(door.upstream.saw(|asks| asks[0].left.is_some())).await;
     stopping.join().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_a_hurry_waits_for_nobody() {
-    let (stage, mut puppet) = (Stage::new(), Puppet::new(FOR_EVER).await);
-    let house = stage.house(&puppet.deployment()).await;
-    let client = stage.client(&house);
-    let mut ask = capital("puppet");
-    ask["stream"] = json!(true);
-    let stream = client.stream("/v1/chat/completions", &ask).await;
-    puppet.saw(|seen| seen.calls == 1).await;
+    let door = Door::open().await;
+    door.upstream.plays("m", for_ever());
+    let stream = door.open_stream(CHAT, &chat("m", STREAM)).await;
     let (hurry, begun) = (CancellationToken::new(), Instant::now());
     hurry.cancel();
     let reader = base::tasks::spawn("reads", async move { drop(stream.events().await) });
-    house.stop(&hurry).await;
+    door.house.stop(&hurry).await;
     reader.join().await;
     assert!(begun.elapsed() < Duration::from_secs(4), "took {:?}", begun.elapsed());
 }

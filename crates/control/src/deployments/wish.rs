@@ -12,6 +12,7 @@ use crate::House;
 use crate::door::Admin;
 use crate::error::Error;
 use crate::precondition::Expect;
+use crate::routes;
 
 /// How long a caller is kept waiting for the check of a model. Headers are read within milliseconds;
 /// what takes longer is the hashing of a large file, which the fleet repeats and reports on.
@@ -24,6 +25,7 @@ const TRIES: usize = 8;
 /// All that can be told to be wrong before it is stored.
 pub(crate) async fn check(house: &House, wanted: &Deployment) -> Result<(), Error> {
     wanted.check()?;
+    routes::map(house).await?.check_deployment(wanted)?;
     let Some(source) = wanted.model.as_ref().filter(|_| wanted.engine().needs_model()) else { return Ok(()) };
     match tokio::time::timeout(PATIENCE, house.registry.resolve(source)).await {
         Ok(Err(source)) => Err(Error::Model { field: "model", source }),

@@ -59,7 +59,11 @@ fn cases(room: &Room) -> Vec<Case> {
         ("token without scopes", "POST", "/api/v1/tokens", &[], r#"{"name":"","scopes":[]}"#.into()),
         ("token with budget", "POST", "/api/v1/tokens", &[], r#"{"name":"t","scopes":["inference"],"budget":{}}"#.into()),
         ("bad span", "GET", "/api/v1/usage?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", &[], String::new()),
-        ("bad group", "GET", "/api/v1/usage?group_by=project", &[], String::new()),
+        ("bad group", "GET", "/api/v1/usage?group_by=day,modle", &[], String::new()),
+        ("group twice", "GET", "/api/v1/usage?group_by=day,day", &[], String::new()),
+        ("bad time", "GET", "/api/v1/usage?from=yesterday", &[], String::new()),
+        ("bad format", "GET", "/api/v1/usage?format=xml", &[], String::new()),
+        ("bad place of a call", "GET", "/api/v1/usage/calls?after=x", &[], String::new()),
         ("bad last event", "GET", "/api/v1/events?watch=1", &[("last-event-id", "x")], String::new()),
     ]
 }

@@ -55,6 +55,42 @@ async fn a_token_is_shown_once_works_at_once_and_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn a_project_is_made_changed_used_and_removed() {
+    let room = Room::open().await;
+    let body = r#"{"name":"team/red","limits":{"concurrency":3},"budget":{"tokens_per_day":1000,"usd_per_month":12.5}}"#;
+    let made = room.ask("POST", "/api/v1/projects", body).await.expect(201);
+    assert_eq!((&made["limits"], &made["budget"]["usd_per_month"]), (&json!({"concurrency": 3}), &json!(12.5)));
+    assert_eq!(made["usage"]["budget"]["tokens_per_day"]["limit"], 1000);
+    assert_eq!(room.ask("POST", "/api/v1/projects", body).await.expect(409)["code"], "conflict");
+    let of_it = r#"{"name":"t","project":"team/red","budget":{"usd_per_hour":0.5}}"#;
+    let token = room.ask("POST", "/api/v1/tokens", of_it).await.expect(201);
+    assert_eq!((&token["budget"], &token["usage"]["running"]), (&json!({"usd_per_hour": 0.5}), &json!(0)));
+    let path = "/api/v1/projects/team%2Fred";
+    let used = room.ask("DELETE", path, "").await.expect(409);
+    assert!(used["hint"].as_str().unwrap().contains("tokens"), "{used}");
+    let changed = room.ask("PATCH", path, r#"{"description":"who paints","limits":{}}"#).await.expect(200);
+    assert_eq!((&changed["limits"], &changed["budget"]["tokens_per_day"]), (&json!({}), &json!(1000)));
+    assert_eq!(room.ask("PUT", path, r#"{"limits":{"tokens_per_minute":9}}"#).await.expect(200)["budget"], json!({}));
+    room.ask("PUT", "/api/v1/projects/blue", r#"{"description":"who swims"}"#).await.expect(201);
+    let listed = room.get("/api/v1/projects").await;
+    let names: Vec<&str> = listed["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["blue", "team/red"]);
+    for (method, body) in [
+        ("PUT", r#"{"name":"green"}"#),
+        ("PUT", r#"{"budget":{"tokens_per_day":0}}"#),
+        ("PATCH", r#"{"budget":{"usd_per_day":-1}}"#),
+        ("PATCH", r#"{"limit":{}}"#),
+    ] {
+        room.ask(method, path, body).await.expect(400);
+    }
+    room.ask("DELETE", &format!("/api/v1/tokens/{}", token["id"].as_str().unwrap()), "").await.expect(204);
+    room.ask("DELETE", path, "").await.expect(204);
+    room.ask("GET", path, "").await.expect(404);
+    let told = room.until("/api/v1/events", |answer| answer.text.contains("project_deleted")).await;
+    assert!(told.text.contains("project `team/red` was removed"), "{}", told.text);
+}
+
+#[tokio::test]
 async fn the_last_token_that_may_operate_stays() {
     let room = Room::open().await;
     let tokens = room.get("/api/v1/tokens").await;
@@ -87,31 +123,67 @@ async fn nodes_and_status_tell_what_is_held() {
     assert_eq!(status["memory_used"], nodes["items"][0]["used"]);
 }
 
-#[tokio::test]
-async fn usage_is_summed_within_a_span_of_time() {
-    let room = Room::open().await;
-    let row = |id: &str, at: &str, ending| Usage {
+fn call(id: &str, at: &str, ending: Ending) -> Usage {
+    Usage {
         request_id: id.into(),
         at: at.parse::<Timestamp>().unwrap(),
-        token: None,
-        project: None,
+        token: Some("t1".into()),
+        project: Some("say \"hi\", all".into()),
         model: "a".into(),
+        deployment: Some("a".into()),
         operation: "chat".into(),
         status: 200,
         ending,
         prompt_tokens: 10,
+        cached_tokens: 4,
         completion_tokens: 5,
-        estimated: false,
-        duration_ms: 1,
-        first_byte_ms: None,
-    };
-    let rows = [
-        row("1", "2026-01-01T10:00:00Z", Ending::Completed),
-        row("2", "2026-01-01T11:00:00Z", Ending::Cancelled),
-        row("3", "2026-01-03T11:00:00Z", Ending::Completed),
+        cost: spec::Usd(1_500_000),
+        duration_ms: 7,
+        ..Usage::default()
+    }
+}
+
+async fn room_with_calls() -> Room {
+    let room = Room::open().await;
+    let calls = [
+        call("1", "2026-01-01T10:00:00Z", Ending::Completed),
+        call("2", "2026-01-01T11:00:00Z", Ending::Cancelled),
+        call("3", "2026-01-03T11:00:00Z", Ending::Completed),
     ];
-    room.parts.store.append_usage(&rows).await.unwrap();
+    room.parts.store.book_calls(1, 0, &calls).await.unwrap();
+    room
+}
+
+#[tokio::test]
+async fn usage_is_summed_within_a_span_of_time() {
+    let room = room_with_calls().await;
     let sums = room.get("/api/v1/usage?from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00Z&group_by=model").await;
-    assert_eq!(sums, json!({"items": [{"model": "a", "calls": 2, "completed": 1, "prompt_tokens": 20, "completion_tokens": 10}]}));
+    insta::assert_json_snapshot!(sums);
+    assert_eq!(room.get("/api/v1/usage?from=2026-01-01&to=2026-01-02").await, sums, "days are times, and the model is the usual group");
     assert_eq!(room.get("/api/v1/usage").await, json!({"items": []}), "the last day by default");
+    let all = room.get("/api/v1/usage?from=2026-01-01&group_by=").await;
+    assert_eq!((&all["items"][0]["calls"], &all["items"][0]["cost_usd"]), (&json!(3), &json!(0.0045)));
+}
+
+#[tokio::test]
+async fn usage_comes_as_csv_to_who_asks_for_it() {
+    let room = room_with_calls().await;
+    let path = "/api/v1/usage?from=2026-01-01&to=2026-01-04&group_by=day,project,ending";
+    let told = room.ask("GET", &format!("{path}&format=csv"), "").await;
+    assert_eq!(told.header("content-type"), "text/csv; charset=utf-8; header=present");
+    insta::assert_snapshot!(told.text.replace("\r\n", "\n"));
+    let accepts = room.ask_with(&[("accept", "text/csv;q=0.9, */*")], "GET", path, "").await;
+    assert_eq!(accepts.text, told.text);
+}
+
+#[tokio::test]
+async fn single_calls_are_listed_a_page_at_a_time() {
+    let room = room_with_calls().await;
+    let page = room.get("/api/v1/usage/calls?from=2026-01-01&limit=2").await;
+    insta::assert_json_snapshot!(page["items"][0]);
+    let next = page["next"].as_str().unwrap();
+    let rest = room.get(&format!("/api/v1/usage/calls?from=2026-01-01&limit=2&after={next}")).await;
+    assert_eq!((&rest["items"][0]["request_id"], &rest["next"]), (&json!("3"), &Value::Null));
+    let one = room.get("/api/v1/usage/calls?from=2026-01-01&request_id=2").await;
+    assert_eq!((one["items"].as_array().unwrap().len(), &one["items"][0]["ending"]), (1, &json!("cancelled")));
 }

@@ -81,14 +81,7 @@ fn llama_server() -> PathBuf {
 }
 
 async fn token(access: &Access, name: &str, scope: Scope) -> String {
-    let new = NewToken {
-        name: name.to_owned(),
-        project: None,
-        scopes: vec![scope],
-        models: None,
-        limits: spec::Limits::default(),
-        expires_at: None,
-    };
+    let new = NewToken { scopes: vec![scope], ..NewToken::named(name) };
     access.create(new).await.unwrap().1.expose().to_owned()
 }
 

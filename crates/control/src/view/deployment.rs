@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::instance::Reason;
 use super::model::Version;
+use super::token::{Budget, Limits};
 
 /// What one person wants served under one public model name; an entry of the config's
 /// `deployments` as JSON.
@@ -54,13 +55,48 @@ pub struct DeploymentSpec {
     /// Callers that may wait in line for a slot; one more is answered 429.
     #[schema(default = 512, required = false)]
     pub max_queue: u32,
+    /// Calls that all instances together serve at once; what their slots allow when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent: Option<u32>,
+    /// What happens to a call that finds every slot taken: `queue` (it waits in line), `reject` (429 at
+    /// once) or `fallback` (it goes to the fallback at once; it waits only where there is none).
+    #[schema(default = "queue", required = false)]
+    pub when_full: String,
+    /// Deployments or routes that are asked, in this order, when this one cannot serve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
+    /// What keeps related calls on one of several instances: `none`, `session` (the header
+    /// `x-session-id`, else `prompt_cache_key` or `user` of the body) or `prefix` (the session, else
+    /// the beginning of the prompt).
+    #[schema(default = "prefix", required = false)]
+    pub affinity: String,
+    /// At most so many percent of the instances are passed over for failing or being slow; 0 for none.
+    #[schema(default = 50, required = false)]
+    pub max_ejected: u32,
     /// Time limits of a call.
     #[schema(required = false)]
     pub timeouts: Timeouts,
+    /// How often a call is tried before anything of an answer has come.
+    #[schema(required = false)]
+    pub retries: Retries,
+    /// How much all of its callers together may use at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// How much they may use within an hour, a day, a month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// What a call costs; shown in the usage, and counted against budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices: Option<Prices>,
     /// Base URL of a remote engine, with its `/v1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "http://127.0.0.1:9000/v1")]
     pub url: Option<String>,
+    /// HTTP that the remote engine is spoken to by: 1, or 2 (h2c where its URL is plain `http`). When it is not given: what
+    /// an `https` server prefers, else 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 2)]
+    pub http_version: Option<u8>,
     /// Name of the environment variable with the remote engine's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
@@ -90,6 +126,31 @@ pub struct Replicas {
     /// How long an instance above `min` stays without callers: `5m`, a number of seconds, or `forever`.
     #[schema(default = "5m", required = false)]
     pub keep_alive: String,
+}
+
+/// How often one call is tried, always before anything of an answer has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Retries {
+    /// Instances that are asked for one call, the first included; 1 for no retry.
+    #[schema(default = 3, minimum = 1, maximum = 10, required = false)]
+    pub attempts: u32,
+}
+
+/// What a call costs, in US dollars; what is not said costs nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Prices {
+    /// For a million tokens in.
+    #[schema(default = 0.0, required = false)]
+    pub input_per_million: f64,
+    /// For a million tokens in that the engine had cached; as any other token in when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_per_million: Option<f64>,
+    /// For a million tokens out, reasoning included.
+    #[schema(default = 0.0, required = false)]
+    pub output_per_million: f64,
+    /// For the call itself.
+    #[schema(default = 0.0, required = false)]
+    pub per_request: f64,
 }
 
 /// Time limits of a call, each its own; `500ms`, `30s`, `5m`, `1h`, or a number of seconds.

@@ -35,6 +35,10 @@ pub struct Instance {
     pub endpoint: Option<String>,
     /// Calls running on it now.
     pub in_flight: u32,
+    /// Passed over for now: it failed, or was far slower than the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(default = false, required = false)]
+    pub ejected: bool,
     /// Calls it takes at once.
     pub slots: u32,
     /// When a call last began or ended on it.

@@ -1,4 +1,4 @@
-//! What happened, what is being done, and what was used.
+//! What happened, what is being done, and how the server does.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -15,7 +15,8 @@ pub struct Event {
     pub at: String,
     /// What: `started`, `stopping`, `deployment_created`, `deployment_updated`, `deployment_deleting`,
     /// `deployment_deleted`, `instance_phase`, `instance_adopted`, `instance_orphaned`,
-    /// `model_registered`, `model_removed`, `token_created`, `token_updated`, `token_revoked`.
+    /// `model_registered`, `model_removed`, `token_created`, `token_updated`, `token_revoked`, `usage_journal`,
+    /// `project_created`, `project_updated`, `project_deleted`, `route_created`, `route_updated`, `route_deleted`.
     pub kind: String,
     /// Of which deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,21 +60,6 @@ pub struct Operation {
     /// When it last moved.
     #[schema(format = DateTime)]
     pub updated_at: String,
-}
-
-/// The calls of one model within a span of time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Usage {
-    /// The public model name.
-    pub model: String,
-    /// Calls, however they ended.
-    pub calls: u64,
-    /// Calls that got a whole answer.
-    pub completed: u64,
-    /// Tokens in.
-    pub prompt_tokens: u64,
-    /// Tokens out.
-    pub completion_tokens: u64,
 }
 
 /// How this server does.

@@ -33,6 +33,30 @@ fn reason() -> spec::Reason {
     spec::Reason::new(ReasonCode::NoRoom, "no room", "unload something")
 }
 
+fn full_budget() -> spec::Budget {
+    spec::Budget {
+        tokens_per_hour: Some(1),
+        tokens_per_day: Some(2),
+        tokens_per_month: Some(3),
+        usd_per_hour: Some(spec::Usd(4)),
+        usd_per_day: Some(spec::Usd::dollars(5)),
+        usd_per_month: Some(spec::Usd(6_500_000_000)),
+    }
+}
+
+fn full_use() -> access::Use {
+    let rate = Some(access::Rate { limit: 1, remaining: 0, reset: Duration::from_millis(9) });
+    let quota = |coin| access::Quota { coin, period: spec::Period::Day, limit: 5, spent: 4, reserved: 1, asked: 0, resets: at() };
+    access::Use {
+        requests: 1,
+        tokens: 2,
+        usd: spec::Usd(3),
+        running: 4,
+        minute: access::Minute { requests: rate, tokens: rate },
+        budget: access::Quotas(vec![quota(access::Coin::Tokens), quota(access::Coin::Usd)]),
+    }
+}
+
 fn full_spec() -> spec::Deployment {
     spec::Deployment {
         name: name(),
@@ -48,8 +72,23 @@ fn full_spec() -> spec::Deployment {
         replicas: spec::Replicas { min: 1, max: 2, keep_alive: None },
         pinned: true,
         max_queue: 5,
+        max_concurrent: Some(6),
+        when_full: spec::WhenFull::Fallback,
+        fallback: vec![name()],
+        affinity: spec::Affinity::Session,
+        max_ejected: 7,
         timeouts: spec::Timeouts { connect: Duration::from_millis(250), ..spec::Timeouts::default() },
+        retries: spec::Retries { attempts: 4 },
+        limits: spec::Limits { concurrency: Some(8), ..spec::Limits::default() },
+        budget: full_budget(),
+        prices: spec::Prices {
+            input_per_million: spec::Usd::dollars(1),
+            cached_input_per_million: Some(spec::Usd(500_000_000)),
+            output_per_million: spec::Usd::dollars(2),
+            per_request: spec::Usd(1),
+        },
         url: Some("http://h/v1".into()),
+        http_version: Some(spec::HttpVersion::Http2),
         api_key_env: Some("K".into()),
         upstream_model: Some("m".into()),
         args: vec!["--x".into()],
@@ -84,6 +123,7 @@ fn a_spec_is_as_documented_full_and_bare() {
     mirrors::<super::DeploymentSpec>(&full);
     mirrors::<super::Replicas>(&full.replicas);
     mirrors::<super::Timeouts>(&full.timeouts);
+    mirrors::<super::Prices>(&full.prices);
     mirrors::<super::Revision>(&spec::Revision { number: 1, spec: full, version: Some(version()) });
     let bare = json!(spec::Deployment::named(name()));
     let view: super::DeploymentSpec = serde_json::from_value(bare.clone()).unwrap();
@@ -103,6 +143,17 @@ fn the_documented_defaults_are_the_real_ones() {
     check(json!(super::DeploymentSpec::schema()), &bare);
     check(json!(super::Replicas::schema()), &bare["replicas"]);
     check(json!(super::Timeouts::schema()), &bare["timeouts"]);
+    check(json!(super::Prices::schema()), &json!(spec::Prices::default()));
+}
+
+#[test]
+fn a_route_is_as_documented() {
+    let target = spec::Target { deployment: name(), weight: 3 };
+    let full = spec::Route { name: name(), targets: vec![target.clone()], fallback: vec![name()], affinity: spec::Affinity::Prefix };
+    mirrors::<super::RouteSpec>(&full);
+    mirrors::<super::RouteTarget>(&target);
+    mirrors::<super::RouteTargetStatus>(&json!({"deployment": "a", "state": "ready", "share": 0.5, "ejected": true}));
+    mirrors::<super::RouteStatus>(&json!({"in_flight": 1, "targets": [], "origin": "api"}));
 }
 
 #[test]
@@ -123,6 +174,7 @@ fn what_runs_is_as_documented() {
         pid: Some(1),
         endpoint: Some("e".into()),
         in_flight: 1,
+        ejected: true,
         slots: 2,
         last_used: Some(at()),
         created_at: at(),
@@ -155,7 +207,23 @@ fn the_story_and_its_jobs_are_as_documented() {
 fn tokens_are_as_documented() {
     let limits = spec::Limits { requests_per_minute: Some(1), tokens_per_minute: Some(2), concurrency: Some(3) };
     mirrors::<super::Limits>(&limits);
-    mirrors::<super::Token>(&spec::Token {
+    mirrors::<super::Budget>(&full_budget());
+    let used = json!(full_use());
+    mirrors::<super::Use>(&used);
+    mirrors::<super::Minute>(&used["minute"]);
+    mirrors::<super::Rate>(&used["minute"]["tokens"]);
+    mirrors::<super::Quota>(&used["budget"]["tokens_per_day"]);
+    mirrors::<super::Quota>(&used["budget"]["usd_per_day"]);
+    let project = spec::Project {
+        name: name(),
+        description: Some("d".into()),
+        limits: limits.clone(),
+        budget: full_budget(),
+        created_at: at(),
+        updated_at: at(),
+    };
+    mirrors::<super::Project>(&crate::projects::Shown { project, usage: full_use() });
+    let token = spec::Token {
         id: "t".into(),
         name: "n".into(),
         prefix: "psk_ab".into(),
@@ -164,9 +232,11 @@ fn tokens_are_as_documented() {
         scopes: vec![spec::Scope::Admin],
         models: Some(vec!["a".into()]),
         limits,
+        budget: full_budget(),
         expires_at: Some(at()),
         created_at: at(),
-    });
+    };
+    mirrors::<super::Token>(&crate::tokens::Shown { token, usage: full_use() });
 }
 
 #[test]

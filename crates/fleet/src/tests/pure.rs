@@ -56,7 +56,7 @@ fn a_failed_deployment_waits_for_its_backoff() {
 #[test]
 fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
     let used = |time| Item {
-        used: MemberUse { in_flight: 0, last_used: Some(ago(time)) },
+        used: MemberUse { in_flight: 0, last_used: Some(ago(time)), ejected: false },
         since: ago(Duration::from_hours(1)),
         ..item("i", "a", Phase::Ready)
     };
@@ -65,7 +65,7 @@ fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
     assert_eq!(drained(&actions), ["i"]);
     let pinned = wish("a", |w| w.record.spec.pinned = true);
     assert_eq!(plan(&world(vec![pinned], vec![used(Duration::from_secs(301))])), vec![]);
-    let busy = Item { used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))) }, ..used(Duration::from_secs(301)) };
+    let busy = Item { used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))), ejected: false }, ..used(Duration::from_secs(301)) };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![busy])), vec![]);
 }
 
@@ -107,7 +107,7 @@ fn the_idle_one_makes_room_and_the_busy_pinned_or_needed_do_not() {
     let pending = Item { sight: Sight::Absent, health: Health::Unknown, ..pending };
     let with = |change: fn(&mut Wish), busy: u32| {
         let other =
-            Item { used: MemberUse { in_flight: busy, last_used: Some(NOW) }, memory: ByteSize(80), ..item("o", "old", Phase::Ready) };
+            Item { used: MemberUse { in_flight: busy, last_used: Some(NOW), ejected: false }, memory: ByteSize(80), ..item("o", "old", Phase::Ready) };
         plan(&world(vec![wants.clone(), wish("old", change)], vec![other, pending.clone()]))
     };
     assert_eq!(drained(&with(|_| {}, 0)), ["o"]);
@@ -242,7 +242,7 @@ fn a_start_that_waits_for_room_ends_with_its_last_caller_and_one_that_began_does
 
 #[test]
 fn a_call_that_runs_on_an_instance_that_leaves_starts_no_other() {
-    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW) }, ..item("i", "a", Phase::Draining) };
+    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW), ejected: false }, ..item("i", "a", Phase::Draining) };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![draining])), vec![]);
 }
 
@@ -357,7 +357,7 @@ fn a_pinned_model_makes_room_for_its_own_next_revision() {
     let old = Item { memory: ByteSize(80), ..item("o", "a", Phase::Ready) };
     let new = Item { revision: revision("a", 2), start: Start::Pending, sight: Sight::Absent, ..item("n", "a", Phase::Pending) };
     assert_eq!(drained(&plan(&world(vec![newer.clone()], vec![old.clone(), new.clone()]))), ["o"]);
-    let busy = Item { used: MemberUse { in_flight: 1, last_used: None }, ..old };
+    let busy = Item { used: MemberUse { in_flight: 1, last_used: None, ejected: false }, ..old };
     assert!(drained(&plan(&world(vec![newer], vec![busy, new]))).is_empty());
 }
 

@@ -92,7 +92,7 @@ impl Room {
     }
 
     pub(super) async fn lease_of(&self, name: &Name) -> Result<Lease, board::Error> {
-        let wait = Wait { patience_ready: SOON, patience_cold: SOON, keep_alive: None, avoid: None };
+        let wait = Wait { patience_ready: SOON, patience_cold: SOON, keep_alive: None, avoid: Vec::new() };
         self.board.lease(name, wait).await
     }
 

@@ -74,7 +74,7 @@ pub(super) fn item(id: &str, deployment: &str, phase: Phase) -> Item {
         sight: Sight::Running { pid: Some(1), resident: None },
         seen_at: Some(NOW),
         health: Health::Up,
-        used: MemberUse { in_flight: 0, last_used: Some(ago(Duration::from_secs(1))) },
+        used: MemberUse { in_flight: 0, last_used: Some(ago(Duration::from_secs(1))), ejected: false },
         progress_at: ago(Duration::from_secs(1)),
         log_lines: 0,
         stop_asked: None,
@@ -91,6 +91,7 @@ pub(super) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
         now: NOW,
         stopping: None,
         wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect::<BTreeMap<_, _>>(),
+        routes: BTreeMap::new(),
         items: items.into_iter().map(|item| (item.id.clone(), item)).collect(),
         room: room(100),
     }

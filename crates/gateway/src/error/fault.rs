@@ -7,13 +7,17 @@ use super::Error;
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Route { .. } | Self::UnknownModel { .. } | Self::NoModel => Kind::NotFound,
+            Self::Route { .. } | Self::UnknownModel { .. } | Self::NoModel | Self::UnknownResponse { .. } | Self::NotHere { .. } => {
+                Kind::NotFound
+            }
             Self::Method { .. }
             | Self::TooLarge { .. }
             | Self::MediaType { .. }
             | Self::Encoding { .. }
             | Self::BodyLost { .. }
             | Self::NotServed { .. }
+            | Self::UnknownPrevious { .. }
+            | Self::NotBackground { .. }
             | Self::TooLong { .. } => Kind::Invalid,
             Self::SlowBody { .. }
             | Self::ConnectTimeout { .. }
@@ -24,7 +28,8 @@ impl Fault for Error {
             Self::Access(error) => error.kind(),
             Self::Board(error) => error.kind(),
             Self::Connect { .. } | Self::Broken { .. } | Self::Said(_) => Kind::Upstream,
-            Self::Stopping => Kind::Unavailable,
+            Self::Stopping | Self::Store(_) | Self::StoreSlow => Kind::Unavailable,
+            Self::Background { .. } => Kind::Limited,
             Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => Kind::Internal,
         }
     }
@@ -60,6 +65,12 @@ impl Fault for Error {
             Self::Encoding { .. } => "send the body as it is, without compression",
             Self::SlowBody { .. } => "send the whole body without pausing",
             Self::UnknownModel { .. } => "GET /v1/models lists what is served",
+            Self::UnknownResponse { .. } => "it was deleted, was made by another token or project, or is older than what is kept",
+            Self::UnknownPrevious { .. } => "send the whole conversation as `input` instead; responses with `store: false` are not kept",
+            Self::NotBackground { .. } => "close its connection to end it; only responses with `background: true` can be cancelled",
+            Self::Background { .. } => "wait for some of them, or cancel them",
+            Self::Store(_) | Self::StoreSlow => "try again; if it stays so, look at the store",
+            Self::NotHere { instead, .. } => instead,
             Self::NoModel => "add `model`, or start the server with `--default-model`",
             Self::NotServed { .. } => "choose another model; a deployment of llama-server serves embeddings with `embeddings: true`",
             Self::TooLong { .. } => "shorten the prompt, or raise `context` of the deployment",

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use access::{Denied, Resource};
+use access::{Coin, Denied, Resource};
 use base::{Fault as _, Kind, Retry};
 use http::StatusCode;
 use spec::ReasonCode;
@@ -29,6 +29,7 @@ pub(super) struct Look {
 const INVALID: &str = "invalid_request_error";
 const UPSTREAM: &str = "upstream_error";
 const OVERLOADED: &str = "overloaded_error";
+const QUOTA: &str = "insufficient_quota";
 
 impl Look {
     fn new(status: StatusCode, kind: &'static str) -> Self {
@@ -54,8 +55,18 @@ impl Look {
     }
     /// The status for this face.
     pub(super) fn status_for(&self, face: Face) -> StatusCode {
-        self.lines.filter(|_| face == Face::Lines).unwrap_or(self.status)
+        match face {
+            Face::Lines => self.lines.unwrap_or(self.status),
+            Face::Messages if self.kind == OVERLOADED || self.status == StatusCode::SERVICE_UNAVAILABLE => overloaded(),
+            _ => self.status,
+        }
     }
+}
+
+/// Anthropic's own status for "come back later".
+fn overloaded() -> StatusCode {
+    const OVERLOADED: u16 = 529;
+    StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// For 503 when nobody knows better.
@@ -82,6 +93,13 @@ impl Error {
                 Look::new(StatusCode::GATEWAY_TIMEOUT, UPSTREAM).code("upstream_timeout")
             }
             Self::Said(said) => Look { wait: said.wait, ..Look::new(said.status, UPSTREAM).code(UPSTREAM) },
+            Self::UnknownResponse { .. } | Self::NotHere { .. } => Look::invalid(StatusCode::NOT_FOUND),
+            Self::UnknownPrevious { .. } => {
+                Look::invalid(StatusCode::BAD_REQUEST).code("previous_response_not_found").param("previous_response_id")
+            }
+            Self::NotBackground { .. } => Look::invalid(StatusCode::BAD_REQUEST),
+            Self::Background { .. } => Look::new(StatusCode::TOO_MANY_REQUESTS, OVERLOADED).code("queue_full").wait(SOON),
+            Self::Store(_) | Self::StoreSlow => Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").wait(SOON),
             Self::Stopping => stopping(),
             Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => internal(),
         }
@@ -120,6 +138,12 @@ fn access(error: &access::Error) -> Look {
             .param(matches!(what, Denied::Model(_)).then_some("model")),
         E::Limited { what, retry_after, .. } => limited(what).wait(*retry_after),
         E::NeverFits { what, .. } => limited(what).never(),
+        E::Budget { .. } if error.is_final() => Look::new(StatusCode::TOO_MANY_REQUESTS, QUOTA).code(QUOTA).never(),
+        E::Budget { quota, .. } => {
+            let kind = if quota.coin == Coin::Tokens { "tokens" } else { "requests" };
+            let look = Look::new(StatusCode::TOO_MANY_REQUESTS, kind).code("rate_limit_exceeded");
+            if let Retry::After(wait) = error.retry() { look.wait(wait) } else { look }
+        }
         _ => internal(),
     }
 }
@@ -138,6 +162,7 @@ fn board(error: &board::Error) -> Look {
         }
         E::Loading { .. } => Look::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading").code("model_loading").wait(wait),
         E::Down { reason, .. } => down(reason.code, wait),
+        E::NobodyElse(_) => Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").code("model_unavailable").wait(wait),
         E::Closed => stopping(),
     }
 }

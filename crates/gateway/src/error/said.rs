@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
+use base::Timestamp;
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 use wire::openai::error::{Body, is_context_overflow, relay};
 
 /// An engine's error.
@@ -19,6 +21,29 @@ pub struct Said {
     pub wait: Option<Duration>,
     /// `{"error":{..}}`
     pub body: Bytes,
+    /// Set where the engine has not taken the call because it has too much to do, or is not ready: what it said about asking again.
+    pub busy: Option<Again>,
+}
+
+/// What an engine says about asking it again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Again {
+    /// After this long.
+    pub after: Option<Duration>,
+    /// It will not help.
+    pub never: bool,
+}
+
+impl Again {
+    /// From the headers of its answer: `retry-after-ms`, `Retry-After` in seconds or as a date, `x-should-retry`.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+        let number = |text: &str, unit: f64| text.parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * unit).ok());
+        let date = |text: &str| base::clock::http_date(text).map(|at| at.since(Timestamp::now()));
+        let after = text("retry-after-ms").and_then(|ms| number(ms, 0.001));
+        let after = after.or_else(|| text(RETRY_AFTER.as_str()).and_then(|wait| number(wait, 1.0).or_else(|| date(wait))));
+        Self { after, never: text("x-should-retry") == Some("false") }
+    }
 }
 
 /// An engine that is busy or loading and does not say for how long.
@@ -28,27 +53,33 @@ const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 impl Said {
     /// From the answer of an engine that is not a success.
-    pub(crate) fn new(status: StatusCode, wait_seconds: Option<u64>, body: &Bytes) -> Self {
+    pub(crate) fn new(status: StatusCode, again: Again, body: &Bytes) -> Self {
+        let busy = None;
         if is_context_overflow(body) {
-            return Self { status: StatusCode::BAD_REQUEST, wait: None, body: relay(body) };
+            return Self { status: StatusCode::BAD_REQUEST, wait: None, body: relay(body), busy };
         }
-        let wait = wait_seconds.map_or(SOON, Duration::from_secs).min(LONGEST_WAIT);
+        let wait = again.after.unwrap_or(SOON).min(LONGEST_WAIT);
         match status {
             // The key is ours, so it is not the client who is refused.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
                 let message = "the engine refused this server's key; check `api_key_env` of the deployment";
                 let body = Body::new("upstream_error", message).code("upstream_error").to_bytes();
-                Self { status: StatusCode::BAD_GATEWAY, wait: None, body }
+                Self { status: StatusCode::BAD_GATEWAY, wait: None, body, busy }
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Self { status, wait: Some(wait), body: relay(body) },
-            status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => Self { status, wait: None, body: relay(body) },
-            _ => Self { status: StatusCode::BAD_GATEWAY, wait: None, body: relay(body) },
+            status if is_busy(status) => {
+                let again = Again { never: again.never || is_spent(body), ..again };
+                Self { status, wait: Some(wait), body: relay(body), busy: Some(again) }
+            }
+            status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
+                Self { status, wait: None, body: relay(body), busy }
+            }
+            _ => Self { status: StatusCode::BAD_GATEWAY, wait: None, body: relay(body), busy },
         }
     }
 
     /// From an error event with which a stream began.
     pub(crate) fn in_stream(body: &Bytes) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, None, body)
+        Self::new(StatusCode::BAD_GATEWAY, Again::default(), body)
     }
 
     /// The words alone, for a face without an error object.
@@ -59,4 +90,16 @@ impl Said {
             .and_then(|error| error.str("message").map(std::borrow::Cow::into_owned));
         message.unwrap_or_else(|| "the engine answered with an error".to_owned())
     }
+}
+
+/// An engine that answers so has not taken the call.
+pub(crate) fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// What may be spent there is spent: that does not change within a call.
+fn is_spent(body: &[u8]) -> bool {
+    let error = wire::scan::object(body).ok();
+    let code = error.as_ref().and_then(|scan| scan.object("error")).and_then(|error| Some(error.str("code")? == "insufficient_quota"));
+    code.unwrap_or(false)
 }

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use access::{Denied, Resource};
+use access::{Coin, Denied, Quota, Resource, Whose};
 use board::Error as BoardError;
 use http_body_util::BodyExt as _;
-use spec::{Phase, Reason, ReasonCode};
+use spec::{Period, Phase, Reason, ReasonCode};
 use wire::openai::{Ask, Shape};
 
 use super::*;
@@ -26,11 +26,17 @@ fn down(code: ReasonCode) -> Error {
 }
 
 fn said(status: u16, body: &'static str) -> Error {
-    Error::Said(Said::new(StatusCode::from_u16(status).unwrap(), None, &Bytes::from_static(body.as_bytes())))
+    Error::Said(Said::new(StatusCode::from_u16(status).unwrap(), Again::default(), &Bytes::from_static(body.as_bytes())))
 }
 
 fn limited(what: Resource) -> Error {
-    access::Error::Limited { what, limit: 60, retry_after: Duration::from_millis(1200) }.into()
+    access::Error::Limited { what, whose: Whose::Token, asked: 7, limit: 60, retry_after: Duration::from_millis(1200) }.into()
+}
+
+fn budget(spent: u64) -> Error {
+    let resets = base::Timestamp::from_millis(86_400_000);
+    let quota = Quota { coin: Coin::Tokens, period: Period::Day, limit: 1000, spent, reserved: 895, asked: 20, resets };
+    access::Error::Budget { whose: Whose::Project("red".to_owned()), quota: Box::new(quota) }.into()
 }
 
 fn at_the_door() -> Vec<Error> {
@@ -54,7 +60,9 @@ fn at_the_door() -> Vec<Error> {
         limited(Resource::Requests),
         limited(Resource::Tokens),
         limited(Resource::Concurrency),
-        access::Error::NeverFits { what: Resource::Tokens, asked: 900, limit: 60 }.into(),
+        access::Error::NeverFits { what: Resource::Tokens, whose: Whose::Deployment("tiny".to_owned()), asked: 900, limit: 60 }.into(),
+        budget(990),
+        budget(100),
         Error::UnknownModel { model: "nope".to_owned() },
         Error::NoModel,
         Error::NotServed { model: name(), what: "embeddings" },

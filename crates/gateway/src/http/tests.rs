@@ -1,21 +1,11 @@
 //! What the head of a request decides, and how much of a body is read.
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 
 use super::*;
 
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
-}
-
-#[test]
-fn a_sane_request_id_is_kept_and_any_other_replaced() {
-    let kept = Arrival::now(&headers(&[("x-request-id", "abc-123.x:y_z")]));
-    assert_eq!((&*kept.id, kept.borrowed_id), ("abc-123.x:y_z", true));
-    for bad in ["", "with space", "semi;colon", &"x".repeat(LONGEST_ID + 1)] {
-        let own = Arrival::now(&headers(&[("x-request-id", bad)]));
-        assert!(own.id.starts_with("req_") && !own.borrowed_id, "{bad:?} gave {}", own.id);
-    }
 }
 
 #[test]
@@ -40,11 +30,11 @@ async fn a_body_is_read_whole_up_to_the_limit_and_no_further() {
             pieces.iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes()))),
         ))
     };
-    assert_eq!(read(Body::empty(), 4).await.unwrap(), "");
-    assert_eq!(read(body(&["abcd"]), 4).await.unwrap(), "abcd");
-    assert_eq!(read(body(&["ab", "", "c", "d"]), 4).await.unwrap(), "abcd");
+    assert_eq!(read(Body::empty(), 4, 0).await.unwrap().0, "");
+    assert_eq!(read(body(&["abcd"]), 4, 0).await.unwrap().0, "abcd");
+    assert_eq!(read(body(&["ab", "", "c", "d"]), 4, 1 << 40).await.unwrap().0, "abcd");
     for over in [&["abcde"][..], &["ab", "cde"], &["a", "b", "c", "d", "e"]] {
-        assert!(matches!(read(body(over), 4).await, Err(Error::TooLarge { limit: 4 })), "{over:?}");
+        assert!(matches!(read(body(over), 4, 0).await, Err(Error::TooLarge { limit: 4 })), "{over:?}");
     }
 }
 
@@ -52,5 +42,20 @@ async fn a_body_is_read_whole_up_to_the_limit_and_no_further() {
 async fn a_body_that_falls_silent_is_given_up() {
     let pieces = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
     let silent = Body::from_stream(futures_util::StreamExt::chain(pieces, futures_util::stream::pending()));
-    assert!(matches!(read(silent, 100).await, Err(Error::SlowBody { after }) if after == BODY_SILENCE));
+    assert!(matches!(read(silent, 100, 0).await, Err(Error::SlowBody { after }) if after == BODY_SILENCE));
+}
+
+#[tokio::test]
+async fn a_large_body_is_scanned_while_it_comes() {
+    let picture = "A".repeat(1 << 20);
+    let whole = format!(r#"{{"model":"m","messages":[{{"content":"{picture}"}}],"n":1}}"#);
+    for size in [100 << 10, 64 << 10, 1 << 10, whole.len()] {
+        let pieces: Vec<_> = whole.as_bytes().chunks(size).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece))).collect();
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let (bytes, reader) = read(body, 4 << 20, whole.len()).await.unwrap();
+        assert_eq!(bytes, whole);
+        assert_eq!(reader.is_some(), size < whole.len());
+        let spans = reader.unwrap_or_default().finish(&bytes).unwrap();
+        assert_eq!(spans.on(&bytes).u64("n"), Some(1));
+    }
 }

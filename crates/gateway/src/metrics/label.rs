@@ -1,66 +1,45 @@
-//! By what the numbers are told apart; every set of values is closed or capped.
+//! The closed sets of words that numbers are told apart by.
 
-use std::fmt::{self, Write as _};
-
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
-
-/// A route by its pattern.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RouteLabel {
-    pub(crate) path: String,
-}
-
-/// A request's answer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct HttpLabel {
-    pub(super) path: String,
-    pub(super) method: &'static str,
-    pub(super) status: u16,
-}
-
-/// A call of a model, in the words of the GenAI conventions.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct CallLabel {
-    pub(crate) gen_ai_operation_name: &'static str,
-    pub(crate) gen_ai_provider_name: &'static str,
-    pub(crate) gen_ai_request_model: String,
-    pub(crate) gen_ai_response_model: String,
-    pub(crate) error_type: Code,
-}
-
-/// A call's tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct TokenLabel {
-    #[prometheus(flatten)]
-    pub(super) call: CallLabel,
-    pub(super) gen_ai_token_type: &'static str,
-}
-
-/// A stage of the walk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct StageLabel {
-    pub(super) stage: Stage,
-}
-
-/// Why a call was sent away from the line.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct ReasonLabel {
-    pub(super) reason: Why,
-}
-
-/// The stages of the walk in which we spend time of our own.
+/// The stages of the walk. All but [`Stage::Body`] and [`Stage::Engine`] are time of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
+    /// From the first byte in until it was known who asks.
+    Identify,
+    /// Until the client had sent its body.
+    Body,
     /// Scanning the body.
     Read,
-    /// Who, and may they now.
+    /// May they now; how long is the prompt.
     Admit,
     /// Finding a slot, less the time in line.
     Choose,
     /// Splicing the body and writing the call.
     Send,
-    /// Working on the answer, over all of its pieces.
-    Relay,
+    /// The engine's time.
+    Engine,
+}
+
+impl Stage {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 7;
+    /// In the order of the walk.
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Identify, Self::Body, Self::Read, Self::Admit, Self::Choose, Self::Send, Self::Engine];
+    /// Those that are time of our own, up to the engine.
+    pub(crate) const OURS: [Self; 5] = [Self::Identify, Self::Read, Self::Admit, Self::Choose, Self::Send];
+
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Identify => "identify",
+            Self::Body => "body",
+            Self::Read => "read",
+            Self::Admit => "admit",
+            Self::Choose => "choose",
+            Self::Send => "send",
+            Self::Engine => "engine",
+        }
+    }
 }
 
 /// Why a call was sent away from the line.
@@ -72,25 +51,23 @@ pub(crate) enum Why {
     WaitTimeout,
 }
 
-/// The kind of failure, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Code {
-    /// It went well.
-    None,
-    /// It failed so.
-    Is(&'static str),
-}
+impl Why {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::QueueFull, Self::WaitTimeout];
 
-macro_rules! word {
-    ($type:ty, $($pattern:pat => $word:expr),+) => {
-        impl EncodeLabelValue for $type {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-                encoder.write_str(match self { $($pattern => $word),+ })
-            }
+    /// Its word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::WaitTimeout => "wait_timeout",
         }
-    };
+    }
 }
 
-word!(Stage, Self::Read => "read", Self::Admit => "admit", Self::Choose => "choose", Self::Send => "send", Self::Relay => "relay");
-word!(Why, Self::QueueFull => "queue_full", Self::WaitTimeout => "wait_timeout");
-word!(Code, Self::None => "", Self::Is(kind) => kind);
+/// Methods, since a client may send any word.
+pub(crate) const METHODS: [&str; 8] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "OTHER"];
+
+/// The method's word, `OTHER` for those that nobody knows.
+pub(crate) fn method(method: &http::Method) -> &'static str {
+    METHODS.into_iter().find(|known| *known == method.as_str()).unwrap_or("OTHER")
+}

@@ -14,15 +14,17 @@ fn the_text_of_messages_counts_and_their_pictures_do_not() {
         {{"type":"image_url","image_url":{{"url":"data:image/png;base64,{picture}"}}}}]}},{{"role":"assistant","content":null}}]}}"#
     );
     let prompts = of(Shape::Chat, &body);
-    assert_eq!(prompts.texts, ["be brief\nwhat is\nthis\n\n"]);
-    assert_eq!(prompts.messages, 3);
+    let written = "be brief".len() + r"what is\nthis".len();
+    assert_eq!((prompts.bytes, prompts.longest, prompts.messages), (written, written, 3));
     assert!(prompts.estimate() < 30, "{}", prompts.estimate());
 }
 
 #[test]
 fn prompts_and_inputs_come_as_text_lists_and_token_ids() {
-    assert_eq!(of(Shape::Completions, r#"{"prompt":"a"}"#).texts, ["a"]);
-    assert_eq!(of(Shape::Completions, r#"{"prompt":["a","bc"]}"#).texts, ["a", "bc"]);
+    let one = of(Shape::Completions, r#"{"prompt":"a"}"#);
+    assert_eq!((one.bytes, one.longest, one.estimate()), (1, 1, 1));
+    let two = of(Shape::Completions, r#"{"prompt":["a","bc"]}"#);
+    assert_eq!((two.bytes, two.longest, two.estimate()), (3, 2, 2));
     let ids = of(Shape::Completions, r#"{"prompt":[1,2,3]}"#);
     assert_eq!((ids.ids, ids.all_ids), (3, 3));
     let lists = of(Shape::Embeddings, r#"{"input":[[1,2,3],[4]]}"#);
@@ -32,7 +34,8 @@ fn prompts_and_inputs_come_as_text_lists_and_token_ids() {
 #[test]
 fn what_is_no_prompt_counts_nothing_and_breaks_nothing() {
     for body in [r#"{"messages":[1,"x",{"content":7},{"content":[null,{"text":1}]}]}"#, r#"{"messages":"x"}"#, "{}"] {
-        assert_eq!(of(Shape::Chat, body).longest(), of(Shape::Chat, body).texts[0].trim().len() + of(Shape::Chat, body).texts[0].len());
+        let prompts = of(Shape::Chat, body);
+        assert_eq!((prompts.texts, prompts.bytes, prompts.longest), (0, 0, 0), "{body}");
     }
     assert_eq!(of(Shape::Completions, r#"{"prompt":{}}"#), Prompts::default());
 }

@@ -27,7 +27,7 @@ use crate::account::Account;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::send::Flow;
+use crate::send::{self, Flow};
 
 /// A client's stream.
 pub(super) struct Stream {
@@ -54,11 +54,12 @@ impl Stream {
     /// Reads up to the first event, so that a stream that fails before it gets a real status.
     pub(super) async fn begin(gateway: &Gateway, call: &Call, flow: Flow, held: Held) -> Result<Self, Error> {
         let Held { lease, account, clock, .. } = held;
+        let waited = lease.waited;
         let now = Instant::now();
         let mut stream = Self {
             flow: Some(flow),
             lease: Some(lease),
-            shaper: Shaper::new(call, &account),
+            shaper: Shaper::new(call, &account, waited),
             account,
             out: Vec::new(),
             timer: Box::pin(sleep_until(clock.first_by)),
@@ -71,6 +72,9 @@ impl Stream {
         match gateway.stopping().unless_ended(stream.first()).await {
             Ok(()) => {
                 stream.account.first_byte();
+                if let Some(lease) = &stream.lease {
+                    lease.began();
+                }
                 stream.last_out = Instant::now();
                 let due = stream.due();
                 stream.timer.as_mut().reset(due);
@@ -78,6 +82,7 @@ impl Stream {
             }
             Err(error) => {
                 stream.account.failed(&error);
+                stream.report(&error);
                 Err(error)
             }
         }
@@ -131,8 +136,15 @@ impl Stream {
         self.flow = None;
         self.account.note(self.shaper.summary());
         self.account.failed(error);
+        self.report(error);
         self.out.push(self.shaper.error_event(error));
         self.shaper.broken();
+    }
+
+    fn report(&self, error: &Error) {
+        if let Some(lease) = &self.lease {
+            send::report(lease, error);
+        }
     }
 
     /// What lies ready for the client, in one piece.
@@ -231,6 +243,21 @@ impl Body for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.account.note(self.shaper.summary());
+        let (from, has_left) = (Instant::now(), self.flow.is_some());
         self.let_go();
+        if has_left {
+            self.account.left(from.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_a_stream_itself_holds_is_little_beside_its_two_connections() {
+        const MOST: usize = 2 << 10;
+        let size = size_of::<super::Stream>();
+        println!("stream {size} shaper {} account {} flow {:?}", size_of::<super::Shaper>(), size_of::<super::Account>(), size_of::<super::Flow>());
+        assert!(size <= MOST, "{size} bytes");
     }
 }

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use board::State as Standing;
-use http::header::CONTENT_TYPE;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE};
 
 use crate::Gateway;
 use crate::call::Face;
@@ -26,10 +27,14 @@ pub(super) async fn readyz(State(gateway): State<Gateway>) -> Response {
 }
 
 /// All numbers in Prometheus' text form.
-pub(super) async fn metrics(State(gateway): State<Gateway>) -> Response {
+pub(super) async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const WORD: &[u8] = b"openmetrics-text";
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    // The text is the same for both: who knows only the older form reads the newer one's endings as comments.
+    let accepts = headers.get_all(ACCEPT).iter().any(|value| value.as_bytes().windows(WORD.len()).any(|word| word == WORD));
     match gateway.metrics().text() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Ok(text) => ([(CONTENT_TYPE, if accepts { OPEN_METRICS } else { PLAIN })], text).into_response(),
         Err(error) => Error::Metrics(error).response(Face::OpenAi),
     }
 }

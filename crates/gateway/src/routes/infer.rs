@@ -15,7 +15,7 @@ use wire::openai::{Ask, Shape};
 use wire::scan;
 
 use crate::Gateway;
-use crate::call::{Call, Face};
+use crate::call::{Call, Face, Manner};
 use crate::error::Error;
 use crate::http::Raw;
 use crate::identify::identify;
@@ -23,23 +23,15 @@ use crate::walk::walk;
 
 /// Goes on with a prompt.
 pub(super) async fn infer(State(gateway): State<Gateway>, request: Request) -> Response {
-    let (loud, path) = (is_loud(request.uri().query(), request.headers()), request.uri().path().to_owned());
-    if loud {
-        tracing::info!(path, "infer start");
-    }
-    let response = walk(gateway, request, Face::Lines, read).await;
-    if loud {
-        tracing::info!(path, status = response.status().as_u16(), "infer answers");
-    }
-    response
+    walk(gateway, request, Face::Lines, read).await
 }
 
 fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
-    let Raw { arrival, headers, caller, body } = raw;
+    let Raw { arrival, headers, caller, body, .. } = raw;
     let wish = wire::infer::Ask::parse(&body)?;
     let model = wish.model.clone().or_else(|| gateway.config().default_model.clone()).ok_or(Error::NoModel)?;
     let table = gateway.board().table();
-    let shape = match table.deployments.get(model.as_str()) {
+    let shape = match table.entry(model.as_str()) {
         Some(entry) if !entry.dialect.completions => Shape::Chat,
         _ => Shape::Completions,
     };
@@ -47,17 +39,18 @@ fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
     let scan = scan::object(&body).map_err(wire::Error::Json)?;
     let ask = Ask::read(shape, &scan)?;
     let spans = scan.into_spans();
-    Ok(Call { face: Face::Lines, arrival, headers, caller, body, spans, ask, streamed: wish.wants_stream() })
-}
-
-/// Whether the client asked for lines of its own in the log: `?log=`, `X-Log-Level`, `X-Log-Infer`.
-fn is_loud(query: Option<&str>, headers: &HeaderMap) -> bool {
-    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let level = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("log="))).or_else(|| header("x-log-level"));
-    match level {
-        Some(level) => !matches!(level.to_ascii_lowercase().as_str(), "off" | "error" | "0"),
-        None => header("x-log-infer") == Some("1"),
-    }
+    Ok(Call {
+        face: Face::Lines,
+        manner: Manner::Lines,
+        alias: None,
+        arrival,
+        headers,
+        caller,
+        body,
+        spans,
+        ask,
+        streamed: wish.wants_stream(),
+    })
 }
 
 /// A model as this face lists it.

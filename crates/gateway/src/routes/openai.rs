@@ -3,10 +3,9 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use wire::openai::{Ask, Shape};
-use wire::scan;
 
 use crate::Gateway;
-use crate::call::{Call, Face};
+use crate::call::{Call, Face, Manner};
 use crate::error::Error;
 use crate::http::Raw;
 use crate::walk::walk;
@@ -26,11 +25,21 @@ pub(super) async fn embeddings(State(gateway): State<Gateway>, request: Request)
     walk(gateway, request, Face::OpenAi, |_, raw| read(Shape::Embeddings, raw)).await
 }
 
-fn read(shape: Shape, raw: Raw) -> Result<Call, Error> {
-    let Raw { arrival, headers, caller, body } = raw;
-    let scan = scan::object(&body).map_err(wire::Error::Json)?;
+/// Speech.
+pub(super) async fn audio(State(_): State<Gateway>) -> Response {
+    let error = Error::NotHere { what: "audio", instead: "call the provider of the audio model itself; text and images are served here" };
+    error.response(Face::OpenAi)
+}
+
+fn read(shape: Shape, mut raw: Raw) -> Result<Call, Error> {
+    let spans = raw.spans()?;
+    let Raw { arrival, headers, caller, body, .. } = raw;
+    let scan = spans.on(&body);
     let ask = Ask::read(shape, &scan)?;
-    let spans = scan.into_spans();
+    let manner = match shape {
+        Shape::Embeddings => Manner::Vectors { base64: scan.str("encoding_format").as_deref() == Some("base64") },
+        _ => Manner::Plain,
+    };
     let streamed = ask.stream;
-    Ok(Call { face: Face::OpenAi, arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call { face: Face::OpenAi, manner, alias: None, arrival, headers, caller, body, spans, ask, streamed })
 }

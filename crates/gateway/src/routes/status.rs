@@ -4,22 +4,18 @@
 //! few of its numbers also go to `/metrics`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use serde::Serialize;
 
 use crate::Gateway;
 use crate::call::Face;
 use crate::identify::identify;
+use crate::metrics::Source;
 
 /// How the house stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -89,34 +85,16 @@ pub(super) async fn status(State(gateway): State<Gateway>, headers: HeaderMap) -
 }
 
 /// The document's numbers for Prometheus.
-pub(crate) struct Numbers(pub(crate) Status);
-
-impl fmt::Debug for Numbers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Numbers").finish_non_exhaustive()
-    }
-}
-
-impl Collector for Numbers {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let status = self.0();
-        let counters = [
-            ("penstock_loads", "Instances that came up", status.loads_total),
-            ("penstock_evictions", "Instances that left for others", status.evictions_total),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
-        }
-        let mut by_state = BTreeMap::from([("loading", 0_i64), ("ready", 0), ("draining", 0), ("error", 0)]);
+pub(crate) fn numbers(status: Status) -> Source {
+    Arc::new(move |readings| {
+        let status = status();
+        readings.counter("penstock_loads", "Instances that came up", status.loads_total);
+        readings.counter("penstock_evictions", "Instances that left for others", status.evictions_total);
+        let mut by_state = BTreeMap::from([("loading", 0_u32), ("ready", 0), ("draining", 0), ("error", 0)]);
         for instance in &status.instances {
             *by_state.entry(instance.state).or_default() += 1;
         }
-        let kind = ConstGauge::new(0_i64).metric_type();
-        let mut family = encoder.encode_descriptor("penstock_instances", "Instances by state", None, kind)?;
-        for (state, count) in by_state {
-            ConstGauge::new(count).encode(family.encode_family(&[("state", state)])?)?;
-        }
-        Ok(())
-    }
+        let by_state = by_state.into_iter().map(|(state, count)| (state, f64::from(count)));
+        readings.gauges("penstock_instances", "Instances by state", "state", by_state);
+    })
 }

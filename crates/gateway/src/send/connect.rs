@@ -1,31 +1,38 @@
 //! How a byte pipe to an instance is opened: a Unix socket, TCP, or TLS over TCP.
 //!
-//! In: an endpoint. Out: a pipe. Fails: refused, unknown host, bad certificate. The trusted roots of
-//! the machine are read when the first `https` engine is called, so that a machine without any
+//! In: a target. Out: a pipe, and whether HTTP/2 is spoken on it. Fails: refused, unknown host, bad certificate. The trusted
+//! roots of the machine are read when the first `https` engine is called, so that a machine without any
 //! serves its own models all the same.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::crypto::ring;
+use spec::{Endpoint, HttpVersion};
 use tokio::net::UnixStream;
 use tower::ServiceExt as _;
 
 use super::link::Pipe;
+use super::target::Target;
 
 /// Why a pipe could not be opened.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
+/// A machine that vanished is noticed after about this long, also where nothing is sent.
+const STILL_THERE: Duration = Duration::from_secs(60);
+
 /// Opens pipes.
 #[derive(Default)]
 pub(super) struct Connector {
-    tls: OnceLock<HttpsConnector<HttpConnector>>,
+    tls: OnceLock<ClientConfig>,
 }
 
 impl fmt::Debug for Connector {
@@ -34,38 +41,63 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// To a socket of this machine.
-pub(super) async fn unix(path: &Path) -> Result<Box<dyn Pipe>, Cause> {
-    Ok(Box::new(TokioIo::new(UnixStream::connect(path).await?)))
+/// Bytes both ways.
+pub(super) struct Opened {
+    pub(super) pipe: Box<dyn Pipe>,
+    /// HTTP/2 is spoken on it.
+    pub(super) http2: bool,
 }
 
 impl Connector {
-    /// To the host of a URL.
-    pub(super) async fn url(&self, url: Uri) -> Result<Box<dyn Pipe>, Cause> {
-        if url.scheme_str() == Some("https") {
-            let tls = self.tls()?;
-            return Ok(Box::new(tls.oneshot(url).await?));
+    /// To the target.
+    pub(super) async fn open(&self, target: &Target) -> Result<Opened, Cause> {
+        match &target.endpoint {
+            Endpoint::Unix(path) => unix(path).await,
+            Endpoint::Url(_) => self.url(target.uri.clone(), target.version).await,
         }
-        Ok(Box::new(tcp().oneshot(url).await?))
     }
 
-    fn tls(&self) -> Result<HttpsConnector<HttpConnector>, Cause> {
-        if let Some(ready) = self.tls.get() {
-            return Ok(ready.clone());
+    /// To the host of a URL. Without TLS nothing is negotiated: HTTP/2 is spoken only where that is known beforehand.
+    async fn url(&self, url: Uri, version: Option<HttpVersion>) -> Result<Opened, Cause> {
+        if url.scheme_str() == Some("https") {
+            let stream = self.tls(version)?.oneshot(url).await?;
+            let http2 = stream.connected().is_negotiated_h2() || version == Some(HttpVersion::Http2);
+            return Ok(Opened { pipe: Box::new(stream), http2 });
         }
+        let stream = tcp().oneshot(url).await?;
+        Ok(Opened { pipe: Box::new(stream), http2: version == Some(HttpVersion::Http2) })
+    }
+
+    fn tls(&self, version: Option<HttpVersion>) -> Result<HttpsConnector<HttpConnector>, Cause> {
+        let config = match self.tls.get() {
+            Some(ready) => ready.clone(),
+            None => self.tls.get_or_init(trusting_the_machine()?).clone(),
+        };
         let mut tcp = tcp();
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(ring::default_provider())?
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(self.tls.get_or_init(|| tls).clone())
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        Ok(match version {
+            Some(HttpVersion::Http1) => builder.enable_http1().wrap_connector(tcp),
+            Some(HttpVersion::Http2) => builder.enable_http2().wrap_connector(tcp),
+            None => builder.enable_all_versions().wrap_connector(tcp),
+        })
     }
+}
+
+/// To a socket of this machine.
+async fn unix(path: &Path) -> Result<Opened, Cause> {
+    Ok(Opened { pipe: Box::new(TokioIo::new(UnixStream::connect(path).await?)), http2: false })
+}
+
+fn trusting_the_machine() -> Result<impl FnOnce() -> ClientConfig, Cause> {
+    let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions()?;
+    let config = builder.with_native_roots()?.with_no_client_auth();
+    Ok(move || config)
 }
 
 fn tcp() -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(STILL_THERE));
     tcp
 }

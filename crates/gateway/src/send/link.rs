@@ -7,32 +7,29 @@
 
 use std::fmt;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
-use spec::InstanceId;
 
-use super::pool::Pool;
+use super::pieces::Pieces;
 
 /// Bytes both ways.
 pub(super) trait Pipe: Read + Write + Send + Unpin {}
 impl<T: Read + Write + Send + Unpin> Pipe for T {}
 
-type Driver = Connection<Box<dyn Pipe>, Full<Bytes>>;
+pub(super) type Driver = Connection<Box<dyn Pipe>, Pieces>;
 
 /// A connection that carries one call at a time.
 pub(super) struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    driver: Option<Pin<Box<Driver>>>,
+    sender: SendRequest<Pieces>,
+    pub(super) driver: Option<Pin<Box<Driver>>>,
     /// The end of the last reply, where nobody waited for it.
-    tail: Option<Incoming>,
+    pub(super) tail: Option<Incoming>,
 }
 
 impl fmt::Debug for Link {
@@ -58,7 +55,7 @@ impl Link {
     }
 
     /// Sends a call and waits for the head of its reply.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Unsent> {
+    pub(super) async fn exchange(&mut self, request: Request<Pieces>) -> Result<Response<Incoming>, Unsent> {
         let Self { sender, driver, .. } = self;
         let mut reply = pin!(sender.try_send_request(request));
         let outcome = std::future::poll_fn(|cx| {
@@ -96,7 +93,7 @@ fn drive(driver: &mut Option<Pin<Box<Driver>>>, cx: &mut Context<'_>) {
 }
 
 /// The next bytes of a reply; drives the connection when none lie ready.
-fn poll_data(
+pub(super) fn poll_data(
     body: &mut Incoming,
     driver: &mut Option<Pin<Box<Driver>>>,
     cx: &mut Context<'_>,
@@ -116,45 +113,5 @@ fn poll_data(
             Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             None => return Poll::Ready(None),
         }
-    }
-}
-
-/// The body of a reply together with the connection that it comes over.
-#[derive(Debug)]
-pub(crate) struct Flow {
-    body: Incoming,
-    link: Link,
-    home: Home,
-}
-
-/// Where a connection goes once its reply has been read.
-#[derive(Debug)]
-pub(super) struct Home {
-    pub(super) pool: Arc<Pool>,
-    pub(super) instance: InstanceId,
-    pub(super) most: usize,
-}
-
-impl Flow {
-    pub(super) fn new(link: Link, body: Incoming, home: Home) -> Self {
-        Self { body, link, home }
-    }
-
-    /// The next bytes; `None` at the end of the reply.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        poll_data(&mut self.body, &mut self.link.driver, cx)
-    }
-
-    /// The next bytes, to be awaited.
-    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// All that matters has been read: the connection is kept for the next call. The few bytes that
-    /// end the reply may still be on their way; whoever takes the connection looks for them.
-    pub(crate) fn keep(self) {
-        let Self { body, mut link, home } = self;
-        link.tail = Some(body);
-        home.pool.put(&home.instance, link, home.most);
     }
 }

@@ -1,7 +1,6 @@
 //! What is sent to the engine: the client's body with a few members spliced, and headers of an allow-list.
 //!
-//! In: a call, the deployment and the member that will serve it. Out: path, headers, body. Fails: when
-//! the member's address or key cannot stand in a request. The client's own `Authorization` stays
+//! In: a call, the deployment and the target that will serve it. Out: headers and body. Fails: never. The client's own `Authorization` stays
 //! behind; so does `X-Conversation-Id`, which would make llama-server go on after its caller has left.
 
 #[cfg(test)]
@@ -9,82 +8,53 @@ mod tests;
 
 use std::borrow::Cow;
 
-use board::{Entry, Member};
-use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
-use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use spec::Endpoint;
+use board::Entry;
+use http::{HeaderMap, HeaderName};
 use wire::openai::{Ask, Shape};
 use wire::scan::Scan;
 use wire::splice::{self, Edit};
 
+use super::pieces::Pieces;
+use super::target::Target;
 use crate::call::Call;
-use crate::error::Error;
 use crate::http::REQUEST_ID;
 
 /// Headers of the client that an engine may see: those that carry a trace.
-const FORWARDED: [&str; 3] = ["traceparent", "tracestate", "baggage"];
-const AGENT: &str = concat!("penstock/", env!("CARGO_PKG_VERSION"));
+const FORWARDED: [HeaderName; 3] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate"), HeaderName::from_static("baggage")];
 
 /// A request to an engine.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    /// Where a connection is opened to; only its scheme and authority count.
-    pub(super) uri: Uri,
-    /// Path below that.
-    pub(super) path: String,
+    pub(super) shape: Shape,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(super) body: Pieces,
     /// Whether the engine was asked for a stream.
     pub(crate) streams: bool,
 }
 
 impl Outgoing {
-    /// For this call, to this member.
-    pub(crate) fn new(call: &Call, entry: &Entry, member: &Member) -> Result<Self, Error> {
-        let (uri, path) = address(&member.endpoint, call.ask.shape)?;
-        let streams = call.ask.shape != Shape::Embeddings && (call.ask.stream || entry.dialect.always_stream);
-        let headers = headers(call, member, uri.authority(), streams)?;
+    /// For this call, to this target.
+    pub(crate) fn new(call: &Call, entry: &Entry, target: &Target) -> Self {
+        let shape = call.ask.shape;
+        let streams = shape != Shape::Embeddings && (call.ask.stream || entry.dialect.always_stream);
         let scan = call.scan();
         let edits = edits(&call.ask, &scan, entry, streams);
-        let body = splice::apply_to_bytes(&call.body, &scan, &edits);
-        Ok(Self { uri, path, headers, body, streams })
+        let body = Pieces::of(&call.body, &scan, &edits);
+        Self { shape, headers: headers(call, target, streams), body, streams }
     }
 }
 
-fn address(endpoint: &Endpoint, shape: Shape) -> Result<(Uri, String), Error> {
-    let below = shape.path();
-    match endpoint {
-        Endpoint::Unix(_) => Ok((Uri::from_static("http://localhost"), below.to_owned())),
-        Endpoint::Url(base) => {
-            let uri: Uri = base.parse().map_err(|source: http::uri::InvalidUri| Error::Unsendable { source: source.into() })?;
-            let path = format!("{}{}", uri.path().trim_end_matches('/'), below.trim_start_matches("/v1"));
-            Ok((uri, path))
-        }
-    }
-}
-
-fn headers(call: &Call, member: &Member, host: Option<&Authority>, streams: bool) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::with_capacity(12);
-    let value = |text: &str| HeaderValue::from_str(text).map_err(|source| Error::Unsendable { source: source.into() });
-    headers.insert(HOST, value(host.map_or("localhost", Authority::as_str))?);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static(if streams { "text/event-stream" } else { "application/json" }));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-    headers.insert(REQUEST_ID, value(&call.arrival.id)?);
+fn headers(call: &Call, target: &Target, streams: bool) -> HeaderMap {
+    let mut headers = target.headers(streams);
+    headers.insert(REQUEST_ID, call.arrival.id.header());
     for name in FORWARDED {
-        if let Some(value) = call.headers.get(name) {
-            headers.insert(HeaderName::from_static(name), value.clone());
+        for value in call.headers.get_all(&name) {
+            headers.append(name.clone(), value.clone());
         }
     }
-    if let Some(key) = &member.key {
-        let mut bearer = value(&format!("Bearer {}", key.expose()))?;
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
-    Ok(headers)
+    call.arrival.put_trace(&call.headers, &mut headers);
+    headers
 }
 
 /// The few members that we change.

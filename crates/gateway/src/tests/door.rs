@@ -184,7 +184,7 @@ async fn a_full_line_is_refused_at_once_and_an_ended_wait_in_time() {
         spec.max_queue = 1;
         spec.timeouts.wait = MS * 200;
     })]);
-    let (name, wait) = (Name::parse("m").unwrap(), Wait { patience_ready: MS, patience_cold: MS, keep_alive: None, avoid: None });
+    let (name, wait) = (Name::parse("m").unwrap(), Wait { patience_ready: MS, patience_cold: MS, keep_alive: None, avoid: Vec::new() });
     let _held = house.board.lease(&name, wait).await.unwrap();
     let (waited, full) = tokio::join!(house.chat(CHAT), async {
         super::until(|| house.board.demand()[0].waiting == 1).await;

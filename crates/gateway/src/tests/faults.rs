@@ -210,7 +210,7 @@ async fn a_member_that_cannot_be_reached_is_reported_and_another_asked() {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (502, "upstream_error"));
     let (calls, completed, prompt, completion) = house.rows("m").await;
     assert_eq!((calls, completed, completion), (5, 4, 12));
-    assert!(prompt > 4 * 7, "four prompts counted by the engine, one estimated by us: {prompt}");
+    assert_eq!(prompt, 4 * 7, "nobody has read the fifth");
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn nothing_is_sent_twice_once_an_engine_may_have_begun() {
     house.publish([entry("m", STREAMS, &[(&hang.endpoint, 1), (&b.endpoint, 1)])]);
     let before = b.seen().len();
     assert_eq!(house.chat(CHAT).await.status, 502);
-    assert_eq!((hang.seen().len(), b.seen().len()), (1, before), "a fresh connection that dies has perhaps done something");
+    assert_eq!(hang.seen().len() + b.seen().len(), before + 1, "a fresh connection that dies has perhaps done something");
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use board::{Board, Entry, Member, State, Table};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use spec::{Deployment, Dialect, Endpoint, InstanceId, Limits, Name, Scope};
-use store::Store;
+use spec::{Deployment, Dialect, Endpoint, InstanceId, Limits, Name};
+use store::{GroupBy, Journal, JournalConfig, Store, UsageQuery};
 use tempfile::TempDir;
 use tokens::Counts;
 use tower::ServiceExt as _;
@@ -55,6 +55,10 @@ impl House {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        Self::watched(config, crate::Watch::default()).await
+    }
+
+    pub(crate) async fn watched(config: Config, watch: crate::Watch) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store.db").to_str().unwrap()).await.unwrap();
         let access = Access::open(store.clone(), Mode::Tokens).await.unwrap();
@@ -63,10 +67,12 @@ impl House {
         let gateway = Gateway::new(Parts {
             board: Arc::clone(&board),
             access: access.clone(),
-            usage: store.clone(),
+            journal: Journal::open(store.clone(), JournalConfig::new(dir.path().join("journal"))).await.unwrap(),
+            store: store.clone(),
             counts: Arc::clone(&counts),
             config,
             status: Arc::new(|| StatusDoc { state: "ready", loads_total: 3, ..StatusDoc::default() }),
+            watch,
         });
         let router = gateway.router();
         let mut house = Self { board, access, store, counts, gateway, router, dir, token: String::new() };
@@ -75,14 +81,14 @@ impl House {
     }
 
     pub(crate) async fn token_for(&self, models: Option<Vec<String>>, limits: Limits) -> String {
-        let new = NewToken { name: "t".to_owned(), project: None, scopes: vec![Scope::Inference], models, limits, expires_at: None };
+        let new = NewToken { models, limits, ..NewToken::named("t") };
         self.access.create(new).await.unwrap().1.expose().to_owned()
     }
 
     /// Publishes these deployments in place of all others.
     pub(crate) fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
         let deployments: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
-        self.board.publish(Table { deployments });
+        self.board.publish(Table { deployments, ..Table::default() });
     }
 
     pub(crate) fn request(&self, path: &str, body: impl Into<Body>) -> Request<Body> {
@@ -114,8 +120,8 @@ impl House {
     pub(crate) async fn rows(&self, model: &str) -> (u64, u64, u64, u64) {
         self.gateway.flush().await;
         let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-        let totals = self.store.usage_totals(from, to).await.unwrap();
-        let of = totals.iter().find(|total| total.model == model);
+        let totals = self.store.usage_sums(&UsageQuery { from, to, by: vec![GroupBy::Model], most: 100 }).await.unwrap();
+        let of = totals.iter().find(|total| total.keys[0].as_deref().unwrap_or_default() == model);
         of.map_or((0, 0, 0, 0), |total| (total.calls, total.completed, total.prompt_tokens, total.completion_tokens))
     }
 

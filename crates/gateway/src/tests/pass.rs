@@ -112,11 +112,13 @@ async fn an_engine_that_answers_whole_is_relayed_as_it_is() {
     let house = House::new().await;
     let engine = Fake::tcp(|_, _| fake::whole("200 OK", REPLY)).await;
     house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
-    let body = r#"{"model":"m","input":["a","b"],"encoding_format":"base64"}"#;
+    let body = r#"{"model":"m","input":["a","b"],"encoding_format":"float"}"#;
     let answer = house.ask(house.request("/v1/embeddings", body)).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, REPLY));
     assert_eq!(engine.seen()[0].body, body, "embeddings are never streamed");
     assert_eq!(house.rows("m").await, (1, 1, 5, 0));
+    let base64 = house.ask(house.request("/v1/embeddings", body.replace("float", "base64"))).await;
+    assert_eq!(base64.body, REPLY.replace("[0.1,1e-9]", "\"zczMPV9wiTA=\""), "only the vectors are written anew");
 }
 
 #[tokio::test]

@@ -3,13 +3,18 @@
 //! In: a deployment. Out: nothing, or every fault with the field, what is wrong and what to write.
 //! Pure: whether a file is there or a model fits is found out by others.
 
-use super::{Deployment, pipeline};
+use super::{Deployment, Retries, pipeline};
 use crate::check::{Invalid, Problem};
 use crate::engine::{EngineKind, RuntimeKind};
+use crate::route::fallback_problems;
 
-/// Slots that one instance may have.
+/// Slots that one instance of ours may have; a remote one has so many when nobody says how many.
 pub(super) const MOST_PARALLEL: u32 = 256;
+/// Slots of a remote instance: a whole cluster may stand behind its address.
+const MOST_REMOTE: u32 = 65_536;
 const MOST_REPLICAS: u32 = 256;
+/// In percent: somebody must be left to serve.
+const MOST_EJECTED: u32 = 90;
 /// Less than a chat template and one sentence take.
 const LEAST_CONTEXT: u32 = 64;
 
@@ -17,7 +22,9 @@ impl Deployment {
     /// Everything that is wrong with the wish by itself.
     pub fn check(&self) -> Result<(), Invalid> {
         let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.pipeline_problem()];
-        Invalid::from_problems(problems.into_iter().flatten().chain(self.number_problems()).collect())
+        let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
+        let fallback = fallback_problems(&self.name, &self.fallback);
+        Invalid::from_problems(problems.into_iter().flatten().chain(self.number_problems()).chain(limits).chain(fallback).collect())
     }
 
     fn engine_problem(&self) -> Option<Problem> {
@@ -61,10 +68,11 @@ impl Deployment {
     fn number_problems(&self) -> Vec<Problem> {
         let replicas = &self.replicas;
         let mut found = Vec::new();
-        if !(1..=MOST_PARALLEL).contains(&self.slots()) {
+        let most = if self.runtime() == RuntimeKind::External { MOST_REMOTE } else { MOST_PARALLEL };
+        if !(1..=most).contains(&self.slots()) {
             found.push(problem(
                 "parallel",
-                format!("{} is not between 1 and {MOST_PARALLEL}", self.slots()),
+                format!("{} is not between 1 and {most}", self.slots()),
                 "use 1 to serve one call at a time",
             ));
         }
@@ -77,6 +85,21 @@ impl Deployment {
         if replicas.max == 0 || replicas.min > replicas.max {
             let what = format!("min {} and max {} do not fit together", replicas.min, replicas.max);
             found.push(problem("replicas", what, "max is at least 1 and at least min"));
+        }
+        if self.max_concurrent == Some(0) {
+            found.push(problem("max_concurrent", "0 calls at once would serve nobody".to_owned(), "leave it out, or use 1 or more"));
+        }
+        if self.max_ejected > MOST_EJECTED {
+            let what = format!("{} is not a share between 0 and {MOST_EJECTED} percent", self.max_ejected);
+            found.push(problem("max_ejected", what, "use 50, or 0 to pass nobody over"));
+        }
+        if !(1..=Retries::MOST_ATTEMPTS).contains(&self.retries.attempts) {
+            let what = format!("{} is not between 1 and {}", self.retries.attempts, Retries::MOST_ATTEMPTS);
+            found.push(problem("retries.attempts", what, "use 3, or 1 to ask only once"));
+        }
+        if self.http_version.is_some() && self.runtime() != RuntimeKind::External {
+            let what = format!("engine `{}` is spoken to as it wants", self.engine());
+            found.push(problem("http_version", what, "remove http_version; it is for engines with a url"));
         }
         if replicas.max > MOST_REPLICAS {
             found.push(problem("replicas.max", format!("more than {MOST_REPLICAS}"), "one deployment has at most that many instances"));

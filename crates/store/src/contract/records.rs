@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 
+use base::Timestamp;
 use spec::InstanceId;
 
-use crate::contract::sample::{kept, model, name, token};
+use crate::contract::sample::{kept, model, name, project, token};
 use crate::digests::FileStamp;
 use crate::error::Error;
 use crate::open::Store;
+use crate::responses::KeptResponse;
 
 /// Whole models go in and come out.
 pub async fn models_come_back_with_versions_and_tags(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
@@ -62,6 +64,62 @@ pub async fn tokens_come_back_with_their_hash_and_hashes_are_unique(place: impl 
     assert!(store.delete_token(&one.id).await?);
     assert!(!store.delete_token(&one.id).await?);
     assert_eq!(store.list_tokens().await?.len(), 1);
+    Ok(())
+}
+
+/// A change that comes late changes nothing.
+pub async fn a_token_that_is_gone_is_not_brought_back_by_a_change(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    let mut one = token("t1", "aaaa");
+    store.put_token(&one).await?;
+    "other".clone_into(&mut one.name);
+    assert!(store.update_token(&one).await?);
+    assert_eq!(store.list_tokens().await?, [one.clone()]);
+    assert!(store.delete_token(&one.id).await?);
+    assert!(!store.update_token(&one).await?);
+    assert_eq!(store.list_tokens().await?, []);
+    Ok(())
+}
+
+/// With all that they may use.
+pub async fn projects_come_back_by_name(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    let (mut red, blue) = (project("red")?, project("blue")?);
+    store.put_project(&red).await?;
+    store.put_project(&blue).await?;
+    red.description = None;
+    red.limits.tokens_per_minute = Some(5);
+    store.put_project(&red).await?;
+    assert_eq!(store.list_projects().await?, [blue, red.clone()]);
+    assert!(store.delete_project(&red.name).await?);
+    assert!(!store.delete_project(&red.name).await?);
+    assert_eq!(store.list_projects().await?.len(), 1);
+    Ok(())
+}
+
+/// The oldest go first.
+pub async fn answers_are_kept_until_they_are_deleted_too_old_or_too_many(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    let answer = |n: i64| KeptResponse {
+        id: format!("resp_{n}"),
+        owner: "project:red".to_owned(),
+        created_at: Timestamp::from_millis(n),
+        body: format!(r#"{{"n":{n}}}"#),
+    };
+    let all: Vec<_> = (1..=6).map(answer).collect();
+    store.put_responses(&all).await?;
+    let changed = KeptResponse { body: "{}".to_owned(), ..answer(6) };
+    store.put_responses(std::slice::from_ref(&changed)).await?;
+    assert_eq!(store.get_response("resp_6").await?, Some(changed), "replaced");
+    assert_eq!(store.get_response("resp_9").await?, None);
+    assert!(store.delete_response("resp_5").await?);
+    assert!(!store.delete_response("resp_5").await?);
+    assert_eq!(store.trim_responses(Timestamp::from_millis(2), 3).await?, 2, "one too old, one too many");
+    let mut left = Vec::new();
+    for n in 1..=6 {
+        left.extend(store.get_response(&format!("resp_{n}")).await?.map(|_| n));
+    }
+    assert_eq!(left, [3, 4, 6]);
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{ByteSize, Secret, Timestamp};
 use spec::{
-    Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId, OperationState, Reason,
-    ReasonCode, Revision, Scope, Source, Token, TokenId, Usage, Version,
+    Affinity, Budget, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId, OperationState,
+    Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId, Usage, Usd, Version,
 };
 
 use crate::error::Error;
@@ -33,6 +33,12 @@ pub fn wish(text: &str) -> Result<Deployment, Error> {
     wish.args = vec!["--flash-attn".to_owned(), "on".to_owned()];
     wish.env = BTreeMap::from([("KEY".to_owned(), "a \"b\" ü".to_owned())]);
     Ok(wish)
+}
+
+/// A route with every part set.
+pub fn route(text: &str, target: &str) -> Result<Route, Error> {
+    let target = Target { deployment: name(target)?, weight: 9 };
+    Ok(Route { name: name(text)?, targets: vec![target], fallback: vec![name("spare")?], affinity: Affinity::Session })
 }
 
 /// Makes it another wish under the same name.
@@ -101,9 +107,22 @@ pub fn token(id: &str, hash: &str) -> Token {
         scopes: vec![Scope::Inference, Scope::Admin],
         models: Some(vec!["tiny".to_owned()]),
         limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(10_000), concurrency: Some(2) },
+        budget: Budget { tokens_per_day: Some(1_000_000), usd_per_month: Some(Usd(12_500_000_000)), ..Budget::default() },
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(7),
     }
+}
+
+/// A project.
+pub fn project(text: &str) -> Result<Project, Error> {
+    Ok(Project {
+        name: name(text)?,
+        description: Some("all who paint".to_owned()),
+        limits: Limits { concurrency: Some(9), ..Limits::default() },
+        budget: Budget { usd_per_day: Some(Usd(1)), ..Budget::default() },
+        created_at: Timestamp::from_millis(8),
+        updated_at: Timestamp::from_millis(9),
+    })
 }
 
 /// An event with a text to know it by.
@@ -133,7 +152,7 @@ pub fn usage(request_id: &str, at: i64, model: &str, ending: Ending) -> Usage {
     Usage {
         request_id: request_id.to_owned(),
         at: Timestamp::from_millis(at),
-        token: Some(TokenId::new("t1")),
+        token: Some("t1".to_owned()),
         project: None,
         model: model.to_owned(),
         operation: "chat".to_owned(),
@@ -144,5 +163,13 @@ pub fn usage(request_id: &str, at: i64, model: &str, ending: Ending) -> Usage {
         estimated: false,
         duration_ms: 120,
         first_byte_ms: Some(30),
+        deployment: Some(model.to_owned()),
+        instance: Some("i1".to_owned()),
+        error: Some("word".to_owned()),
+        cached_tokens: 3,
+        reasoning_tokens: 2,
+        cost: Usd(1_234),
+        wait_ms: 7,
+        retries: 1,
     }
 }

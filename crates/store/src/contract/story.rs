@@ -9,6 +9,7 @@ use crate::contract::sample::{event, kept, name, operation, usage, wish};
 use crate::error::Error;
 use crate::events::EventQuery;
 use crate::open::Store;
+use crate::usage::{CallQuery, GroupBy, UsageQuery};
 
 /// First stored, first told.
 pub async fn events_keep_the_order_in_which_they_were_stored(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
@@ -98,18 +99,35 @@ pub async fn operations_are_listed_newest_first_and_finished_ones_make_room(
     Ok(())
 }
 
-/// A batch may be sent again.
+/// A batch may be sent again, with more behind it, and by another journal.
 pub async fn a_call_is_counted_once_however_often_it_is_sent(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
     let store = place().await?;
-    let rows = [usage("r1", 10, "a", Ending::Completed), usage("r2", 11, "a", Ending::Cancelled)];
-    assert_eq!(store.append_usage(&rows).await?, 2);
-    assert_eq!(store.append_usage(&rows).await?, 0);
+    let rows = [usage("same", 10, "a", Ending::Completed), usage("same", 10, "a", Ending::Cancelled)];
+    assert_eq!(store.book_calls(7, 0, &rows).await?, 2, "a client may use an id twice");
+    assert_eq!(store.book_calls(7, 0, &rows).await?, 0);
     let more = [rows[1].clone(), usage("r3", 12, "a", Ending::Failed)];
-    assert_eq!(store.append_usage(&more).await?, 1);
-    assert_eq!(store.append_usage(&[]).await?, 0);
-    let totals = store.usage_totals(Timestamp::from_millis(0), Timestamp::from_millis(100)).await?;
-    assert_eq!(totals.iter().map(|t| (t.calls, t.completed)).collect::<Vec<_>>(), [(3, 1)]);
+    assert_eq!(store.book_calls(7, 1, &more).await?, 1);
+    assert_eq!(store.book_calls(7, 3, &[]).await?, 0);
+    assert_eq!(store.journal_place(7).await?, 3);
+    assert_eq!(store.book_calls(8, 0, &rows).await?, 2, "another journal has places of its own");
+    assert_eq!(store.book_calls(7, 9, &rows).await?, 2, "what is lost in between stays lost");
+    drop(store);
+    let store = place().await?;
+    assert_eq!(store.journal_place(7).await?, 11);
+    let totals = store.usage_sums(&all(vec![GroupBy::Model])).await?;
+    assert_eq!(totals.iter().map(|t| (t.calls, t.completed)).collect::<Vec<_>>(), [(7, 3)]);
+    let calls = store.list_calls(&every_call()).await?;
+    assert_eq!(calls.len(), 7);
+    assert_eq!(calls[0].call, rows[0], "they come back as they were");
     Ok(())
+}
+
+fn all(by: Vec<GroupBy>) -> UsageQuery {
+    UsageQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), by, most: 100 }
+}
+
+fn every_call() -> CallQuery {
+    CallQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), request_id: None, after: None, limit: 100 }
 }
 
 /// The start belongs to the span, its end does not.
@@ -121,11 +139,13 @@ pub async fn usage_is_summed_over_a_span_of_time(place: impl AsyncFn() -> Result
         usage("r3", 29, "b", Ending::Completed),
         usage("r4", 30, "b", Ending::Completed),
     ];
-    store.append_usage(&rows).await?;
-    let totals = store.usage_totals(Timestamp::from_millis(10), Timestamp::from_millis(30)).await?;
-    let sums: Vec<_> = totals.iter().map(|t| (t.model.as_str(), t.calls, t.completed, t.prompt_tokens, t.completion_tokens)).collect();
+    store.book_calls(1, 0, &rows).await?;
+    let span = |from, to| UsageQuery { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to), ..all(vec![GroupBy::Model]) };
+    let totals = store.usage_sums(&span(10, 30)).await?;
+    let sums: Vec<_> =
+        totals.iter().map(|t| (t.keys[0].as_deref().unwrap_or_default(), t.calls, t.completed, t.prompt_tokens, t.completion_tokens)).collect();
     assert_eq!(sums, [("b", 2, 1, 20, 10), ("a", 1, 1, 10, 5)], "the busiest first");
-    assert_eq!(store.usage_totals(Timestamp::from_millis(31), Timestamp::from_millis(99)).await?, []);
+    assert_eq!(store.usage_sums(&span(31, 99)).await?, []);
     Ok(())
 }
 

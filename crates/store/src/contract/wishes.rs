@@ -3,7 +3,7 @@
 
 use spec::deployment::Origin;
 
-use crate::contract::sample::{kept, name, revision, vary, wish};
+use crate::contract::sample::{kept, name, revision, route, vary, wish};
 use crate::error::Error;
 use crate::open::Store;
 
@@ -172,5 +172,34 @@ pub async fn old_revisions_make_room_but_not_those_that_run(place: impl AsyncFn(
     let numbers: Vec<u64> = store.list_revisions(&wish.name).await?.iter().map(|r| r.number).collect();
     let expected: Vec<u64> = (11..=STORED).rev().chain([3]).collect();
     assert_eq!(numbers, expected);
+    Ok(())
+}
+
+/// A route changes as a wish does, and a public name stands for one thing.
+pub async fn routes_come_back_with_their_generation_and_share_no_name_with_a_deployment(
+    place: impl AsyncFn() -> Result<Store, Error>,
+) -> Result<(), Error> {
+    let store = place().await?;
+    let (mut one, two) = (route("chat", "a")?, route("b/chat", "a")?);
+    let stored = store.create_route(&one, Origin::Api).await?;
+    assert_eq!((stored.generation, &stored.spec), (1, &one));
+    store.put_route(&two, Origin::Config, None).await?;
+    assert_eq!(store.put_route(&one, Origin::Api, Some(1)).await?, stored, "nothing changed");
+    one.fallback.clear();
+    assert_eq!(store.put_route(&one, Origin::Api, Some(1)).await?.generation, 2);
+    let stale = store.put_route(&two, Origin::Api, Some(0)).await;
+    assert!(matches!(&stale, Err(Error::StaleRoute { actual: 1, .. })), "{stale:?}");
+    assert!(matches!(store.create_route(&one, Origin::Api).await, Err(Error::RouteTaken(_))));
+    assert_eq!(store.get_route(&one.name).await?.map(|record| record.spec), Some(one.clone()));
+    let names: Vec<_> = store.list_routes().await?.into_iter().map(|record| record.spec.name).collect();
+    assert_eq!(names, [two.name.clone(), one.name.clone()], "by name");
+    for stored in [store.create_deployment(&wish("chat")?, Origin::Api).await, store.put_deployment(&wish("chat")?, Origin::Api, None).await] {
+        assert!(matches!(&stored, Err(Error::NameTaken { by: "route", .. })), "{stored:?}");
+    }
+    store.create_deployment(&wish("a")?, Origin::Api).await?;
+    let taken = store.put_route(&route("a", "b")?, Origin::Api, None).await;
+    assert!(matches!(&taken, Err(Error::NameTaken { by: "deployment", .. })), "{taken:?}");
+    assert!(store.remove_route(&one.name).await? && !store.remove_route(&one.name).await?);
+    store.create_deployment(&wish("chat")?, Origin::Api).await?;
     Ok(())
 }

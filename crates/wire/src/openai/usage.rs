@@ -19,12 +19,14 @@ pub struct Usage {
     pub total: u64,
     /// Of the tokens in, those that the engine had cached.
     pub cached: u64,
+    /// Of the tokens out, those of reasoning, where the engine says so.
+    pub reasoning: u64,
 }
 
 impl Usage {
     /// From counts of one's own.
     pub fn new(prompt: u64, completion: u64) -> Self {
-        Self { prompt, completion, total: prompt.saturating_add(completion), cached: 0 }
+        Self { prompt, completion, total: prompt.saturating_add(completion), cached: 0, reasoning: 0 }
     }
 
     /// Reads the text of a `usage` member.
@@ -34,7 +36,8 @@ impl Usage {
         let completion = scan.u64("completion_tokens").unwrap_or(0);
         let total = scan.u64("total_tokens").unwrap_or(prompt.saturating_add(completion));
         let cached = scan.object("prompt_tokens_details").and_then(|details| details.u64("cached_tokens")).unwrap_or(0);
-        Some(Self { prompt, completion, total, cached })
+        let reasoning = scan.object("completion_tokens_details").and_then(|details| details.u64("reasoning_tokens")).unwrap_or(0);
+        Some(Self { prompt, completion, total, cached, reasoning })
     }
 
     /// Reads the `usage` of a whole reply.
@@ -44,10 +47,11 @@ impl Usage {
 
     /// As a `usage` member.
     pub fn to_json(self) -> String {
-        let Self { prompt, completion, total, cached } = self;
+        let Self { prompt, completion, total, cached, reasoning } = self;
+        let details = if reasoning == 0 { String::new() } else { format!(",\"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning}}}") };
         format!(
             "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total},\
-             \"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}}}"
+             \"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}{details}}}"
         )
     }
 }
@@ -90,7 +94,8 @@ impl Tally {
         let prompt = parts.iter().map(|part| part.prompt).max().unwrap_or(0);
         let completion = parts.iter().map(|part| part.completion).fold(0, u64::saturating_add);
         let cached = parts.iter().map(|part| part.cached).min().unwrap_or(0);
-        let usage = Usage { cached, ..Usage::new(prompt, completion) };
+        let reasoning = parts.iter().map(|part| part.reasoning).fold(0, u64::saturating_add);
+        let usage = Usage { cached, reasoning, ..Usage::new(prompt, completion) };
         Some((usage, usage.to_json()))
     }
 }

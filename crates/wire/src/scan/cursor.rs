@@ -1,28 +1,72 @@
 //! One step after another through a JSON text.
 //!
-//! In: a text and a place in it. Out: the place after the next token or value. Holds: the open
-//! brackets as bits of one integer, so that depth costs no memory and no recursion. Fails: with the
-//! byte and what was expected there.
+//! In: a text, or as much of it as has come, and a place in it. Out: the place after the next token or value. Holds:
+//! the open brackets as bits of one integer, so that depth costs no memory and no recursion; where the long strings
+//! lie, so that nobody reads them twice. Fails: with the byte and what was expected there; a failure at the end of a
+//! text of which more will come only means that it has to come.
 
-use super::string::plain_until;
+use super::string;
 use super::{Error, Kind, Span};
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: u32 = 128;
 
+/// Where a string of at least so many bytes ends is kept.
+pub(super) const LONG: usize = 4096;
+
 const HEX_DIGITS: usize = 4;
+
+/// What was expected, where it failed; where that was stands in [`Cursor::failed`].
+pub(super) type Step<T = ()> = Result<T, &'static str>;
 
 /// A place in a text.
 pub(super) struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+    /// This is not the whole text yet.
+    pub(super) more: bool,
+    /// A byte that is not ASCII has been passed.
+    pub(super) non_ascii: bool,
+    /// Long strings that were passed.
+    pub(super) long: Vec<Span>,
+    /// Long strings that somebody has passed before.
+    known: &'a [Span],
+    /// Where the last failure was.
+    failed: usize,
+}
+
+/// A value that is being passed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Walk {
+    open: Open,
+    start: usize,
+    kind: Option<Kind>,
+    place: Place,
+}
+
+/// Where in it.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// A value stands next.
+    Before,
+    /// Inside a string that begins here.
+    String(usize),
+    /// A value has just been passed.
+    After,
 }
 
 /// The brackets that are open inside the value being skipped: a bit each, 1 for an object.
-#[derive(Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Open {
     bits: u128,
     depth: u32,
+}
+
+impl Walk {
+    /// Before a value.
+    pub(super) fn new() -> Self {
+        Self { open: Open::default(), start: 0, kind: None, place: Place::Before }
+    }
 }
 
 impl Open {
@@ -40,18 +84,24 @@ impl Open {
 }
 
 impl<'a> Cursor<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self { bytes: text.as_bytes(), at: 0 }
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, more: false, non_ascii: false, long: Vec::new(), known: &[], failed: 0 }
+    }
+
+    /// At another place of a text whose long strings are known.
+    pub(super) fn within(bytes: &'a [u8], at: usize, known: &'a [Span]) -> Self {
+        let known = known.get(known.partition_point(|span| span.start < at)..).unwrap_or_default();
+        Self { at, known, ..Self::new(bytes) }
     }
 
     /// Steps into the outermost bracket.
-    pub(super) fn enter(&mut self, bracket: u8, expected: &'static str) -> Result<(), Error> {
+    pub(super) fn enter(&mut self, bracket: u8, expected: &'static str) -> Step {
         self.white();
         self.take(bracket, expected)
     }
 
     /// The next key of the outermost object, its colon passed; `None` after the closing brace.
-    pub(super) fn next_key(&mut self, first: bool) -> Result<Option<Span>, Error> {
+    pub(super) fn next_key(&mut self, first: bool) -> Step<Option<Span>> {
         self.white();
         match self.peek() {
             Some(b'}') => {
@@ -69,7 +119,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// True when another element of the outermost array follows; passes the closing bracket otherwise.
-    pub(super) fn next_element(&mut self, first: bool) -> Result<bool, Error> {
+    pub(super) fn next_element(&mut self, first: bool) -> Step<bool> {
         self.white();
         match self.peek() {
             Some(b']') if first => {
@@ -90,68 +140,110 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes one value and whatever is inside it.
-    pub(super) fn value(&mut self) -> Result<(Span, Kind), Error> {
-        self.white();
-        let start = self.at;
-        let mut open = Open::default();
-        let (kind, mut inside) = self.begin(&mut open)?;
+    pub(super) fn value(&mut self) -> Step<(Span, Kind)> {
+        self.walk(&mut Walk::new())
+    }
+
+    /// Goes on with a value. After a failure at the end of what has come, place and walk are such that one can go on from there.
+    pub(super) fn walk(&mut self, walk: &mut Walk) -> Step<(Span, Kind)> {
+        let mut before = None;
         loop {
-            if !inside {
-                if open.depth == 0 {
-                    return Ok((Span { start, end: self.at }, kind));
-                }
-                if !self.go_on(&mut open)? {
-                    continue;
+            if self.more {
+                before = Some((*walk, self.at));
+            }
+            match self.step(walk) {
+                Ok(true) => return Ok((Span { start: walk.start, end: self.at }, walk.kind.unwrap_or(Kind::Null))),
+                Ok(false) => {}
+                Err(error) => {
+                    if !matches!(walk.place, Place::String(_))
+                        && let Some(before) = before
+                    {
+                        (*walk, self.at) = before;
+                    }
+                    return Err(error);
                 }
             }
-            inside = self.begin(&mut open)?.1;
         }
     }
 
+    /// One step through a value; `true` when it has been passed.
+    #[inline]
+    fn step(&mut self, walk: &mut Walk) -> Step<bool> {
+        match walk.place {
+            Place::Before => {
+                if walk.kind.is_none() {
+                    self.white();
+                    walk.start = self.at;
+                }
+                let kind = self.begin(walk)?;
+                walk.kind.get_or_insert(kind);
+            }
+            Place::String(start) => {
+                self.string_rest(start)?;
+                walk.place = Place::After;
+            }
+            Place::After if walk.open.depth == 0 => return Ok(true),
+            Place::After => self.go_on(walk)?,
+        }
+        Ok(matches!(walk.place, Place::After) && walk.open.depth == 0)
+    }
+
     /// Only space may follow.
-    pub(super) fn end(&mut self) -> Result<(), Error> {
+    pub(super) fn end(&mut self) -> Step {
         self.white();
         if self.at == self.bytes.len() { Ok(()) } else { Err(self.wrong("nothing after the JSON value")) }
     }
 
-    /// Passes a scalar or an empty bracket; `true` when it stepped into a bracket whose first value stands next.
-    fn begin(&mut self, open: &mut Open) -> Result<(Kind, bool), Error> {
-        match self.peek() {
-            Some(b'"') => self.string().map(|()| (Kind::String, false)),
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| (Kind::Number, false)),
-            Some(b'{') => self.bracket(open, true).map(|inside| (Kind::Object, inside)),
-            Some(b'[') => self.bracket(open, false).map(|inside| (Kind::Array, inside)),
-            Some(b't') => self.word("true").map(|()| (Kind::Bool, false)),
-            Some(b'f') => self.word("false").map(|()| (Kind::Bool, false)),
-            Some(b'n') => self.word("null").map(|()| (Kind::Null, false)),
-            _ => Err(self.wrong("a JSON value")),
-        }
+    /// Passes a scalar or an opening bracket.
+    #[inline]
+    fn begin(&mut self, walk: &mut Walk) -> Step<Kind> {
+        let kind = match self.peek() {
+            Some(b'"') => {
+                walk.kind.get_or_insert(Kind::String);
+                let start = self.at;
+                self.at += 1;
+                walk.place = Place::String(start);
+                self.string_rest(start)?;
+                Kind::String
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number)?,
+            Some(b'{') => return self.bracket(walk, true).map(|()| Kind::Object),
+            Some(b'[') => return self.bracket(walk, false).map(|()| Kind::Array),
+            Some(b't') => self.word("true").map(|()| Kind::Bool)?,
+            Some(b'f') => self.word("false").map(|()| Kind::Bool)?,
+            Some(b'n') => self.word("null").map(|()| Kind::Null)?,
+            _ => return Err(self.wrong("a JSON value")),
+        };
+        walk.place = Place::After;
+        Ok(kind)
     }
 
-    /// After a value inside a bracket: `true` when another value stands next, `false` when the bracket is closed.
-    fn go_on(&mut self, open: &mut Open) -> Result<bool, Error> {
-        if !open.in_object() {
+    /// After a value inside a bracket: up to the next value, or past the closing bracket.
+    #[inline]
+    fn go_on(&mut self, walk: &mut Walk) -> Step {
+        let in_object = walk.open.in_object();
+        if !in_object {
             self.integers();
         }
         self.white();
-        match (self.peek(), open.in_object()) {
-            (Some(b','), in_object) => {
+        match (self.peek(), in_object) {
+            (Some(b','), _) => {
                 self.at += 1;
                 self.white();
                 if in_object {
                     self.key()?;
                     self.white();
                 }
-                Ok(true)
+                walk.place = Place::Before;
             }
             (Some(b'}'), true) | (Some(b']'), false) => {
                 self.at += 1;
-                open.pop();
-                Ok(false)
+                walk.open.pop();
             }
-            (_, true) => Err(self.wrong("`,` or `}` after a member")),
-            (_, false) => Err(self.wrong("`,` or `]` after an element")),
+            (_, true) => return Err(self.wrong("`,` or `}` after a member")),
+            (_, false) => return Err(self.wrong("`,` or `]` after an element")),
         }
+        Ok(())
     }
 
     /// Passes `,123,45` up to what follows: lists of token ids are long, and this is all that is in them.
@@ -167,25 +259,31 @@ impl<'a> Cursor<'a> {
         self.at = self.bytes.len() - rest.len();
     }
 
-    fn bracket(&mut self, open: &mut Open, object: bool) -> Result<bool, Error> {
-        if open.depth + 1 >= MAX_DEPTH {
+    fn bracket(&mut self, walk: &mut Walk, object: bool) -> Step {
+        if walk.open.depth + 1 >= MAX_DEPTH {
             return Err(self.wrong("no more than 128 levels of nesting"));
         }
         self.at += 1;
         self.white();
         if self.peek() == Some(if object { b'}' } else { b']' }) {
             self.at += 1;
-            return Ok(false);
+            walk.place = Place::After;
+            return Ok(());
         }
-        open.push(object);
+        if self.peek().is_none() {
+            return Err(self.wrong(if object { "a key in double quotes" } else { "a JSON value" }));
+        }
+        walk.open.push(object);
         if object {
             self.key()?;
             self.white();
         }
-        Ok(true)
+        walk.place = Place::Before;
+        Ok(())
     }
 
-    fn key(&mut self) -> Result<Span, Error> {
+    #[inline]
+    fn key(&mut self) -> Step<Span> {
         let start = self.at;
         if self.peek() != Some(b'"') {
             return Err(self.wrong("a key in double quotes"));
@@ -197,23 +295,60 @@ impl<'a> Cursor<'a> {
         Ok(Span { start, end })
     }
 
-    fn string(&mut self) -> Result<(), Error> {
+    #[inline]
+    fn string(&mut self) -> Step {
+        let start = self.at;
         self.at += 1;
-        loop {
-            self.at = plain_until(self.bytes, self.at);
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                Some(_) => return Err(self.wrong("an escape such as \\n in place of a control character")),
-                None => return Err(self.wrong("a closing quote")),
+        self.string_rest(start)
+    }
+
+    /// Up to the end of a string that begins at `start`.
+    #[inline]
+    fn string_rest(&mut self, start: usize) -> Step {
+        if !self.known.is_empty() && self.is_known(start) {
+            return Ok(());
+        }
+        self.at = string::pass(self.bytes, self.at, &mut self.non_ascii);
+        if self.peek() != Some(b'"') {
+            return self.not_a_string();
+        }
+        self.at += 1;
+        if self.at - start >= LONG {
+            self.long.push(Span { start, end: self.at });
+        }
+        Ok(())
+    }
+
+    /// Passes a string whose end is known.
+    fn is_known(&mut self, start: usize) -> bool {
+        while let [known, rest @ ..] = self.known
+            && known.start <= start
+        {
+            self.known = rest;
+            if known.start == start {
+                self.at = known.end;
+                return true;
             }
+        }
+        false
+    }
+
+    #[cold]
+    fn not_a_string(&mut self) -> Step {
+        match self.peek() {
+            // It does not begin a whole escape: this says what is wrong with it, or comes to the end of what is here.
+            Some(b'\\') => {
+                let slash = self.at;
+                let outcome = self.escape();
+                self.at = slash;
+                outcome
+            }
+            Some(_) => Err(self.wrong("an escape such as \\n in place of a control character")),
+            None => Err(self.wrong("a closing quote")),
         }
     }
 
-    fn escape(&mut self) -> Result<(), Error> {
+    fn escape(&mut self) -> Step {
         self.at += 1;
         match self.peek() {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
@@ -231,7 +366,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    fn number(&mut self) -> Result<(), Error> {
+    fn number(&mut self) -> Step {
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -251,10 +386,13 @@ impl<'a> Cursor<'a> {
             }
             self.digits()?;
         }
+        if self.more && self.at == self.bytes.len() {
+            return Err(self.wrong("the end of a number"));
+        }
         Ok(())
     }
 
-    fn digits(&mut self) -> Result<(), Error> {
+    fn digits(&mut self) -> Step {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
             self.at += 1;
@@ -262,15 +400,20 @@ impl<'a> Cursor<'a> {
         if self.at > start { Ok(()) } else { Err(self.wrong("a digit")) }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Error> {
-        if self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
+    fn word(&mut self, word: &'static str) -> Step {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        if rest.starts_with(word.as_bytes()) {
             self.at += word.len();
             return Ok(());
+        }
+        if self.more && word.as_bytes().starts_with(rest) {
+            self.at = self.bytes.len();
         }
         Err(self.wrong("true, false or null"))
     }
 
-    fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), Error> {
+    #[inline]
+    fn take(&mut self, byte: u8, expected: &'static str) -> Step {
         if self.peek() == Some(byte) {
             self.at += 1;
             return Ok(());
@@ -278,17 +421,26 @@ impl<'a> Cursor<'a> {
         Err(self.wrong(expected))
     }
 
+    #[inline]
     fn white(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
-    fn wrong(&self, expected: &'static str) -> Error {
-        Error::at(self.bytes, self.at, expected)
+    #[cold]
+    pub(super) fn wrong(&mut self, expected: &'static str) -> &'static str {
+        self.failed = self.at;
+        expected
+    }
+
+    /// The failure as it is told.
+    pub(super) fn error(&self, expected: &'static str) -> Error {
+        Error::at(self.bytes, self.failed, expected)
     }
 }

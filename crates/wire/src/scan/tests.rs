@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use super::{Kind, MAX_DEPTH, MAX_MEMBERS, array_in, decode, object, object_in, value_in};
+use super::string::pass;
+use super::{Error, Kind, MAX_DEPTH, MAX_MEMBERS, Reader, Spans, array_in, decode, object, object_in, value_in};
 use crate::sample;
 
 #[test]
@@ -107,11 +108,95 @@ fn arrays_come_apart() {
 fn spans_outlive_the_text_and_can_be_put_back_on_it() {
     let body = r#"{"model":"m","n":3}"#.to_owned();
     let spans = object_in(&body).unwrap().into_spans();
-    assert_eq!(spans.on(&body).u64("n"), Some(3));
-    assert_eq!(spans.on("another text").value("n"), None);
+    assert_eq!(spans.on(body.as_bytes()).u64("n"), Some(3));
+    assert_eq!(spans.on(b"another text").value("n"), None);
+}
+
+#[test]
+fn long_strings_are_not_read_again_by_those_who_look_inside() {
+    let picture = "A".repeat(1 << 20);
+    let body = format!(r#"{{"messages":[{{"content":[{{"type":"image","url":"{picture}"}},{{"text":"what \"is\" it?"}}]}}],"n":1}}"#);
+    let scan = object(body.as_bytes()).unwrap();
+    let messages = scan.elements(scan.get("messages").unwrap().value_span).unwrap();
+    let message = scan.inside(messages[0].0).unwrap();
+    assert_eq!(message.text(), scan.at(messages[0].0));
+    let parts = message.elements(message.get("content").unwrap().value_span).unwrap();
+    let (image, text) = (message.inside(parts[0].0).unwrap(), message.inside(parts[1].0).unwrap());
+    assert_eq!(image.str("url").unwrap(), picture);
+    assert_eq!(text.str("text").unwrap(), "what \"is\" it?");
+    assert_eq!(scan.long.len(), 1, "the place of the picture is what is kept");
+    let mut broken = body.clone().into_bytes();
+    broken[1 << 10] = b'\n';
+    let again = super::Scan { bytes: &broken, ..scan.clone() };
+    assert!(again.inside(messages[0].0).is_ok(), "nobody has looked at the picture");
+    assert!(object(&broken).is_err());
+}
+
+/// As the scan is fed by a body that comes in pieces.
+fn in_pieces(body: &[u8], lengths: &[usize]) -> Result<Spans, Error> {
+    let (mut reader, mut come) = (Reader::default(), 0);
+    for length in lengths.iter().cycle() {
+        come = (come + length).min(body.len());
+        reader.feed(&body[..come])?;
+        if come == body.len() {
+            break;
+        }
+    }
+    reader.finish(body)
+}
+
+#[test]
+fn a_huge_number_in_small_pieces_is_not_begun_again_for_each() {
+    let body = format!("{{\"n\":{}}}", "7".repeat(1 << 20));
+    assert_eq!(in_pieces(body.as_bytes(), &[64]).unwrap(), object(body.as_bytes()).unwrap().into_spans());
+}
+
+/// Text as it stands in a string, some of it long.
+fn content() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        3 => ("[ -!#-\\[\\]-~]{1,9}", 1_usize..40).prop_map(|(text, times)| text.repeat(times)),
+        1 => ("[é漢😀]{1,3}", 1_usize..20).prop_map(|(text, times)| text.repeat(times)),
+        2 => prop::sample::select(vec!["\\n", "\\\"", "\\\\", "\\u00e9", "\\/"]).prop_map(str::to_owned),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
+    #[test]
+    fn a_string_ends_where_it_ends_however_long_it_is(
+        content in content(),
+        stop in prop::sample::select(vec!["\"", "\\x", "\\u12", "\n", "\0", "\u{1f}", ""]),
+        rest in content(),
+        start in 0_usize..70,
+    ) {
+        let text = format!("{}{content}{stop}{rest}", "x".repeat(start));
+        let mut non_ascii = false;
+        // What looks like an incomplete escape may be completed by what follows; a stop of nothing goes on into the rest.
+        prop_assume!(!(stop == "\\u12" && rest.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit())));
+        let end = if stop.is_empty() { text.len() } else { start + content.len() };
+        prop_assert_eq!(pass(text.as_bytes(), start, &mut non_ascii), end);
+        prop_assert!(non_ascii || content.is_ascii());
+    }
+
+    #[test]
+    fn a_body_that_comes_in_pieces_is_scanned_as_one_that_comes_whole(
+        object in sample::object(),
+        long in content(),
+        change in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        lengths in sample::lengths(),
+    ) {
+        let mut body = object.text().replacen('{', &format!("{{\"long\":\"{long}\"{}", if object.pieces.is_empty() { "" } else { "," }), 1).into_bytes();
+        if let Some((at, byte)) = change {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let whole = super::object(&body).map(super::Scan::into_spans);
+        let pieces = in_pieces(&body, &lengths);
+        prop_assert_eq!(whole.as_ref().ok(), pieces.as_ref().ok(), "{:?}", pieces);
+        let theirs = serde_json::from_slice::<&RawValue>(&body).is_ok_and(|raw| raw.get().starts_with('{'));
+        prop_assert_eq!(whole.is_ok(), theirs);
+    }
+
     #[test]
     fn the_scan_agrees_with_serde_json_on_what_is_an_object(
         object in sample::object(),

@@ -8,15 +8,16 @@ use std::fmt::Write as _;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::Wish;
+use super::calls::Calls;
 use crate::chunk::{Choice, Chunk};
 use crate::openai::Shape;
 use crate::scan::{self, Kind};
 use crate::splice::{self, Edit};
 
 /// What one event must become; `None` if it is right as it came.
-pub(super) fn chunk(chunk: &Chunk<'_>, wish: Wish, roles: &BTreeSet<u64>) -> Option<String> {
+pub(super) fn chunk(chunk: &Chunk<'_>, wish: Wish, roles: &BTreeSet<u64>, calls: &mut Calls) -> Option<String> {
     let mut edits = Vec::new();
-    if let Some(choices) = choices(chunk, wish.shape, roles) {
+    if let Some(choices) = choices(chunk, wish.shape, roles, calls) {
         edits.push(Edit::raw("choices", choices));
     }
     if wish.shape == Shape::Completions && chunk.scan.str("object").is_some_and(|object| object == Shape::Chat.chunk_object()) {
@@ -32,8 +33,8 @@ pub(super) fn chunk(chunk: &Chunk<'_>, wish: Wish, roles: &BTreeSet<u64>) -> Opt
 }
 
 /// The list of choices, if one of them has to change.
-fn choices(chunk: &Chunk<'_>, shape: Shape, roles: &BTreeSet<u64>) -> Option<String> {
-    let edited: Vec<Option<String>> = chunk.choices.iter().map(|choice| edit(choice, shape, roles)).collect();
+fn choices(chunk: &Chunk<'_>, shape: Shape, roles: &BTreeSet<u64>, calls: &mut Calls) -> Option<String> {
+    let edited: Vec<Option<String>> = chunk.choices.iter().map(|choice| edit(choice, shape, roles, calls)).collect();
     if edited.iter().all(Option::is_none) {
         return None;
     }
@@ -42,7 +43,7 @@ fn choices(chunk: &Chunk<'_>, shape: Shape, roles: &BTreeSet<u64>) -> Option<Str
     Some(format!("[{}]", texts.join(",")))
 }
 
-fn edit(choice: &Choice<'_>, shape: Shape, roles: &BTreeSet<u64>) -> Option<String> {
+fn edit(choice: &Choice<'_>, shape: Shape, roles: &BTreeSet<u64>, calls: &mut Calls) -> Option<String> {
     let mut edits = Vec::new();
     if choice.scan.value("finish_reason") == Some("\"\"") {
         edits.push(Edit::raw("finish_reason", "null"));
@@ -53,9 +54,24 @@ fn edit(choice: &Choice<'_>, shape: Shape, roles: &BTreeSet<u64>) -> Option<Stri
                 edits.push(Edit::raw("text", choice.text().unwrap_or("\"\"")));
             }
             edits.push(Edit::remove("delta"));
-        } else if roles.contains(&choice.index) && has_role(choice) {
-            edits.push(Edit::raw("delta", splice::apply_to_text(delta, &[Edit::remove("role")])));
+        } else {
+            let mut within = Vec::new();
+            if roles.contains(&choice.index) && has_role(choice) {
+                within.push(Edit::remove("role"));
+            }
+            if let Some(fragments) = calls.put_right(choice.index, delta) {
+                within.push(Edit::raw("tool_calls", fragments));
+            }
+            if !within.is_empty() {
+                edits.push(Edit::raw("delta", splice::apply_to_text(delta, &within)));
+            }
         }
+    }
+    if shape == Shape::Chat
+        && let Some(logprobs) = choice.scan.object("logprobs")
+        && logprobs.is_null("content")
+    {
+        edits.push(Edit::raw("logprobs", splice::apply_to_text(&logprobs, &[Edit::raw("content", "[]")])));
     }
     (!edits.is_empty()).then(|| splice::apply_to_text(&choice.scan, &edits))
 }

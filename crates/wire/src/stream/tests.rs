@@ -219,3 +219,67 @@ proptest! {
         prop_assert_eq!(compact.text, spaced.text.replace("\"index\": 0", "\"index\":0"));
     }
 }
+
+/// What becomes of these deltas' `tool_calls`.
+fn tool_calls(pieces: &[&str]) -> Vec<String> {
+    let mut filter = Filter::new(Wish { usage: false, shape: Shape::Chat });
+    let mut out = Vec::new();
+    for piece in pieces {
+        let event = format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{piece}]}},\"finish_reason\":null}}]}}\n\n");
+        filter.push(&Bytes::from(event), &mut out).unwrap();
+    }
+    let between = |event: &Bytes| {
+        let text = String::from_utf8(event.to_vec()).unwrap();
+        text.split_once("\"tool_calls\":[").unwrap().1.split_once("]},\"finish").unwrap().0.to_owned()
+    };
+    out.iter().map(between).collect()
+}
+
+#[test]
+fn pieces_of_tool_calls_have_an_index_and_their_name_once() {
+    let right = [
+        r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{"}}"#,
+        r#"{"index":0,"function":{"arguments":"}"}}"#,
+    ];
+    assert_eq!(tool_calls(&right), right, "as llama-server sends them");
+    let repeated = [right[0], r#"{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"}"}}"#];
+    assert_eq!(tool_calls(&repeated), right);
+    let empty = [right[0], r#"{"index":0,"id":"","type":"function","function":{"name":"","arguments":"}"}}"#];
+    assert_eq!(tool_calls(&empty), right);
+    let bare = [
+        r#"{"id":"a","function":{"name":"f","arguments":"{"}}"#,
+        r#"{"function":{"arguments":"}"}}"#,
+        r#"{"id":"b","function":{"name":"g","arguments":"{}"}}"#,
+    ];
+    assert_eq!(
+        tool_calls(&bare),
+        [
+            r#"{"id":"a","function":{"name":"f","arguments":"{"},"index":0,"type":"function"}"#,
+            r#"{"function":{"arguments":"}"},"index":0}"#,
+            r#"{"id":"b","function":{"name":"g","arguments":"{}"},"index":1,"type":"function"}"#,
+        ]
+    );
+    let always_0 = [right[0], right[1], r#"{"index":0,"id":"b","type":"function","function":{"name":"g","arguments":"{"}}"#, right[1]];
+    assert_eq!(
+        tool_calls(&always_0)[2..],
+        [
+            r#"{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"{"}}"#.to_owned(),
+            right[1].replace("\"index\":0", "\"index\":1")
+        ]
+    );
+}
+
+#[test]
+fn log_probabilities_are_a_list() {
+    let mut filter = Filter::new(Wish { usage: false, shape: Shape::Chat });
+    let mut out = Vec::new();
+    let event = |content: &str| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"a\"}},\"logprobs\":{{\"content\":{content}}},\"finish_reason\":null}}]}}\n\n"
+        )
+    };
+    for content in ["null", "null", "[]"] {
+        filter.push(&Bytes::from(event(content)), &mut out).unwrap();
+    }
+    assert_eq!(out, [event("[]"), event("[]"), event("[]")]);
+}

@@ -1,0 +1,144 @@
+//! Clients have to take what is sent to them.
+//!
+//! In: a connection; the streams of an HTTP/2 connection. Out: the same, ended when a client has taken nothing for a while:
+//! whatever its call held, a slot above all, comes back. Fails: the connection, with "timed out". Holds: a timer, and only
+//! while a client is not taking anything.
+//!
+//! A connection that is full is seen where it is written to. A stream of HTTP/2 may stand still on a connection that moves, and
+//! nothing asks its body anything then; so its body notes when it has handed something out and not been asked again.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use base::tasks;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::rt::Executor;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// A connection whose client must take something from time to time.
+#[derive(Debug)]
+pub(super) struct Taken {
+    stream: TcpStream,
+    limit: Duration,
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl Taken {
+    /// A client that takes nothing for `limit` is let go.
+    pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
+        Self { stream, limit, late: None }
+    }
+
+    fn written(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.late = None;
+            return outcome;
+        }
+        let limit = self.limit;
+        ready!(self.late.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Taken {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Taken {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.written(cx, outcome)
+    }
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.written(cx, outcome)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+tokio::task_local! {
+    /// Since when the client of this stream has not asked for more.
+    static FULL: Arc<Full>;
+}
+
+#[derive(Debug, Default)]
+struct Full(Mutex<Option<Instant>>);
+
+impl Full {
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that notes whether it is asked.
+#[derive(Debug)]
+pub(super) struct Asked<B>(pub(super) B);
+
+impl<B: Body + Unpin> Body for Asked<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        // Outside of HTTP/2 nobody looks.
+        let _ = FULL.try_with(|full| *full.since() = polled.is_ready().then(Instant::now));
+        polled
+    }
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// Runs the streams of HTTP/2 connections, each until its client takes nothing any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Streams {
+    pub(super) limit: Duration,
+}
+
+impl<F: Future + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let limit = self.limit;
+        tasks::spawn("stream", async move { while_taken(stream, limit).await }).detach();
+    }
+}
+
+async fn while_taken<F: Future>(stream: F, limit: Duration) {
+    let full = Arc::new(Full::default());
+    let mut stream = pin!(FULL.scope(Arc::clone(&full), stream));
+    let mut late: Option<(Instant, Pin<Box<Sleep>>)> = None;
+    std::future::poll_fn(|cx| {
+        if stream.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(since) = *full.since() else {
+            late = None;
+            return Poll::Pending;
+        };
+        if late.as_ref().is_none_or(|(then, _)| *then != since) {
+            late = Some((since, Box::pin(sleep_until(since + limit))));
+        }
+        match &mut late {
+            Some((_, timer)) => timer.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    })
+    .await;
+}

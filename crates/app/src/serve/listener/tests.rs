@@ -1,0 +1,89 @@
+//! What a client that does not read may hold.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use super::{Open, bind, open};
+
+const LIMIT: Duration = Duration::from_millis(100);
+
+/// Says that it is gone.
+struct Held(Arc<Notify>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// A stream without an end, and a word when it is given up.
+async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
+    let gone = Arc::new(Notify::new());
+    let held = Arc::clone(&gone);
+    let endless = move || {
+        let held = Held(Arc::clone(&held));
+        async move {
+            let pieces = std::iter::repeat_with(move || {
+                let _ = &held;
+                Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 64 << 10]))
+            });
+            Body::from_stream(futures_util::stream::iter(pieces))
+        }
+    };
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    (open(bound, Router::new().route("/", get(endless)), LIMIT), address, gone)
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_let_go() {
+    let (_door, address, gone) = door().await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    soon(gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_is_not() {
+    let (_door, address, gone) = door().await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut some = vec![0; 4 << 20];
+    for _ in 0..5 {
+        tokio::time::sleep(LIMIT / 3).await;
+        client.read_exact(&mut some).await.unwrap();
+    }
+    drop(client);
+    soon(gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_stream_of_http2_that_is_not_read_ends_while_its_connection_lives() {
+    let (_door, address, gone) = door().await;
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(1 << 10);
+    let (mut sender, connection) = builder.handshake::<_, Empty<Bytes>>(stream).await.unwrap();
+    let _driven = base::tasks::spawn("client", async move { drop(connection.await) });
+    let ask = || Request::get(format!("http://{address}/")).body(Empty::new()).unwrap();
+    let unread = sender.send_request(ask()).await.unwrap();
+    soon(gone.notified()).await;
+    assert!(!sender.is_closed() && sender.send_request(ask()).await.is_ok(), "others go on");
+    drop(unread);
+}

@@ -1,0 +1,197 @@
+//! Section 1, errors: one shape, and the table of statuses, types and codes.
+
+use std::fmt::Write as _;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use testkit::upstream::{Script, Step};
+
+use super::{CHAT, Door, TEXT, chat, shown, soon, soon_is};
+use crate::client::Reply;
+
+/// Every error has these four and no number among them.
+fn shaped(reply: &Reply) -> Value {
+    let error = reply.json()["error"].clone();
+    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()) && error["type"].is_string(), "{}", reply.text);
+    for key in ["param", "code"] {
+        assert!(error.get(key).is_some_and(|value| value.is_null() || value.is_string()), "{key}: {}", reply.text);
+    }
+    assert_eq!(reply.header("content-type"), "application/json");
+    error
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_of_a_request_that_never_becomes_a_call() {
+    let door = Door::with("max_body_bytes: 2KiB\n", &[("m", "")]).await;
+    let (post, get) = (Method::POST, Method::GET);
+    let large = chat("m", &format!(r#","x":"{}""#, "x".repeat(3000)));
+    let text = [("content-type", "text/plain")];
+    let zipped = [("content-encoding", "gzip")];
+    let asks: [(&str, &Method, &str, &[(&str, &str)], &str); 13] = [
+        ("bad JSON", &post, CHAT, &[], r#"{"model":"m",}"#),
+        ("not an object", &post, CHAT, &[], "[]"),
+        ("a wrong type", &post, CHAT, &[], r#"{"model":"m","messages":"Hi"}"#),
+        ("a missing field", &post, CHAT, &[], r#"{"model":"m"}"#),
+        ("a missing model", &post, TEXT, &[], r#"{"prompt":"Hi"}"#),
+        ("an impossible value", &post, CHAT, &[], r#"{"model":"m","messages":[{}],"n":0}"#),
+        ("no such route", &post, "/v1/nothing", &[], "{}"),
+        ("no such path", &get, "/nothing", &[], ""),
+        ("a wrong method", &get, CHAT, &[], ""),
+        ("too large", &post, CHAT, &[], &large),
+        ("a wrong media type", &post, CHAT, &text, "{}"),
+        ("a compressed body", &post, CHAT, &zipped, "{}"),
+        ("no such model", &post, CHAT, &[], r#"{"model":"gpt-9","messages":[{}]}"#),
+    ];
+    let mut seen = String::new();
+    for (what, method, path, headers, body) in asks {
+        let reply = door.client.ask_with(method.clone(), path, headers, body.to_owned()).await;
+        shaped(&reply);
+        let _ = writeln!(seen, "## {what}\n{}", shown(&reply));
+    }
+    insta::assert_snapshot!(seen);
+    assert!(door.upstream.asks().is_empty());
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_about_who_asks() {
+    let door = Door::of(&[("m", ""), ("other", "")]).await;
+    let narrow = door.with_token(json!({"name": "narrow", "models": ["other"]})).await;
+    let operator = door.with_token(json!({"name": "no-calls", "scopes": ["admin"]})).await;
+    let asks = [
+        ("no key", door.client.with_token(None), CHAT),
+        ("a wrong key", door.client.with_token(Some("psk_wrong")), CHAT),
+        ("a model that the key may not use", narrow.clone(), CHAT),
+        ("a model that the key may not see", narrow.clone(), "/v1/models/m"),
+    ];
+    let mut seen = String::new();
+    for (what, client, path) in asks {
+        let method = if path == CHAT { Method::POST } else { Method::GET };
+        let reply = client.ask_with(method, path, &[], chat("m", "")).await;
+        shaped(&reply);
+        let _ = writeln!(seen, "## {what}\n{}", shown(&reply));
+    }
+    insta::assert_snapshot!(seen);
+    assert_eq!(operator.ask_with(Method::POST, CHAT, &[], chat("m", "")).await.status, 200, "who operates may also call");
+    assert_eq!(narrow.get("/api/v1/tokens").await.status, 403, "a route that it may not use");
+    let key = [("authorization", ""), ("x-api-key", narrow_key(&door).await)];
+    let reply = door
+        .client
+        .ask_with(Method::POST, CHAT, &[key[0], (key[1].0, &key[1].1)].map(|(name, value)| (name, &*value)), chat("m", ""))
+        .await;
+    assert_eq!(reply.status, 200, "x-api-key is as good: {}", reply.text);
+    door.close().await;
+}
+
+async fn narrow_key(door: &Door) -> &'static str {
+    let made = door.client.post("/api/v1/tokens", &json!({"name": "by-header"})).await.json();
+    made["token"].as_str().map(|token| &*token.to_owned().leak()).expect("a token")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_that_are_used_up_say_which_and_until_when() {
+    let door = Door::open().await;
+    let requests = door.with_token(json!({"name": "r", "limits": {"requests_per_minute": 1}})).await;
+    assert_eq!(requests.ask_with(Method::POST, CHAT, &[], chat("m", "")).await.status, 200);
+    let reply = requests.ask_with(Method::POST, CHAT, &[], chat("m", "")).await;
+    let error = shaped(&reply);
+    assert_eq!((reply.status, &error["type"], &error["code"]), (429, &json!("requests"), &json!("rate_limit_exceeded")));
+    let seconds: u64 = reply.header("retry-after").parse().expect("whole seconds");
+    let ms: u64 = reply.header("retry-after-ms").parse().expect("milliseconds");
+    assert!(seconds >= 1 && seconds == ms.div_ceil(1000), "{seconds} s, {ms} ms");
+    let tokens = door.with_token(json!({"name": "t", "limits": {"tokens_per_minute": 50}})).await;
+    assert_eq!(tokens.ask_with(Method::POST, CHAT, &[], chat("m", r#","max_tokens":40"#)).await.status, 200);
+    let spent = tokens.ask_with(Method::POST, CHAT, &[], chat("m", r#","max_tokens":45"#)).await;
+    let error = shaped(&spent);
+    assert_eq!((spent.status, &error["type"], &error["code"]), (429, &json!("tokens"), &json!("rate_limit_exceeded")), "{}", spent.text);
+    assert!(!spent.header("retry-after").is_empty());
+    let never = tokens.ask_with(Method::POST, CHAT, &[], chat("m", r#","max_tokens":4000"#)).await;
+    assert_eq!((never.status, never.header("x-should-retry"), never.header("retry-after")), (429, "false", ""), "{}", never.text);
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_line_and_a_wait_that_ends_say_so() {
+    let limits = "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 300ms }";
+    let door = Door::of(&[("m", limits)]).await;
+    door.upstream.plays("m", Script::silent().then(Step::Silence));
+    let ask = || door.client.stream_with(CHAT, &[], chat("m", ""));
+    let running = base::tasks::spawn("runs", {
+        let client = door.client.clone();
+        async move { drop(client.stream_with(CHAT, &[], chat("m", "")).await) }
+    });
+    soon(door.upstream.saw(|asks| asks.len() == 1)).await;
+    let client = door.client.clone();
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let waiting =
+        base::tasks::spawn("waits", async move { drop(tell.send(client.ask_with(Method::POST, CHAT, &[], chat("m", "")).await)) });
+    soon_is("one waits", async || door.client.get("/status").await.json()["instances"][0]["queue_len"] == 1).await;
+    let full = soon(ask()).await;
+    let header = |name: &str| full.headers.get(name).map(|value| value.to_str().expect("text").to_owned()).unwrap_or_default();
+    assert!(header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1) && header("retry-after-ms").parse::<u64>().is_ok());
+    let status = full.status;
+    let error: Value = serde_json::from_str(&full.text().await).expect("JSON");
+    assert_eq!((status, &error["error"]["type"], &error["error"]["code"]), (429, &json!("overloaded_error"), &json!("queue_full")));
+    let reply = soon(told).await.expect("an answer");
+    let error = shaped(&reply);
+    assert_eq!((reply.status, &error["type"], &error["code"]), (503, &json!("overloaded_error"), &json!("queue_timeout")));
+    assert!(!reply.header("retry-after").is_empty() && !reply.header("retry-after-ms").is_empty());
+    drop((running, waiting));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engines_own_error_is_relayed_as_it_is_when_it_has_the_shape_and_is_never_put_into_a_message() {
+    let models = ["shaped", "llama", "fastapi", "list", "text", "html", "empty", "ours", "busy"];
+    let door = Door::of(&models.map(|model| (model, ""))).await;
+    let own = r#"{ "error":{"message":"temperature is too high","type":"invalid_request_error","param":"temperature","code":null,"vendor":[1]}, "x":12345678901234567890 }"#;
+    let answers = [
+        Script::json(400, own),
+        Script::json(400, r#"{"error":{"code":400,"message":"grammar is wrong","type":"invalid_request_error"}}"#),
+        Script::json(422, r#"{"detail":"no such adapter"}"#),
+        Script::json(422, r#"{"detail":[{"loc":["body","top_p"],"msg":"top_p must be at most 1","type":"value_error"}]}"#),
+        Script::whole(500, "text/plain", "Internal Server Error"),
+        Script::whole(502, "text/html", "<html><h1>502</h1></html>"),
+        Script::json(500, ""),
+        Script::json(
+            401,
+            r#"{"error":{"message":"Incorrect API key provided: sk-secret","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
+        ),
+        Script::json(429, r#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#)
+            .header("retry-after", "3"),
+    ];
+    let mut seen = String::new();
+    for (model, script) in models.into_iter().zip(answers) {
+        door.upstream.plays(model, script);
+        for more in ["", r#","stream":true"#] {
+            let reply = soon(door.post(CHAT, &chat(model, more))).await;
+            shaped(&reply);
+            assert!(!reply.text.contains("secret"), "our key is nobody's business: {}", reply.text);
+            assert!(!shaped(&reply)["message"].as_str().is_some_and(|message| message.contains('{') || message.contains('<')));
+            if more.is_empty() {
+                let _ = writeln!(seen, "## {model}\n{}", shown(&reply));
+            }
+        }
+    }
+    assert!(seen.contains(own));
+    insta::assert_snapshot!(seen);
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_engines_for_a_prompt_that_is_too_long_become_one_code() {
+    let door = Door::of(&[("llama", ""), ("vllm", "")]).await;
+    let llama = r#"{"error":{"code":400,"message":"request (9010 tokens) exceeds the available context size (4096 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":9010,"n_ctx":4096}}"#;
+    let vllm = r#"{"object":"error","message":"This model's maximum context length is 4096 tokens. However, you requested 5000.","type":"BadRequestError","param":null,"code":400}"#;
+    door.upstream.plays("llama", Script::json(400, llama));
+    door.upstream.plays("vllm", Script::json(400, vllm));
+    for model in ["llama", "vllm"] {
+        for more in ["", r#","stream":true"#] {
+            let reply = soon(door.post(CHAT, &chat(model, more))).await;
+            let error = shaped(&reply);
+            let found = (reply.status, error["type"].as_str(), error["code"].as_str(), error["param"].as_str());
+            assert_eq!(found, (400, Some("invalid_request_error"), Some("context_length_exceeded"), Some("messages")), "{error}");
+        }
+    }
+    door.close().await;
+}

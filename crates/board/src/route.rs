@@ -1,0 +1,357 @@
+//! A public name whose calls several deployments share.
+//!
+//! In: a caller. Out: a slot of one of the targets, or a place in its line. Fails: when no target serves, by the
+//! error that says most. Targets that fail, or are far slower than others of the same model, are passed over as
+//! members of a deployment are. Holds: one short lock over who is passed over; each lane has its own.
+
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use spec::{Affinity, Dialect, Name, RouteRecord};
+use tokio::time::Instant;
+
+use crate::affinity::{Hint, Leant, Sticky};
+use crate::dice::{Dice, hash, hash_from};
+use crate::health::{Outcome, Ticket, Ward};
+use crate::lane::{Asked, Caller, Glance, Lane};
+use crate::pick::{self, By, Candidate};
+use crate::seats::{Avoid, tag};
+use crate::table::{Entry, State};
+use crate::{Count, Error};
+
+/// Which engines will do: those that serve the kind of call.
+pub(crate) type Serves = fn(&Dialect) -> bool;
+
+/// Half of the targets may be passed over.
+const MOST_EJECTED: u32 = 50;
+/// The targets of a route fit into one word, a bit for each.
+const MOST_TARGETS: usize = u64::BITS as usize;
+
+/// A route as it is published.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) record: Arc<RouteRecord>,
+    targets: Vec<Target>,
+    kept: Arc<Kept>,
+}
+
+#[derive(Debug)]
+struct Target {
+    lane: Arc<Lane>,
+    number: u32,
+    hash: u64,
+    weight: u32,
+}
+
+/// What stays when the route is published anew.
+#[derive(Debug, Default)]
+struct Kept {
+    inner: Mutex<Inner>,
+    sticky: Sticky,
+    in_flight: AtomicU32,
+    hits: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    ward: Ward,
+    dice: Dice,
+    known: Vec<(Name, u64, u32)>,
+    next: u32,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { ward: Ward::default(), dice: Dice::new(), known: Vec::new(), next: 0 }
+    }
+}
+
+impl Kept {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A route's part in a lease.
+#[derive(Debug)]
+pub(crate) struct Share {
+    kept: Arc<Kept>,
+    number: u32,
+    trial: bool,
+    /// Since when, where there are other targets.
+    watched: Option<(Instant, Ticket)>,
+}
+
+impl Share {
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.watched.map(|(since, _)| since)
+    }
+    pub(crate) fn is_trial(&self) -> bool {
+        self.trial
+    }
+    /// How the call fared, where that says something of the whole target.
+    pub(crate) fn note(&self, outcome: Option<Outcome>, first: bool) {
+        let mut inner = self.kept.lock();
+        if let Some((_, ticket)) = self.watched.filter(|_| first) {
+            inner.ward.heard(self.number, ticket);
+        }
+        if let Some(outcome) = outcome {
+            inner.ward.note(self.number, outcome, self.trial && first, Instant::now());
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.kept.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Those of the targets that may take the call now.
+struct Open {
+    all: [Option<Candidate>; MOST_TARGETS],
+}
+
+impl Open {
+    fn iter(&self) -> impl Iterator<Item = Candidate> + Clone + '_ {
+        self.all.iter().flatten().copied()
+    }
+}
+
+impl Desk {
+    /// The route over the lanes of its targets; targets that are not there are left out.
+    pub(crate) fn new(record: Arc<RouteRecord>, lane_of: impl Fn(&Name) -> Option<(Arc<Lane>, Arc<Entry>)>, before: Option<&Self>) -> Self {
+        let kept = before.map_or_else(Arc::default, |before| Arc::clone(&before.kept));
+        let there = record.spec.targets.iter().filter(|target| target.weight > 0).take(MOST_TARGETS);
+        let there: Vec<_> = there.filter_map(|target| Some((target, lane_of(&target.deployment)?))).collect();
+        let mut inner = kept.lock();
+        let numbers = inner.renew(there.iter().map(|(target, (_, entry))| (&target.deployment, kin(entry))));
+        drop(inner);
+        let targets = there.into_iter().zip(numbers).map(|((target, (lane, _)), number)| {
+            let hash = hash(target.deployment.as_str().as_bytes());
+            Target { lane, number, hash, weight: target.weight }
+        });
+        Self { targets: targets.collect(), record, kept }
+    }
+
+    /// What keeps calls together on its targets, or on the members of one of them.
+    pub(crate) fn affinity(&self) -> Affinity {
+        let strength = |affinity: &Affinity| *affinity as u8;
+        let below = self.targets.iter().map(|target| target.lane.affinity());
+        let all = below.chain([self.own_affinity()]);
+        all.filter(|one| *one != Affinity::None).max_by_key(strength).unwrap_or(Affinity::None)
+    }
+
+    fn own_affinity(&self) -> Affinity {
+        if self.targets.len() > 1 { self.record.spec.affinity } else { Affinity::None }
+    }
+
+    /// The fallbacks of its targets, for a route that has none of its own.
+    pub(crate) fn fallback(&self) -> Vec<Name> {
+        if !self.record.spec.fallback.is_empty() {
+            return self.record.spec.fallback.clone();
+        }
+        self.targets.iter().flat_map(|target| target.lane.glance().entry.spec.fallback.clone()).collect()
+    }
+
+    /// How each of its targets stands.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Arc<Entry>> + '_ {
+        self.targets.iter().map(|target| target.lane.glance().entry)
+    }
+
+    /// The target that the call will probably go to, by its place, and how it stands.
+    pub(crate) fn aim(&self, serves: Serves, hint: &Hint<'_>) -> Option<(usize, Arc<Entry>)> {
+        let leant = self.kept.sticky.lean(&hint.within(self.own_affinity()));
+        let at = self.pick(serves, 0, &leant).or_else(|| self.shortest_line(serves, 0)).or_else(|| {
+            let served = |target: &Target| serves(&target.lane.glance().entry.dialect);
+            self.targets.iter().position(served)
+        })?;
+        Some((at, self.targets.get(at)?.lane.glance().entry))
+    }
+
+    /// A slot of a target, or a place in a line; `aim` is where it would like to go.
+    pub(crate) fn ask(&self, caller: &Caller<'_>, serves: Serves, aim: Option<usize>) -> Result<Asked, Error> {
+        let first = Caller { avoid: Avoid { unless_alone: false, ..caller.avoid }, ..*caller };
+        match self.ask_each(&first, serves, aim) {
+            Err(Error::NobodyElse(_)) if caller.avoid.unless_alone => self.ask_each(caller, serves, None),
+            asked => asked,
+        }
+    }
+
+    fn ask_each(&self, caller: &Caller<'_>, serves: Serves, aim: Option<usize>) -> Result<Asked, Error> {
+        let (mut tried, mut said) = (0_u64, None);
+        if let Some(at) = self.due(serves) {
+            match self.ask_one(at, caller, true) {
+                Ok(asked) => return Ok(asked),
+                Err(error) => said = Some(error),
+            }
+            tried |= 1 << at;
+        }
+        let leant = if aim.is_some() { Leant::NOTHING } else { self.kept.sticky.lean(&caller.hint.within(self.own_affinity())) };
+        let mut aim = aim.filter(|at| self.candidate(*at, serves).is_some());
+        loop {
+            let next = aim.take().filter(|at| tried & (1 << at) == 0).or_else(|| self.pick(serves, tried, &leant));
+            let Some(at) = next.or_else(|| self.shortest_line(serves, tried)) else { break };
+            match self.ask_one(at, caller, false) {
+                Ok(asked) => return Ok(asked),
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(error) => said = Some(telling(said, error)),
+            }
+            tried |= 1 << at;
+        }
+        Err(said.or_else(|| self.down()).unwrap_or_else(|| Error::NotFound(self.record.spec.name.clone())))
+    }
+
+    /// Why nobody serves.
+    fn down(&self) -> Option<Error> {
+        self.targets.iter().find_map(|target| match target.lane.glance().entry.state {
+            State::Down(ref reason) => Some(Error::Down { deployment: self.record.spec.name.clone(), reason: reason.clone() }),
+            _ => None,
+        })
+    }
+
+    fn ask_one(&self, at: usize, caller: &Caller<'_>, trial: bool) -> Result<Asked, Error> {
+        let Some(target) = self.targets.get(at) else { return Err(Error::NotFound(self.record.spec.name.clone())) };
+        // The route's own affinity has spoken; that of the deployment speaks for its members.
+        let asked = Lane::ask(&target.lane, caller);
+        let served = matches!(asked, Ok(Asked::Served(_)));
+        if trial && !served {
+            self.kept.lock().ward.end_trial(target.number, Instant::now());
+        }
+        if served {
+            self.kept.sticky.learn(&self.kept.sticky.lean(&caller.hint.within(self.own_affinity())), tag(target.number));
+        }
+        match asked? {
+            Asked::Served(lease) => Ok(Asked::Served(lease.through(self.share(target.number, trial && served)))),
+            Asked::Waits(waits) => Ok(Asked::Waits(waits.through(self.share(target.number, false)))),
+        }
+    }
+
+    fn share(&self, number: u32, trial: bool) -> Share {
+        self.kept.in_flight.fetch_add(1, Ordering::Relaxed);
+        let watched = (self.targets.len() > 1).then(Instant::now);
+        let watched = watched.map(|now| (now, self.kept.lock().ward.sent(number, now)));
+        Share { kept: Arc::clone(&self.kept), number, trial, watched }
+    }
+
+    /// A target that was passed over, whose time has come; a trial of it begins.
+    fn due(&self, serves: Serves) -> Option<usize> {
+        let mut inner = self.kept.lock();
+        if inner.ward.out() == 0 {
+            return None;
+        }
+        let at = |number: u32| self.targets.iter().position(|target| target.number == number);
+        let number = inner.ward.due(Instant::now(), |number| at(number).is_some_and(|at| self.candidate(at, serves).is_some()))?;
+        inner.ward.begin_trial(number);
+        at(number)
+    }
+
+    /// One of those that have a slot free, or would begin to load.
+    fn pick(&self, serves: Serves, tried: u64, leant: &Leant) -> Option<usize> {
+        let mut inner = self.kept.lock();
+        let mut open = Open { all: [None; MOST_TARGETS] };
+        for (at, (place, target)) in open.all.iter_mut().zip(&self.targets).enumerate() {
+            if tried & (1 << at) == 0 && inner.ward.is_in(target.number) {
+                *place = self.candidate(at, serves);
+            }
+        }
+        let leant = pick::lean(open.iter(), &leant.leaning);
+        if leant.is_some() {
+            self.kept.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        leant.or_else(|| pick::draw(&open.iter(), By::Share, &mut inner.dice)).map(|one| one.at)
+    }
+
+    fn candidate(&self, at: usize, serves: Serves) -> Option<Candidate> {
+        let target = self.targets.get(at)?;
+        let seen = target.lane.glance();
+        let (busy, room) = match seen.entry.state {
+            State::Ready if seen.busy < seen.room => (seen.busy, seen.room),
+            State::Cold if seen.waiting == 0 => (0, 1), // the first one wakes it
+            _ => return None,
+        };
+        let is_open = !seen.gone && serves(&seen.entry.dialect);
+        is_open.then_some(Candidate { at, tag: tag(target.number), hash: target.hash, busy, room, weight: target.weight })
+    }
+
+    /// Of those that are full or on their way up, the one whose line is shortest for its room.
+    fn shortest_line(&self, serves: Serves, tried: u64) -> Option<usize> {
+        let inner = self.kept.lock();
+        let lines = self.targets.iter().enumerate().filter_map(|(at, target)| {
+            let Glance { entry, gone, room, waiting, .. } = target.lane.glance();
+            let may = tried & (1 << at) == 0 && !gone && serves(&entry.dialect) && !matches!(entry.state, State::Down(_));
+            let waits = u64::try_from(waiting).unwrap_or(u64::MAX).saturating_mul(1 << u16::BITS) / u64::from(room.max(1));
+            may.then_some(((!inner.ward.is_in(target.number), entry.state != State::Ready, waits, Reverse(target.weight)), at))
+        });
+        lines.min().map(|(_, at)| at)
+    }
+
+    pub(crate) fn count(&self) -> Count {
+        let inner = self.kept.lock();
+        let seen = self.targets.iter().map(|target| target.lane.glance());
+        let (waiting, slots) = seen.fold((0, 0_u32), |(waiting, slots), g| (waiting + g.waiting, slots.saturating_add(g.room)));
+        Count {
+            name: self.record.spec.name.clone(),
+            route: true,
+            in_flight: self.kept.in_flight.load(Ordering::Relaxed),
+            waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
+            slots,
+            ejected: u32::try_from(inner.ward.out()).unwrap_or(u32::MAX),
+            ejections: inner.ward.ejections,
+            affinity_hits: self.kept.hits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether this target is passed over now.
+    pub(crate) fn is_ejected(&self, deployment: &Name) -> bool {
+        let inner = self.kept.lock();
+        inner.known.iter().any(|(name, _, number)| name == deployment && !inner.ward.is_in(*number))
+    }
+}
+
+impl Inner {
+    /// The numbers of the targets; one that is known keeps its own, and how it fares.
+    fn renew<'a>(&mut self, targets: impl Iterator<Item = (&'a Name, u64)>) -> Vec<u32> {
+        let before = std::mem::take(&mut self.known);
+        for (name, kin) in targets {
+            let number = before.iter().find(|(n, k, _)| n == name && *k == kin).map(|(_, _, number)| *number);
+            let number = number.unwrap_or_else(|| {
+                self.next = self.next.wrapping_add(1);
+                self.ward.add(self.next, kin);
+                self.next
+            });
+            self.known.push((name.clone(), kin, number));
+        }
+        let Self { ward, known, .. } = self;
+        ward.keep(|number| known.iter().any(|(_, _, known)| *known == number));
+        ward.set_most(MOST_EJECTED);
+        known.iter().map(|(_, _, number)| *number).collect()
+    }
+}
+
+/// What must be the same for two targets' times to be compared: the model.
+fn kin(entry: &Entry) -> u64 {
+    let of = |seed: u64, text: &str| hash_from(seed, text.as_bytes());
+    let engine = of(0, entry.spec.engine().as_str());
+    entry.version.as_ref().map_or_else(|| of(engine, &entry.upstream_model), |version| of(engine, &version.digest))
+}
+
+/// Of two errors the one that says more to the caller.
+fn telling(before: Option<Error>, error: Error) -> Error {
+    match before {
+        Some(before) if rank(&before) <= rank(&error) => before,
+        _ => error,
+    }
+}
+
+/// Full says most: asking again will help.
+fn rank(error: &Error) -> u8 {
+    match error {
+        Error::QueueFull { .. } | Error::QueueTimeout { .. } => 0,
+        Error::Loading { .. } | Error::Closed => 1,
+        Error::Down { .. } => 2,
+        Error::NobodyElse(_) => 3,
+        Error::NotFound(_) => 4,
+    }
+}

@@ -1,0 +1,172 @@
+//! One call's way to a slot: the name that it asked for, and whoever stands in when that cannot serve.
+//!
+//! In: a name; later, which members failed the call. Out: leases, each on another member than those that failed it,
+//! or on a fallback. Fails: as the first that was asked; each name is asked once, so fallbacks never go in circles.
+//! Holds: nothing that must be given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use spec::{Affinity, InstanceId, Name};
+
+use crate::affinity::Hint;
+use crate::lane::{Asked, Caller, Lane};
+use crate::lease::Lease;
+use crate::route::{Desk, Serves};
+use crate::seats::Avoid;
+use crate::table::{Entry, State};
+use crate::{Board, Error};
+
+/// Names that one call tries, whatever fallbacks there are.
+const MOST_STAGES: usize = 16;
+
+/// Behind a public name: a deployment, or several.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    Deployment(Arc<Lane>, Arc<Entry>),
+    Route(Arc<Desk>),
+}
+
+/// One call's way to a slot.
+#[derive(Debug)]
+pub struct Search {
+    way: Way,
+    serves: Serves,
+    aim: Option<usize>,
+    avoid: Vec<InstanceId>,
+    open: VecDeque<Name>,
+    seen: Vec<Name>,
+    first: Option<Error>,
+    /// There was nobody else: those that failed the call have been asked again.
+    again: bool,
+}
+
+impl Search {
+    pub(crate) fn new(way: Way) -> Self {
+        let (avoid, seen) = (Vec::new(), Vec::new());
+        let mut search = Self { way, serves: |_| true, aim: None, avoid, open: VecDeque::new(), seen, first: None, again: false };
+        search.note_fallbacks();
+        search
+    }
+
+    /// The public name that is being asked: of the deployment or route, or of the fallback that it has come to.
+    pub fn name(&self) -> &Name {
+        match &self.way {
+            Way::Deployment(_, entry) => &entry.name,
+            Way::Route(desk) => &desk.record.spec.name,
+        }
+    }
+
+    /// What keeps calls together here; `None` where there is nothing to choose, so nothing needs to be found out.
+    pub fn affinity(&self) -> Affinity {
+        match &self.way {
+            Way::Deployment(lane, _) => lane.affinity(),
+            Way::Route(desk) => desk.affinity(),
+        }
+    }
+
+    /// The deployment that will probably serve a call of this kind; nothing when none behind the name does.
+    pub fn aim(&mut self, serves: fn(&spec::Dialect) -> bool, hint: &Hint<'_>) -> Option<Arc<Entry>> {
+        self.serves = serves;
+        match &self.way {
+            Way::Deployment(_, entry) => serves(&entry.dialect).then(|| Arc::clone(entry)),
+            Way::Route(desk) => {
+                let (at, entry) = desk.aim(serves, hint)?;
+                self.aim = Some(at);
+                Some(entry)
+            }
+        }
+    }
+
+    /// The member of this lease failed the call: the next lease is on another one, where there is one.
+    pub fn failed(&mut self, lease: &Lease) {
+        self.avoid.push(lease.member.id.clone());
+    }
+
+    /// Whether somebody is left who has not failed the call, as far as can be told at a glance.
+    pub fn has_others(&self) -> bool {
+        let is_new = |entry: &Entry| entry.instances.is_empty() || entry.instances.iter().any(|member| !self.avoid.contains(&member.id));
+        !self.open.is_empty()
+            || match &self.way {
+                Way::Deployment(_, entry) => is_new(entry),
+                Way::Route(desk) => desk.entries().any(|entry| self.serves_now(&entry) && is_new(&entry)),
+            }
+    }
+
+    fn serves_now(&self, entry: &Entry) -> bool {
+        (self.serves)(&entry.dialect) && !matches!(entry.state, State::Down(_))
+    }
+
+    /// A slot; waits in line as long as the deployment allows. Dropping the future leaves the line.
+    pub async fn lease(&mut self, board: &Board, hint: &Hint<'_>) -> Result<Lease, Error> {
+        loop {
+            let error = match self.lease_here(hint).await {
+                Ok(lease) => return Ok(lease),
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(error) => error,
+            };
+            let first = self.first.take().filter(|first| !matches!(first, Error::NobodyElse(_)));
+            self.first = Some(first.unwrap_or(error));
+            if self.go_on(board) {
+                continue;
+            }
+            let alone = matches!(self.first, Some(Error::NobodyElse(_)));
+            if !alone || std::mem::replace(&mut self.again, true) {
+                return Err(self.first.take().unwrap_or_else(|| Error::NotFound(self.name().clone())));
+            }
+        }
+    }
+
+    async fn lease_here(&mut self, hint: &Hint<'_>) -> Result<Lease, Error> {
+        let elsewhere = !self.open.is_empty();
+        let avoid = Avoid { ids: &self.avoid, unless_alone: !elsewhere };
+        let caller = Caller { avoid, hint: *hint, keep_alive: None, elsewhere };
+        let asked = match &self.way {
+            Way::Deployment(lane, _) => Lane::ask(lane, &caller)?,
+            Way::Route(desk) => desk.ask(&caller, self.serves, self.aim.take())?,
+        };
+        let waits = match asked {
+            Asked::Served(lease) => return Ok(lease),
+            Asked::Waits(waits) => waits,
+        };
+        let patience = waits.patience();
+        let lease = Box::pin(waits.lease(patience)).await?; // boxed, so that a call that does not wait carries none of it
+        lease.lane().learn(hint, &lease);
+        Ok(lease)
+    }
+
+    /// To the next fallback that serves calls of this kind.
+    fn go_on(&mut self, board: &Board) -> bool {
+        while let Some(name) = self.open.pop_front() {
+            let Some(way) = board.way(&name) else { continue };
+            let before = std::mem::replace(&mut self.way, way);
+            if self.aim(self.serves, &Hint::default()).is_none() {
+                self.way = before;
+                continue;
+            }
+            self.aim = None;
+            self.note_fallbacks();
+            board.fallbacks.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        false
+    }
+
+    fn note_fallbacks(&mut self) {
+        let next = match &self.way {
+            Way::Deployment(_, entry) if entry.spec.fallback.is_empty() => return,
+            Way::Deployment(_, entry) => entry.spec.fallback.clone(),
+            Way::Route(desk) => desk.fallback(),
+        };
+        if self.seen.is_empty() {
+            self.seen.push(self.name().clone());
+        }
+        for name in next {
+            if self.seen.len() < MOST_STAGES && !self.seen.contains(&name) {
+                self.seen.push(name.clone());
+                self.open.push_back(name);
+            }
+        }
+    }
+}

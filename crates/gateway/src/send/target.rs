@@ -1,0 +1,146 @@
+//! An instance as calls are sent to it: what is the same for each of them is made once.
+//!
+//! In: a member of the board. Out: its address, paths and headers, ready to be sent, and its open connections. Fails: when
+//! its address or key cannot stand in a request. Holds: a few short locks.
+
+use std::sync::{Arc, OnceLock};
+
+use base::Secret;
+use board::{Lease, Member};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Uri};
+use spec::{Endpoint, HttpVersion, InstanceId, Name};
+use wire::openai::Shape;
+
+use super::budget::Budget;
+use super::pool::{Lines, Pool};
+use crate::error::Error;
+
+const AGENT: &str = concat!("penstock/", env!("CARGO_PKG_VERSION"));
+/// All that a call to an engine may be.
+const SHAPES: [Shape; 3] = [Shape::Chat, Shape::Completions, Shape::Embeddings];
+/// Headers of a call, those of a trace included.
+const MOST_HEADERS: usize = 16;
+
+/// Where calls go.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The deployment it serves.
+    pub(super) deployment: Name,
+    id: InstanceId,
+    pub(super) endpoint: Endpoint,
+    key: Option<Secret>,
+    /// The HTTP that was asked for.
+    pub(super) version: Option<HttpVersion>,
+    /// The HTTP that an `https` server chose, once it has.
+    chosen: OnceLock<HttpVersion>,
+    /// Where a connection is opened to; only its scheme and authority count.
+    pub(super) uri: Uri,
+    /// What stands in the first line of a request, for each shape.
+    paths: [Uri; SHAPES.len()],
+    /// The same with scheme and host, for HTTP/2.
+    whole: [Uri; SHAPES.len()],
+    plain: HeaderMap,
+    streaming: HeaderMap,
+    pub(super) pool: Pool,
+    pub(super) lines: Lines,
+    /// Retries that its deployment may still make.
+    pub(crate) budget: Arc<Budget>,
+}
+
+impl Target {
+    /// The target of this lease's member.
+    pub(super) fn new(lease: &Lease, budget: Arc<Budget>) -> Result<Self, Error> {
+        let member = &lease.member;
+        let uri = match &member.endpoint {
+            Endpoint::Unix(_) => Uri::from_static("http://localhost"),
+            Endpoint::Url(base) => base.parse().map_err(|source: http::uri::InvalidUri| unsendable(source.into()))?,
+        };
+        let path = |shape: Shape| match &member.endpoint {
+            Endpoint::Unix(_) => shape.path().to_owned(),
+            Endpoint::Url(_) => format!("{}{}", uri.path().trim_end_matches('/'), shape.path().trim_start_matches("/v1")),
+        };
+        let [chat, completions, embeddings] = SHAPES.map(|shape| {
+            let path = path(shape);
+            let whole = Uri::builder().scheme(uri.scheme_str().unwrap_or("http")).authority(authority(&uri)).path_and_query(path.as_str());
+            Ok::<_, Error>((path.parse::<Uri>().map_err(|source| unsendable(source.into()))?, whole.build().map_err(unsendable)?))
+        });
+        let (chat, completions, embeddings) = (chat?, completions?, embeddings?);
+        let plain = headers(member, &uri, "application/json")?;
+        let streaming = headers(member, &uri, "text/event-stream")?;
+        Ok(Self {
+            deployment: lease.entry.name.clone(),
+            id: member.id.clone(),
+            endpoint: member.endpoint.clone(),
+            key: member.key.clone(),
+            version: lease.entry.spec.http_version,
+            chosen: OnceLock::new(),
+            uri,
+            paths: [chat.0, completions.0, embeddings.0],
+            whole: [chat.1, completions.1, embeddings.1],
+            plain,
+            streaming,
+            pool: Pool::default(),
+            lines: Lines::default(),
+            budget,
+        })
+    }
+
+    /// Whether this lease's member is the same, though it was published again.
+    pub(super) fn is_of(&self, lease: &Lease) -> bool {
+        let Member { id, endpoint, key, .. } = &*lease.member;
+        self.id == *id && self.endpoint == *endpoint && self.key == *key && self.version == lease.entry.spec.http_version
+    }
+
+    /// Whether calls may be sent by this HTTP. Only who speaks TLS says by itself what it speaks.
+    pub(super) fn may_speak(&self, version: HttpVersion) -> bool {
+        match self.version.or_else(|| self.chosen.get().copied()) {
+            Some(known) => known == version,
+            None => version == HttpVersion::Http1 || self.uri.scheme_str() == Some("https"),
+        }
+    }
+
+    /// What was agreed on with the server.
+    pub(super) fn speaks(&self, version: HttpVersion) {
+        let _ = self.chosen.set(version); // it was known, or another call found out first
+    }
+
+    /// What every call of this kind carries.
+    pub(super) fn headers(&self, streams: bool) -> HeaderMap {
+        let ready = if streams { &self.streaming } else { &self.plain };
+        let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
+        headers.extend(ready.iter().map(|(name, value)| (name.clone(), value.clone())));
+        headers
+    }
+
+    /// The first line's address.
+    pub(super) fn uri_of(&self, shape: Shape, whole: bool) -> Uri {
+        let at = SHAPES.iter().position(|known| *known == shape).unwrap_or(0);
+        let uris = if whole { &self.whole } else { &self.paths };
+        uris.get(at).unwrap_or(&self.uri).clone()
+    }
+}
+
+fn unsendable(source: http::Error) -> Error {
+    Error::Unsendable { source }
+}
+
+fn authority(uri: &Uri) -> &str {
+    uri.authority().map_or("localhost", http::uri::Authority::as_str)
+}
+
+fn headers(member: &Member, uri: &Uri, accept: &'static str) -> Result<HeaderMap, Error> {
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|source| unsendable(source.into()));
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, value(authority(uri))?);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(key) = &member.key {
+        let mut bearer = value(&format!("Bearer {}", key.expose()))?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}

@@ -1,0 +1,75 @@
+//! The targets of all members that calls were sent to lately.
+//!
+//! In: a lease. Out: its target, made when the member is first used. Holds: a lock that is written only when a member
+//! is new; targets of members that are gone leave when the next one comes, or when the idle connections are looked at.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use base::tasks::{self, Task};
+use board::{Lease, Member};
+
+use super::budget::Budget;
+use super::target::Target;
+use crate::error::Error;
+
+/// Between two looks at the idle connections.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// By where the member lies in memory: whoever is published again lies elsewhere.
+type Known = HashMap<usize, (Weak<Member>, Arc<Target>)>;
+
+/// All targets.
+#[derive(Debug, Default)]
+pub(super) struct Targets(RwLock<Known>);
+
+impl Targets {
+    /// The target of this lease.
+    pub(super) fn of(&self, lease: &Lease) -> Result<Arc<Target>, Error> {
+        let at = Arc::as_ptr(&lease.member).addr();
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, target)) = known.get(&at) {
+            return Ok(Arc::clone(target));
+        }
+        drop(known);
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let target = match known.values().find(|(_, target)| target.is_of(lease)) {
+            Some((_, same)) => Arc::clone(same),
+            None => Arc::new(Target::new(lease, budget(&known, lease))?),
+        };
+        // As long as the weak handle is here, nobody else can lie at this place.
+        known.retain(|_, (member, _)| member.strong_count() > 0);
+        known.insert(at, (Arc::downgrade(&lease.member), Arc::clone(&target)));
+        Ok(target)
+    }
+
+    fn look(&self) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, (member, _)| member.strong_count() > 0);
+        let targets: Vec<Arc<Target>> = known.values().map(|(_, target)| Arc::clone(target)).collect();
+        drop(known);
+        for target in targets {
+            target.pool.let_go();
+            target.lines.let_go();
+        }
+    }
+}
+
+/// The retries of a deployment are those of all its members together.
+fn budget(known: &Known, lease: &Lease) -> Arc<Budget> {
+    let same = known.values().find(|(_, target)| target.deployment == lease.entry.name);
+    same.map_or_else(Arc::default, |(_, target)| Arc::clone(&target.budget))
+}
+
+/// Lets idle connections go, as long as there is anybody to hold them.
+pub(super) fn watch(targets: &Arc<Targets>) -> Task {
+    let targets = Arc::downgrade(targets);
+    tasks::spawn("idle-connections", async move {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(targets) = targets.upgrade() else { return };
+            targets.look();
+        }
+    })
+}

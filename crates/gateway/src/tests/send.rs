@@ -1,0 +1,139 @@
+//! How calls reach engines: which connections they take, and when they are tried again.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use base::Timestamp;
+use futures_util::future::join_all;
+use spec::{Endpoint, HttpVersion, Retries};
+use store::{GroupBy, UsageQuery};
+use testkit::upstream::{Gate, Script, Step as Pause, Upstream};
+
+use super::fake::{self, Fake, Step};
+use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
+use super::until;
+
+const BUSY: &str = r#"{"error":{"message":"too much to do","type":"overloaded_error","param":null,"code":null}}"#;
+
+fn busy(headers: &str) -> Vec<Step> {
+    let head = format!(
+        "HTTP/1.1 429 Too Many Requests\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{BUSY}",
+        BUSY.len()
+    );
+    vec![Step::Raw(head.into_bytes())]
+}
+
+#[tokio::test]
+async fn an_outage_is_not_made_worse_by_retries() {
+    let house = House::new().await;
+    let engines: Vec<Fake> =
+        (0..3).map(|at| Fake::unix(house.dir.path(), &format!("{at}.sock"), |_, _| fake::whole("503 Service Unavailable", BUSY))).collect();
+    let members: Vec<(&Endpoint, u32)> = engines.iter().map(|engine| (&engine.endpoint, 64)).collect();
+    house.publish([limited(entry("m", STREAMS, &members), |spec| spec.max_ejected = 0)]);
+    for _ in 0..20 {
+        let calls = join_all((0..50).map(|_| house.chat(CHAT))).await;
+        assert!(calls.iter().all(|answer| answer.status == 503));
+    }
+    let tried: usize = engines.iter().map(|engine| engine.seen().len()).sum();
+    assert!((1001..=1100).contains(&tried), "1,000 calls became {tried} tries");
+}
+
+#[tokio::test]
+async fn what_cannot_be_connected_to_costs_no_more_retries_either() {
+    let house = House::new().await;
+    let gone = [Endpoint::Unix(PathBuf::from("/nonexistent/a")), Endpoint::Unix(PathBuf::from("/nonexistent/b"))];
+    let members: Vec<(&Endpoint, u32)> = gone.iter().map(|endpoint| (endpoint, 64)).collect();
+    house.publish([limited(entry("m", STREAMS, &members), |spec| spec.max_ejected = 0)]);
+    let calls = join_all((0..200).map(|_| house.chat(CHAT))).await;
+    assert!(calls.iter().all(|answer| answer.status == 502));
+    house.gateway.flush().await;
+    let query = UsageQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), by: vec![GroupBy::Model], most: 100 };
+    let retried: u64 = house.store.usage_sums(&query).await.unwrap().iter().map(|sum| sum.retries).sum();
+    assert!((10..=26).contains(&retried), "{retried} of 200");
+}
+
+#[tokio::test]
+async fn an_instance_that_has_too_much_to_do_sends_the_call_to_another_at_once() {
+    let house = House::new().await;
+    let full = Fake::unix(house.dir.path(), "full.sock", |_, _| busy("Retry-After: 60\r\n"));
+    let free = Fake::unix(house.dir.path(), "free.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&full.endpoint, 4), (&free.endpoint, 4)])]);
+    let began = Instant::now();
+    for _ in 0..6 {
+        assert_eq!(house.chat(CHAT).await.status, 200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(50), "nobody waited the minute");
+    assert_eq!(free.seen().len(), 6);
+}
+
+#[tokio::test]
+async fn the_only_instance_is_asked_again_when_it_said() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |number, _| match number {
+        1 => busy("retry-after-ms: 120\r\n"),
+        _ => fake::answer(),
+    });
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let began = Instant::now();
+    assert_eq!(house.chat(CHAT).await.status, 200);
+    assert!(began.elapsed() >= MS * 120, "no sooner than it said");
+    assert_eq!(engine.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_callers_patience_and_a_word_against_it_are_passed_on() {
+    let house = House::new().await;
+    for (at, headers) in ["Retry-After: 31\r\n", "Retry-After: 0\r\nx-should-retry: false\r\n"].into_iter().enumerate() {
+        let engine = Fake::unix(house.dir.path(), &format!("{at}.sock"), move |_, _| busy(headers));
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        let answer = house.chat(CHAT).await;
+        assert_eq!((answer.status.as_u16(), engine.seen().len()), (429, 1), "{headers}");
+        assert!(answer.body.contains("too much to do"));
+    }
+    let engine = Fake::unix(house.dir.path(), "once.sock", |_, _| busy("Retry-After: 0\r\n"));
+    house.publish([limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.retries = Retries { attempts: 1 })]);
+    assert_eq!((house.chat(CHAT).await.status.as_u16(), engine.seen().len()), (429, 1), "a deployment without retries");
+}
+
+#[tokio::test]
+async fn http2_carries_many_calls_on_few_connections() {
+    let house = House::new().await;
+    let (upstream, gate) = (Upstream::open().await.unwrap(), Gate::new());
+    let held = gate.clone();
+    upstream.plays_with("m", move |_| Script::stream().then(Pause::Wait(held.clone())).event(fake::HI).event(fake::STOP).event(fake::DONE));
+    let endpoint = Endpoint::Url(upstream.url());
+    house.publish([limited(entry("m", ALL, &[(&endpoint, 1000)]), |spec| spec.http_version = Some(HttpVersion::Http2))]);
+    let calls = join_all((0..250).map(|_| house.chat(STREAM)));
+    let open = async {
+        until(|| upstream.asks_of("m").len() == 250).await;
+        (0..250).for_each(|_| gate.open());
+    };
+    let (answers, ()) = tokio::join!(calls, open);
+    assert!(answers.iter().all(|answer| answer.status == 200 && answer.body.ends_with("[DONE]\n\n")));
+    assert!(upstream.asks_of("m").iter().all(|ask| ask.http == 2));
+    assert_eq!(upstream.connections(), 3, "100 calls on each at most");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_stream_of_http2_ends_it_upstream_and_no_other() {
+    let house = House::new().await;
+    let (upstream, gate) = (Upstream::open().await.unwrap(), Gate::new());
+    let held = gate.clone();
+    upstream.plays_with("m", move |_| Script::stream().event(fake::HI).then(Pause::Wait(held.clone())).event(fake::STOP).event(fake::DONE));
+    let endpoint = Endpoint::Url(upstream.url());
+    house.publish([limited(entry("m", ALL, &[(&endpoint, 2)]), |spec| spec.http_version = Some(HttpVersion::Http2))]);
+    let mut leaves = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    piece(&mut leaves).await.unwrap();
+    let mut stays = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    piece(&mut stays).await.unwrap();
+    drop(leaves);
+    assert_eq!(house.board.in_flight(), 1, "the slot is back");
+    until(|| upstream.asks_of("m").iter().any(|ask| ask.left.is_some())).await;
+    gate.open();
+    let mut rest = Vec::new();
+    while let Some(bytes) = piece(&mut stays).await {
+        rest.extend_from_slice(&bytes);
+    }
+    assert!(rest.ends_with(b"[DONE]\n\n"));
+    assert_eq!(upstream.connections(), 1);
+}

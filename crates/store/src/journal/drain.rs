@@ -1,0 +1,214 @@
+//! The task that brings rows from the files into the database.
+//!
+//! In: how far the writing is. Out: booked calls, removed files. Fails: never for good: a database that
+//! stalls or refuses is asked again, ever more slowly up to a second apart; that is said once, and so is
+//! its end. A segment goes only when the database has its rows on the disk, not merely in its log.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Backoff, tasks};
+use spec::{Event, EventKind};
+use tokio::sync::watch;
+
+use super::buffer::{Buffer, Written};
+use super::reader::{Cursor, Read, read};
+use super::segment::{self, Head, Segment};
+use super::stand::JournalStand;
+use crate::error::Error;
+use crate::open::Store;
+
+/// Between two batches, while rows come in slowly.
+const GATHER: Duration = Duration::from_millis(200);
+const WAITS: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
+
+/// The task's own.
+#[derive(Debug)]
+pub(super) struct Drain {
+    store: Store,
+    dir: PathBuf,
+    buffer: Arc<Buffer>,
+    writing: watch::Receiver<Written>,
+    journal: i64,
+    /// The database has all before this place of the journal.
+    place: u64,
+    cursor: Option<Cursor>,
+    drained: Vec<Segment>,
+    told: JournalStand,
+}
+
+/// Whether there is more to do at once.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    GoOn,
+    Wait,
+}
+
+impl Drain {
+    pub(super) fn new(store: Store, dir: PathBuf, buffer: Arc<Buffer>, journal: i64, place: u64) -> Self {
+        let writing = buffer.writing();
+        buffer.drained(place);
+        Self { store, dir, buffer, writing, journal, place, cursor: None, drained: Vec::new(), told: JournalStand::default() }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            match self.step().await {
+                Ok(then) => {
+                    if failures > 0 {
+                        tracing::info!(failures, "the database takes usage rows again");
+                    }
+                    failures = 0;
+                    if then == Then::Wait && self.wait().await.is_err() {
+                        return;
+                    }
+                }
+                Err(Error::Closed) => return,
+                Err(error) => {
+                    failures += 1;
+                    if failures == 1 {
+                        tracing::warn!(error = base::chain(&error), "usage rows stay in the journal: the database takes none");
+                    }
+                    tokio::time::sleep(WAITS.wait(failures)).await;
+                }
+            }
+        }
+    }
+
+    /// Until there is more. Rows gather a little, unless somebody waits for them.
+    async fn wait(&mut self) -> Result<(), watch::error::RecvError> {
+        self.writing.changed().await?;
+        tokio::select! {
+            () = self.buffer.hurried() => {}
+            () = tokio::time::sleep(GATHER) => {}
+        }
+        Ok(())
+    }
+
+    /// Brings one batch in.
+    async fn step(&mut self) -> Result<Then, Error> {
+        let written = *self.writing.borrow_and_update();
+        let cursor = match self.cursor.clone() {
+            Some(cursor) => cursor,
+            None => match self.enter().await? {
+                Some(cursor) => cursor,
+                None => return Ok(Then::Wait),
+            },
+        };
+        let last = cursor.segment == written.segment;
+        let (want, end) = (self.place, last.then_some(written.len));
+        let read = self.blocking(move || read(cursor, want, end)).await?;
+        self.book(&read).await?;
+        let done = read.rows.is_empty() && read.senseless == 0;
+        if done && !last {
+            self.leave(&read)?;
+        } else {
+            self.cursor = Some(read.cursor);
+        }
+        self.remove().await?;
+        self.tell().await;
+        Ok(if done && last { Then::Wait } else { Then::GoOn })
+    }
+
+    async fn book(&mut self, read: &Read) -> Result<(), Error> {
+        if !read.rows.is_empty() {
+            self.store.book_calls(self.journal, read.first, &read.rows).await?;
+        }
+        self.buffer.lose(read.senseless);
+        self.place = self.place.max(read.cursor.place);
+        self.buffer.drained(self.place);
+        Ok(())
+    }
+
+    /// Finds the segment that holds the next place; those before it are drained.
+    async fn enter(&mut self) -> Result<Option<Cursor>, Error> {
+        let (dir, behind) = (self.dir.clone(), self.drained.last().map(|last| last.first));
+        let mut segments = self.blocking(move || segment::list(&dir)).await?;
+        segments.retain(|segment| behind.is_none_or(|behind| segment.first > behind));
+        let at = segments.partition_point(|segment| segment.first <= self.place).saturating_sub(1);
+        let mut segments = segments.into_iter();
+        self.drained.extend(segments.by_ref().take(at));
+        for segment in segments {
+            if self.is_ours(&segment).await? {
+                self.miss(&segment);
+                return Ok(Some(Cursor::at_start(segment.path, segment.first)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the segment's head says so; else it is put aside.
+    async fn is_ours(&self, segment: &Segment) -> Result<bool, Error> {
+        let path = segment.path.clone();
+        let head = self.blocking(move || std::fs::File::open(path).and_then(|mut file| Head::of(&mut file))).await?;
+        let ours = head == Some(Head { journal: self.journal, first: segment.first });
+        if !ours {
+            tracing::error!(file = %segment.path.display(), "a file does not belong to this usage journal and was put aside");
+            segment::put_aside(&segment.path).map_err(|source| self.failed(source))?;
+            self.buffer.shrank(segment.len);
+        }
+        Ok(ours)
+    }
+
+    /// Counts what should stand before the segment and does not. A database that is new knows of nothing.
+    fn miss(&mut self, segment: &Segment) {
+        let rows = segment.first.saturating_sub(self.place);
+        if rows > 0 && self.place > 0 {
+            tracing::error!(rows, before = %segment.path.display(), "rows of the usage journal are missing");
+            self.buffer.lose(rows);
+        }
+        self.place = self.place.max(segment.first);
+    }
+
+    /// The end of a segment that is not written to any more.
+    fn leave(&mut self, read: &Read) -> Result<(), Error> {
+        let Cursor { path, segment, .. } = read.cursor.clone();
+        if read.broken > 0 {
+            tracing::error!(file = %path.display(), bytes = read.broken, "the rest of a file of the usage journal is damaged and left out");
+        }
+        let len = std::fs::metadata(&path).map_err(|source| self.failed(source))?.len();
+        self.drained.push(Segment { first: segment, path, len });
+        self.cursor = None;
+        Ok(())
+    }
+
+    /// Removes drained segments once the database has their rows for good.
+    async fn remove(&mut self) -> Result<(), Error> {
+        if self.drained.is_empty() || !self.store.make_durable().await? {
+            return Ok(());
+        }
+        for segment in std::mem::take(&mut self.drained) {
+            std::fs::remove_file(&segment.path).map_err(|source| self.failed(source))?;
+            self.buffer.shrank(segment.len);
+        }
+        Ok(())
+    }
+
+    /// Tells the story of alarms and losses, once each.
+    async fn tell(&mut self) {
+        let stand = self.buffer.stand();
+        let lost = stand.lost - self.told.lost;
+        let words = match stand.alarm {
+            Some(alarm) if self.told.alarm != stand.alarm => alarm.words().to_owned(),
+            None if self.told.alarm.is_some() || lost > 0 => format!("the usage journal takes rows; {lost} rows were lost"),
+            _ => return,
+        };
+        if self.store.append_events(&[Event::now(EventKind::UsageJournal, words)]).await.is_ok() {
+            // What is lost while an alarm lasts is told with its end.
+            let lost = if stand.alarm.is_some() { self.told.lost } else { stand.lost };
+            self.told = JournalStand { lost, ..stand };
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Error> {
+        let done = tasks::blocking("usage-drain-read", work).await;
+        done.unwrap_or_else(|| Err(io::ErrorKind::Other.into())).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::NotWritable { path: self.dir.clone(), source }
+    }
+}

@@ -1,0 +1,76 @@
+//! Old calls make room, and after them old hours.
+//!
+//! In: how long each is kept. Out: rows that are gone, a few at a time, so that nobody waits long behind
+//! it. Fails: as the database does; the next round tries again. Calls go by full hours (see `span`).
+
+use std::time::Duration;
+
+use base::{Timestamp, tasks};
+
+use super::span::hour_of;
+use crate::error::Error;
+use crate::open::Store;
+
+/// Rows of one change: a few milliseconds.
+const BATCH: u32 = 2_000;
+/// Between two changes others get their turn.
+const BREATH: Duration = Duration::from_millis(50);
+/// Between two rounds.
+const ROUND: Duration = Duration::from_mins(10);
+
+/// How long usage is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepUsage {
+    /// Single calls.
+    pub calls: Duration,
+    /// The sums of hours.
+    pub hours: Duration,
+}
+
+/// Prunes from time to time; dropping it ends that.
+#[derive(Debug)]
+pub struct Housekeeping(#[expect(dead_code, reason = "held for its drop")] tasks::Task);
+
+impl Store {
+    /// Begins to prune usage that is older than it is to be kept.
+    pub fn keep_house(&self, keep: KeepUsage) -> Housekeeping {
+        let store = self.clone();
+        Housekeeping(tasks::spawn("usage-housekeeping", async move {
+            loop {
+                match store.prune_usage(keep, Timestamp::now()).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::info!(rows, "old usage was removed"),
+                    Err(Error::Closed) => return,
+                    Err(error) => tracing::warn!(error = base::chain(&error), "old usage was not removed; it will be tried again"),
+                }
+                tokio::time::sleep(ROUND).await;
+            }
+        }))
+    }
+
+    /// Removes what is older than it is to be kept; gives the number of rows.
+    pub async fn prune_usage(&self, keep: KeepUsage, now: Timestamp) -> Result<u64, Error> {
+        const CALLS: &str = "DELETE FROM calls WHERE (at, journal, place) IN
+            (SELECT at, journal, place FROM calls WHERE at < ? ORDER BY at, journal, place LIMIT ?)";
+        const HOURS: &str = "DELETE FROM call_hours WHERE (hour, token, project, model, deployment, operation, ending) IN
+            (SELECT hour, token, project, model, deployment, operation, ending FROM call_hours WHERE hour < ? ORDER BY hour LIMIT ?)";
+        Ok(self.prune(CALLS, before(now, keep.calls)).await? + self.prune(HOURS, before(now, keep.hours)).await?)
+    }
+
+    async fn prune(&self, sql: &'static str, before: i64) -> Result<u64, Error> {
+        let mut all = 0;
+        loop {
+            let gone = sqlx::query(sql).bind(before).bind(BATCH).execute(self.writer()).await?.rows_affected();
+            all += gone;
+            if gone < u64::from(BATCH) {
+                return Ok(all);
+            }
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+}
+
+fn before(now: Timestamp, keep: Duration) -> i64 {
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    hour_of(Timestamp::from_millis(now.as_millis().saturating_sub(keep)))
+}

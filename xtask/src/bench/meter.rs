@@ -1,0 +1,68 @@
+//! What a process has used: CPU time and memory, from `/proc`.
+//!
+//! In: a pid. Out: CPU seconds of it and all its children, its own memory, its share of memory. Fails: when it is gone.
+//! From: proc(5). A process's CPU time counts all its threads, also those that have ended.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+/// The unit of `utime` and `stime`: what Linux shows to programs, whatever it counts in itself.
+const TICKS_PER_SEC: f64 = 100.0;
+/// Fields of `stat` after the name in brackets, from 0.
+const PARENT: usize = 1;
+const USER: usize = 11;
+const SYSTEM: usize = 12;
+
+/// The process and all below it.
+pub(super) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let Ok(entries) = fs::read_dir("/proc") else { return family };
+    let all: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let parents: Vec<(u32, u32)> = all.iter().filter_map(|pid| Some((*pid, field(*pid, PARENT)?))).collect();
+    let mut at = 0;
+    while let Some(parent) = family.get(at).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+        at += 1;
+    }
+    family
+}
+
+/// CPU seconds of all of them so far.
+pub(super) fn cpu(family: &[u32]) -> f64 {
+    let ticks = |pid: &u32| Some(field(*pid, USER)? + field(*pid, SYSTEM)?);
+    f64::from(family.iter().filter_map(ticks).sum::<u32>()) / TICKS_PER_SEC
+}
+
+/// Memory of their own (no files, nothing shared), in KB.
+pub(super) fn own_kb(family: &[u32]) -> f64 {
+    family.iter().filter_map(|pid| line(&format!("/proc/{pid}/status"), "RssAnon:")).sum()
+}
+
+/// Their fair share of all memory that they use, in KB; takes the system a moment.
+pub(super) fn share_kb(family: &[u32]) -> f64 {
+    family.iter().filter_map(|pid| line(&format!("/proc/{pid}/smaps_rollup"), "Pss:")).sum()
+}
+
+/// The load averages.
+pub(super) fn load() -> Result<String> {
+    let text = fs::read_to_string("/proc/loadavg").context("no /proc/loadavg")?;
+    Ok(text.split(' ').take(3).collect::<Vec<_>>().join(" "))
+}
+
+/// What a line of a file of `name: value` says, without its unit.
+pub(super) fn text(path: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn line(path: &str, name: &str) -> Option<f64> {
+    text(path, name)?.split(' ').next()?.parse().ok()
+}
+
+fn field(pid: u32, index: usize) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(index)?.parse().ok()
+}

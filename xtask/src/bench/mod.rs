@@ -1,0 +1,167 @@
+//! Life of a benchmark of the gateway:
+//!
+//! what is measured is built and obtained ([`stage`], [`party`] and one module for each kind of party); the rig
+//! starts on one core and the parties on the other; each measure runs all parties in turn, round
+//! after round, and takes medians ([`measure`], with what [`meter`] reads from the system); what was seen
+//! ([`figures`]) is held against the bars ([`bars`]) and written as a table ([`table`]), a plot ([`plot`]) and
+//! JSON under `bench/results/`. Every run has an end; every process is on a leash.
+
+mod measure;
+
+mod party;
+
+mod penstock;
+
+mod nginx;
+
+mod peers;
+
+mod stage;
+
+mod meter;
+
+mod figures;
+
+mod bars;
+
+mod table;
+
+mod plot;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use self::figures::Findings;
+use self::stage::Stage;
+use crate::site::Site;
+use crate::{say, shell};
+
+/// What to measure, and beside whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Choice {
+    /// Short runs and few rounds, to see that all works; results go to bench/results/tmp
+    #[arg(long)]
+    quick: bool,
+    /// Only these measures
+    #[arg(long, value_delimiter = ',', value_name = "MEASURE")]
+    only: Vec<Measure>,
+    /// Beside whom: nginx, or also other gateways that can be obtained
+    #[arg(long, default_value = "all")]
+    peers: Peers,
+    /// How often each party is measured
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=20))]
+    rounds: Option<u8>,
+    /// This Penstock instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+}
+
+/// One measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Measure {
+    /// Calls for each CPU second of the gateway, all connections busy
+    Requests,
+    /// Added time at a fixed rate
+    Latency,
+    /// Added time and memory of many streams
+    Streams,
+    /// CPU time of calls with large bodies
+    Bodies,
+}
+
+/// Beside whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Peers {
+    /// nginx and every gateway that can be obtained
+    All,
+    /// nginx
+    Nginx,
+    /// Nobody
+    None,
+}
+
+/// How long and how often.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lengths {
+    pub(super) rounds: u8,
+    pub(super) warm_ms: u64,
+    pub(super) run_ms: u64,
+    pub(super) stream_rounds: u8,
+    pub(super) stream_levels: &'static [usize],
+    pub(super) stream_ms: u64,
+    pub(super) body_bytes: &'static [usize],
+}
+
+const FULL: Lengths = Lengths {
+    rounds: 5,
+    warm_ms: 500,
+    run_ms: 4_000,
+    stream_rounds: 3,
+    stream_levels: &[200, 1_000, 2_000],
+    stream_ms: 8_000,
+    body_bytes: &[1_000, 100_000, 1_000_000, 16 << 20],
+};
+
+const QUICK: Lengths = Lengths {
+    rounds: 2,
+    warm_ms: 200,
+    run_ms: 1_000,
+    stream_rounds: 1,
+    stream_levels: &[200, 1_000],
+    stream_ms: 2_000,
+    body_bytes: &[1_000, 1_000_000],
+};
+
+impl Choice {
+    fn wants(&self, measure: Measure) -> bool {
+        self.only.is_empty() || self.only.contains(&measure)
+    }
+
+    fn lengths(&self) -> Lengths {
+        let mut lengths = if self.quick { QUICK } else { FULL };
+        if let Some(rounds) = self.rounds {
+            lengths.rounds = rounds;
+            lengths.stream_rounds = rounds;
+        }
+        lengths
+    }
+}
+
+/// Measures the gateway and writes the results.
+pub(crate) fn gateway(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
+    let begun = Instant::now();
+    let stage = Stage::set(site, jobs, choice)?;
+    let mut findings = measure::all(&stage, choice)?;
+    drop(stage);
+    findings.bars = bars::judge(&findings);
+    write(site, choice, &findings)?;
+    say::note(&format!("measured in {}", say::took(begun.elapsed())));
+    Ok(())
+}
+
+fn write(site: &Site, choice: &Choice, findings: &Findings) -> Result<()> {
+    let folder = site.root.join(if choice.quick { "bench/results/tmp" } else { "bench/results" });
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let day = shell::text(std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]))?;
+    let name = format!("{}-gateway", day.trim());
+    let table = table::markdown(findings, &name);
+    let files = [
+        (format!("{name}.md"), table.clone()),
+        (format!("{name}.json"), serde_json::to_string_pretty(findings)?),
+        (format!("{name}.svg"), plot::svg(findings)),
+    ];
+    say::result(&table);
+    for (file, text) in files {
+        let path = folder.join(file);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        say::note(&path.display().to_string());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
