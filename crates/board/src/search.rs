@@ -82,6 +82,10 @@ impl Search {
     /// The member of this lease failed the call: the next lease is on another one, where there is one.
     pub fn failed(&mut self, lease: &Lease) {
         self.avoid.push(lease.member.id.clone());
+        // A call that found the deployment cold learns only here who serves it.
+        if let Way::Deployment(_, entry) = &mut self.way {
+            *entry = Arc::clone(&lease.entry);
+        }
     }
 
     /// Whether somebody is left who has not failed the call, as far as can be told at a glance.

@@ -157,7 +157,7 @@ pub(crate) struct CallQuery {
 /// A time, or the beginning of a day.
 fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let found = text.parse::<Timestamp>().or_else(|error| format!("{text}T00:00:00Z").parse().map_err(|_| error));
+    let found = text.parse::<Timestamp>().or_else(|error| format!("{text}T00:00:00Z").parse().map_err(|_as_a_day| error));
     let wrong = |_| serde::de::Error::custom(format!("`{text}` is not a time; write 2026-01-31T12:00:00Z or 2026-01-31"));
     found.map(Some).map_err(wrong)
 }

@@ -51,7 +51,7 @@ async fn sums(State(house): State<House>, headers: HeaderMap, Query(query): Quer
     if csv {
         return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], as_csv(&by, &names, &sums)).into_response());
     }
-    Ok(Json(Page::whole(sums.into_iter().map(|sum| view(&by, &names, sum)).collect())).into_response())
+    Ok(Json(Page::whole(sums.iter().map(|sum| view(&by, &names, sum)).collect())).into_response())
 }
 
 /// List single calls
@@ -117,7 +117,7 @@ async fn token_names(house: &House) -> Result<HashMap<String, String>, Error> {
     Ok(tokens.into_iter().map(|token| (token.id.to_string(), token.name)).collect())
 }
 
-fn view(by: &[GroupBy], names: &HashMap<String, String>, sum: UsageSum) -> Usage {
+fn view(by: &[GroupBy], names: &HashMap<String, String>, sum: &UsageSum) -> Usage {
     let key = |group: GroupBy| by.iter().zip(&sum.keys).find(|(by, _)| **by == group).and_then(|(_, key)| key.clone());
     let token = key(GroupBy::Token);
     Usage {

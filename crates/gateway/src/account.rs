@@ -110,6 +110,7 @@ impl Account {
     pub(crate) fn sent(&mut self, lease: &Lease) {
         if self.member.replace(Arc::clone(&lease.member)).is_some() {
             self.row.retries += 1;
+            self.gateway.metrics().retried();
         }
         self.entry = Some(Arc::clone(&lease.entry));
         self.row.wait_ms += ms(lease.waited);

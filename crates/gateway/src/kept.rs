@@ -52,7 +52,7 @@ impl Default for Keeping {
 }
 
 /// What is kept of one response.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Story {
     /// The response object.
     pub(crate) response: Value,
@@ -60,6 +60,14 @@ pub(crate) struct Story {
     pub(crate) items: Vec<Value>,
     /// The first of them that came with the response itself.
     pub(crate) own: usize,
+}
+
+/// The same, to be written.
+#[derive(Serialize)]
+struct Telling<'a> {
+    response: &'a Value,
+    items: &'a [Value],
+    own: usize,
 }
 
 impl Story {
@@ -132,10 +140,10 @@ impl Kept {
 
     /// Keeps a response as it stands now.
     pub(crate) fn put(&self, ticket: &Ticket, response: &Value) {
-        let story = Story { response: response.clone(), items: ticket.items.to_vec(), own: ticket.own };
+        let story = Telling { response, items: &ticket.items, own: ticket.own };
         let Ok(body) = serde_json::to_string(&story) else { return };
         let body: Arc<str> = body.into();
-        self.memory().put(&ticket.id, Slot::here(ticket.owner.clone(), Arc::clone(&body)));
+        self.memory().put(&ticket.id, Slot::here(Arc::clone(&ticket.owner), Arc::clone(&body)));
         let (id, owner) = (ticket.id.clone(), ticket.owner.to_string());
         self.0.writer.post(Change::Put(KeptResponse { id, owner, created_at: ticket.created, body: body.to_string() }));
     }

@@ -13,12 +13,13 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use http_body::{Frame, SizeHint};
 use tower::{Layer, Service};
 
 use crate::Gateway;
 use crate::error::CLIENT_GONE;
+use crate::identify::identify;
 use crate::metrics::{Route, method};
 use crate::passage::{Arrival, REQUEST_ID};
 
@@ -63,6 +64,13 @@ where
         route.came();
         let method = method(request.method());
         let arrival = Arrival::of(&request, std::sync::Arc::clone(&route), self.gateway.watch());
+        // The walk tells who calls a model; whoever only looks is asked here, where somebody wants to know.
+        if arrival.is_told()
+            && request.method() != Method::POST
+            && let Ok(caller) = identify(self.gateway.access(), request.headers())
+        {
+            arrival.identified(&caller);
+        }
         request.extensions_mut().insert(arrival.clone());
         Passing { inner: self.inner.call(request), visit: Some(Visit { arrival, route, method, status: CLIENT_GONE, bytes: 0 }) }
     }

@@ -63,7 +63,7 @@ pub use cors::Cors;
 pub use error::Error;
 pub use kept::Keeping;
 pub use metrics::{Readings, Source};
-pub use passage::{CallRecord, Lap, Peer, Record, Sampling, SpanId, Trace, TraceId, Watch, Wish};
+pub use passage::{CallRecord, Lap, Listener, Peer, Record, Sampling, SpanId, Trace, TraceId, Watch, Wish};
 pub use routes::status::{Status, StatusDoc, StatusInstance};
 
 use kept::Kept;
@@ -157,6 +157,7 @@ impl Gateway {
         let Parts { board, access, journal, store, counts, config, status, watch } = parts;
         let metrics = Arc::new(Metrics::new());
         metrics.read_also(numbers(Arc::clone(&status)));
+        metrics.read_also(metrics::standing(Arc::clone(&board)));
         watch.sources.iter().for_each(|source| metrics.read_also(Arc::clone(source)));
         let kept = Kept::start(store, config.keeping);
         metrics.read_also(account::readings(journal.clone()));

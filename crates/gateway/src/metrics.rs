@@ -7,6 +7,8 @@
 
 mod page;
 
+mod standing;
+
 mod readings;
 
 mod model;
@@ -28,6 +30,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 pub use readings::{Readings, Source};
 pub(crate) use route::Route;
+pub(crate) use standing::standing;
 
 use histogram::{CALL, Histogram, OVERHEAD};
 use model::Models;
@@ -53,6 +56,7 @@ pub(crate) struct Counts {
     cancels: Histogram,
     in_flight: AtomicI64,
     reserved: AtomicI64,
+    retries: AtomicU64,
     left_out: AtomicU64,
     backpressure: [AtomicU64; Why::ALL.len()],
     others: Mutex<Vec<Source>>,
@@ -77,6 +81,7 @@ impl Counts {
             cancels: ours(),
             in_flight: AtomicI64::new(0),
             reserved: AtomicI64::new(0),
+            retries: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
             backpressure: std::array::from_fn(|_| AtomicU64::new(0)),
             others: Mutex::default(),
@@ -130,6 +135,11 @@ impl Metrics {
     /// A call was sent away from the line.
     pub(crate) fn backpressure(&self, reason: Why) {
         self.counts.backpressure[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// A call was sent anew, to the same member or to another.
+    pub(crate) fn retried(&self) {
+        self.counts.retries.fetch_add(1, Relaxed);
     }
 
     /// A caller stood in line for so long.

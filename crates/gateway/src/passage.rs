@@ -24,7 +24,7 @@ use spec::Ending;
 use tokio::time::Instant;
 
 pub(crate) use laps::Laps;
-pub use record::{CallRecord, Lap, Peer, Record, Watch, Wish};
+pub use record::{CallRecord, Lap, Listener, Peer, Record, Watch, Wish};
 pub use trace::{Sampling, SpanId, Trace, TraceId};
 
 use crate::error::CLIENT_GONE;

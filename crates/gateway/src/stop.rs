@@ -44,6 +44,7 @@ impl Stop {
     /// Does the work unless the last phase begins before it is done.
     pub(crate) async fn unless_ended<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         tokio::select! {
+            biased; // what is done at once does not even look at the end
             done = work => done,
             () = self.end.cancelled() => Err(Error::Stopping),
         }

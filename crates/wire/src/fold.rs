@@ -93,7 +93,7 @@ impl Fold {
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<(), Error> {
-        if self.summary.done || frame.data.trim_ascii().is_empty() {
+        if self.summary.done || frame.is_blank() {
             return Ok(());
         }
         if frame.is_done() {

@@ -50,6 +50,10 @@ impl Frame {
     pub fn is_done(&self) -> bool {
         self.data.trim_ascii() == DONE_DATA
     }
+    /// True when it says nothing; llama-server writes `null` where it has nothing to say to one of several prompts.
+    pub fn is_blank(&self) -> bool {
+        matches!(self.data.trim_ascii(), b"" | b"null")
+    }
     /// The event as it is sent on; without a copy if it came in this form.
     pub fn to_wire(&self) -> Bytes {
         match &self.raw {

@@ -143,7 +143,7 @@ impl Filter {
     }
 
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Bytes>) -> Result<(), Error> {
-        if self.ended.is_some() || frame.data.trim_ascii().is_empty() {
+        if self.ended.is_some() || frame.is_blank() {
             return Ok(());
         }
         if frame.is_done() {

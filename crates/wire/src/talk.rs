@@ -172,7 +172,7 @@ impl Talk {
     }
 
     fn frame(&mut self, frame: &Frame, to: &mut To<'_>) -> Result<(), Error> {
-        if self.summary.done || frame.data.trim_ascii().is_empty() {
+        if self.summary.done || frame.is_blank() {
             return Ok(());
         }
         if frame.is_done() {

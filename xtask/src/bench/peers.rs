@@ -31,7 +31,7 @@ struct Package {
 }
 
 const SGLANG: Package = Package { name: "sglang-router", version: "0.3.2", wanted: "sglang-router==0.3.2", program: "bin/python3" };
-const LITELLM: Package = Package { name: "litellm", version: "1.109.1", wanted: "litellm[proxy]==1.109.1", program: "bin/litellm" };
+const LITELLM: Package = Package { name: "litellm", version: "1.101.6", wanted: "litellm[proxy]==1.101.6", program: "bin/litellm" };
 const PORTKEY: Package = Package {
     name: "portkey",
     version: "1.15.2",

@@ -52,9 +52,9 @@ pub(crate) fn route(server: &Server, verb: Route, output: Output) -> Result<(), 
             }
             answer(output, &all, route_table)
         }
-        Route::Show { name } => answer(output, &server.get(&path(&name))?, shown),
+        Route::Show { name } => answer(output, &server.get(&path(&name)).map_err(|failure| near(server, &name, failure))?, shown),
         Route::Rm { name } => {
-            server.delete(&path(&name))?;
+            server.delete(&path(&name)).map_err(|failure| near(server, &name, failure))?;
             answer(output, &json!({ "name": name, "removed": true }), |_| format!("{name}: removed\n"))
         }
         Route::Set { name, targets, fallback, affinity } => {
@@ -71,6 +71,20 @@ pub(crate) fn route(server: &Server, verb: Route, output: Output) -> Result<(), 
 
 fn path(name: &str) -> String {
     format!("/api/v1/routes/{}", segment(name))
+}
+
+/// For a name that no route has: one that is near.
+fn near(server: &Server, name: &str, failure: Failure) -> Failure {
+    let Failure::Refused { status, code, what, hint } = failure else { return failure };
+    if code != "not_found" {
+        return Failure::Refused { status, code, what, hint };
+    }
+    let all = server.get("/api/v1/routes").unwrap_or_default();
+    let names: Vec<String> = items(&all).map(|route| text(&route["name"])).collect();
+    let lists = "`penstock route list` shows what there is";
+    let near = spec::suggest(name, names.iter().map(String::as_str));
+    let hint = near.map_or_else(|| lists.to_owned(), |near| format!("did you mean `{near}`? {lists}"));
+    Failure::Refused { status, code, what, hint: Some(hint) }
 }
 
 /// `tiny`, or `tiny=9`.

@@ -35,13 +35,22 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "text",
         "What happens to a call that finds every slot taken: `queue` (it waits in line; the default), `reject` (429 at once) or `fallback` (it goes to the fallback at once).",
     ),
-    ("fallback", "list", "Deployments or routes that are asked, in this order, when this one is down, full, or fails a call before its first byte."),
+    (
+        "fallback",
+        "list",
+        "Deployments or routes that are asked, in this order, when this one is down, full, or fails a call before its first byte.",
+    ),
     (
         "affinity",
         "text",
         "What keeps related calls on one of several instances: `none`, `session` (the header `x-session-id`, else `prompt_cache_key` or `user` of the body) or `prefix` (the session, else the beginning of the prompt; the default).",
     ),
     ("max_ejected", "number", "At most so many percent of the instances are passed over for failing or being slow (50); 0 for none."),
+    (
+        "retries",
+        "group",
+        "How often a call is tried before anything of an answer has come: `attempts`, the first one included (3); 1 for no retry.",
+    ),
     (
         "timeouts",
         "group",
@@ -52,13 +61,22 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "group",
         "What a call costs, in US dollars: `input_per_million`, `cached_input_per_million` (as other input when not given) and `output_per_million` for a million tokens, `per_request` for the call itself.",
     ),
-    ("limits", "group", "How much all of its callers together may use at a time: `requests_per_minute`, `tokens_per_minute`, `concurrency`."),
+    (
+        "limits",
+        "group",
+        "How much all of its callers together may use at a time: `requests_per_minute`, `tokens_per_minute`, `concurrency`.",
+    ),
     (
         "budget",
         "group",
         "How much they may use up: `tokens_per_hour`, `tokens_per_day`, `tokens_per_month`, `usd_per_hour`, `usd_per_day`, `usd_per_month`; hours, days and months of the calendar in UTC.",
     ),
     ("url", "text", "Base URL of a remote engine, with its `/v1`."),
+    (
+        "http_version",
+        "number",
+        "HTTP that a remote engine is spoken to by: 1, or 2 (h2c where its URL is plain `http`). When it is not given: what an `https` server prefers, else 1.",
+    ),
     ("api_key_env", "text", "Name of the environment variable that holds the remote engine's key."),
     ("upstream_model", "text", "The model name to send to the remote engine."),
     ("args", "list", "More arguments for the engine."),
@@ -74,7 +92,11 @@ pub(super) const ROUTE: &[(&str, &str, &str)] = &[
         "list",
         "The deployments that share its calls, each as `deployment` and `weight` (1): its share beside the others; 0 takes it out without forgetting it. Needed.",
     ),
-    ("fallback", "list", "Deployments or routes that are asked, in this order, when no target can serve; when there is none, those of the targets."),
+    (
+        "fallback",
+        "list",
+        "Deployments or routes that are asked, in this order, when no target can serve; when there is none, those of the targets.",
+    ),
     (
         "affinity",
         "text",

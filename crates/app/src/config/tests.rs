@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::ByteSize;
 
-use super::{Config, Environment, Flags, Settings, decode, keys, reference, settings};
+use super::{AccessLog, Config, Environment, Flags, Settings, decode, keys, reference, settings};
 
 fn environment(folder: &Path, variables: &[(&str, &str)]) -> Environment {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();

@@ -225,6 +225,26 @@ fn without_a_server_each_verb_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn routes_are_made_looked_at_and_removed() {
+    let stage = Stage::new();
+    let mut terminal = Terminal::of(&stage);
+    let _server = Process::start(&stage, "deployments:\n  - { name: parrot, engine: echo }\n  - { name: polly, engine: echo }\n").await;
+    terminal.does(&["route", "list"]);
+    terminal.does(&["route", "set", "chat", "parrot=9", "polly=1", "--fallback", "polly"]);
+    terminal.does(&["route", "ls"]);
+    terminal.does(&["route", "show", "chat"]);
+    terminal.does(&["route", "show", "chatt"]);
+    terminal.does(&["run", "chat", "say", "this"]);
+    terminal.does(&["route", "set", "chat", "parot"]);
+    terminal.does(&["route", "set", "chat", "parrot=many"]);
+    terminal.does(&["route", "set", "polly", "parrot"]);
+    terminal.does(&["rm", "polly", "--yes"]);
+    terminal.does(&["route", "rm", "chat"]);
+    terminal.does(&["route", "show", "chat"]);
+    insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_looks_at_config_machine_and_server() {
     let stage = Stage::new();
     stage.write_config(ECHO);

@@ -116,7 +116,7 @@ async fn prompts_in_a_list_are_answered_in_their_order() {
     let client = stage.client(&house);
     let ask = json!({"model": "tiny", "prompt": ["The capital of France is", "1, 2, 3,"], "max_tokens": 4, "temperature": 0});
     let both = client.post("/v1/completions", &ask).await.json();
-    let choices = both["choices"].as_array().expect("choices");
+    let choices = both["choices"].as_array().unwrap_or_else(|| panic!("{both}"));
     assert_eq!(choices.iter().map(|choice| choice["index"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(1)], "{both}");
     for (prompt, choice) in ask["prompt"].as_array().expect("prompts").iter().zip(choices) {
         let alone =

@@ -117,6 +117,12 @@ async fn metric(client: &Client, name: &str) -> f64 {
     line.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// Some of those that did not go well.
+fn failed(answers: &[Answered]) -> Vec<&Answered> {
+    const SOME: usize = 5;
+    answers.iter().filter(|answered| answered.status != 200).take(SOME).collect()
+}
+
 fn median(answers: &[Answered]) -> Duration {
     let mut times: Vec<Duration> = answers.iter().map(|answered| answered.took).collect();
     times.sort_unstable();
@@ -125,14 +131,14 @@ fn median(answers: &[Answered]) -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stalls_is_not_noticed_by_callers_and_has_every_row_in_the_end() {
-    const ROUNDS: u32 = 4;
+    const ROUNDS: u32 = 8;
     let stalled_for = Duration::from_secs(number("PENSTOCK_TEST_STALL_SECONDS", 2));
     let (stage, upstream) = (Stage::new(), Upstream::open().await.expect("an upstream"));
     let house = stage.house(&remote(&upstream)).await;
     let client = stage.client(&house);
+    client.capital("m").await.said();
     let load = Load::start(house.address, &stage.token().expect("a token"), "m", "call", CALLERS);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let (mut all, mut calm, mut stalled) = (load.take(), Vec::new(), Vec::new());
+    let (mut all, mut calm, mut stalled) = (Vec::new(), Vec::new(), Vec::new());
     // In turns, so that whatever else the machine does strikes both alike.
     for _ in 0..ROUNDS {
         tokio::time::sleep(stalled_for / ROUNDS).await;
@@ -147,15 +153,15 @@ async fn a_database_that_stalls_is_not_noticed_by_callers_and_has_every_row_in_t
     let broken = load.broken();
     all.extend(load.end().await);
     all.extend(calm.iter().chain(&stalled).cloned());
-    let failed: Vec<_> = all.iter().filter(|answered| answered.status != 200).collect();
-    assert!(broken == 0 && failed.is_empty(), "{broken} broke off, {failed:?}");
+    assert!(broken == 0 && failed(&all).is_empty(), "{broken} broke off, {:?}", failed(&all));
     let (usual, then) = (median(&calm), median(&stalled));
     println!("{} calls; median {usual:?} as usual, {then:?} with the database stalled for {stalled_for:?}", all.len());
-    assert!(then < usual * 2, "{usual:?} became {then:?}");
+    // A caller who waited for the database would wait for a whole round.
+    assert!(then < usual * 3, "{usual:?} became {then:?}");
     assert_eq!(metric(&client, "penstock_usage_rows_dropped_total").await, 0.0);
     stop(house).await;
     let rows = rows(&stage).await;
-    assert_eq!(rows.len(), all.len());
+    assert_eq!(rows.len(), all.len() + 1, "and the first");
     assert!(all.iter().all(|answered| rows.get(&answered.id) == Some(&1)), "one row for each call");
 }
 
@@ -164,13 +170,14 @@ async fn a_full_journal_is_an_alarm_and_no_trouble_for_callers() {
     let (stage, upstream) = (Stage::new(), Upstream::open().await.expect("an upstream"));
     let house = stage.house(&format!("{}usage: {{ journal_quota: 64KiB }}\n", remote(&upstream))).await;
     let client = stage.client(&house);
+    client.capital("m").await.said();
     let lock = stall(&stage).await;
     let load = Load::start(house.address, &stage.token().expect("a token"), "m", "call", CALLERS);
     until("rows are lost", async || (metric(&client, "penstock_usage_rows_dropped_total").await > 0.0).then_some(())).await;
     assert_eq!(metric(&client, "penstock_usage_journal_alarm").await, 1.0);
     assert!(metric(&client, "penstock_usage_journal_bytes").await <= f64::from(64 << 10));
     let all = load.end().await;
-    assert!(all.iter().all(|answered| answered.status == 200), "{all:?}");
+    assert!(failed(&all).is_empty(), "{:?}", failed(&all));
     drop(lock);
     until("it recovers", async || {
         let calm = metric(&client, "penstock_usage_journal_alarm").await == 0.0;
@@ -187,8 +194,8 @@ async fn a_full_journal_is_an_alarm_and_no_trouble_for_callers() {
     assert!(told.contains(&format!("{lost} rows were lost")), "{told}");
     stop(house).await;
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let kept = (all.len() - rows(&stage).await.len()) as f64;
-    assert_eq!(kept, lost, "every call has a row or is counted as lost");
+    let missing = (1 + all.len() - rows(&stage).await.len()) as f64;
+    assert_eq!(missing, lost, "every call has a row or is counted as lost");
 }
 
 fn sum<'a>(usage: &'a Value, group: &str, key: &str) -> &'a Value {

@@ -21,6 +21,7 @@ mod ledger;
 mod life;
 mod observe;
 mod restart;
+mod routes;
 mod stopping;
 mod tokens;
 mod wire;

@@ -140,7 +140,7 @@ async fn a_call_is_two_spans_at_a_collector_and_its_client_keeps_its_trace() {
         got.iter().flat_map(|got| &got.resource_spans).flat_map(|of| &of.scope_spans).flat_map(|of| &of.spans).collect();
     assert_eq!(spans.len(), 2, "{spans:#?}");
     let (server, engine) = (spans[0], spans[1]);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     assert_eq!((hex(&server.trace_id).as_str(), hex(&server.parent_span_id).as_str()), (&PARENT[3..35], &PARENT[36..52]));
     assert_eq!((&engine.parent_span_id, &engine.trace_id), (&server.span_id, &server.trace_id));
     assert_eq!((server.name.as_str(), engine.name.as_str()), ("POST /v1/chat/completions", "chat echo"));

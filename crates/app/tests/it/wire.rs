@@ -69,7 +69,8 @@ impl Door {
         let stage = Stage::new();
         let mut text = format!("{config}deployments:\n");
         for (name, more) in models {
-            let url = if more.contains("url:") { String::new() } else { format!("    url: {}\n", upstream.url()) };
+            let url =
+                if more.contains("url:") || more.starts_with("model: ") { String::new() } else { format!("    url: {}\n", upstream.url()) };
             let _ = writeln!(text, "  - name: {name}\n{url}{}", indented(more));
         }
         let mut settings = stage.settings(&text);

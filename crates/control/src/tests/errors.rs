@@ -57,7 +57,7 @@ fn cases(room: &Room) -> Vec<Case> {
         ("bad source", "POST", "/api/v1/models", &[], r#"{"name":"m","source":"file:none.gguf"}"#.into()),
         ("unknown token", "DELETE", "/api/v1/tokens/none", &[], String::new()),
         ("token without scopes", "POST", "/api/v1/tokens", &[], r#"{"name":"","scopes":[]}"#.into()),
-        ("token with budget", "POST", "/api/v1/tokens", &[], r#"{"name":"t","scopes":["inference"],"budget":{}}"#.into()),
+        ("token with budget", "POST", "/api/v1/tokens", &[], r#"{"name":"t","scopes":["inference"],"budget":{"tokens_per_day":0}}"#.into()),
         ("bad span", "GET", "/api/v1/usage?from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", &[], String::new()),
         ("bad group", "GET", "/api/v1/usage?group_by=day,modle", &[], String::new()),
         ("group twice", "GET", "/api/v1/usage?group_by=day,day", &[], String::new()),

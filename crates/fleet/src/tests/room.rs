@@ -109,7 +109,12 @@ impl Room {
         tokio::time::timeout(SOON, ended).await.expect("an operation ends")
     }
 
+    /// The story, with what the turn that was seen last has told: it is shown before it is written.
     pub(super) async fn events(&self) -> Vec<Event> {
+        let mut turns = self.fleet.watch();
+        turns.mark_unchanged();
+        self.fleet.poke();
+        tokio::time::timeout(SOON, turns.changed()).await.expect("another turn").unwrap();
         self.store.list_events(EventQuery { limit: 500, ..EventQuery::default() }).await.unwrap()
     }
 }

@@ -76,12 +76,12 @@ impl Error {
     /// The row of the table for this error.
     pub(super) fn look(&self) -> Look {
         match self {
-            Self::Route { .. } => Look::invalid(StatusCode::NOT_FOUND),
+            Self::Route { .. } | Self::UnknownResponse { .. } | Self::NotHere { .. } => Look::invalid(StatusCode::NOT_FOUND),
             Self::Method { .. } => Look::invalid(StatusCode::METHOD_NOT_ALLOWED),
             Self::TooLarge { .. } => Look::invalid(StatusCode::PAYLOAD_TOO_LARGE),
             Self::MediaType { .. } | Self::Encoding { .. } => Look::invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::SlowBody { .. } => Look::invalid(StatusCode::REQUEST_TIMEOUT),
-            Self::BodyLost { .. } => Look::invalid(StatusCode::BAD_REQUEST),
+            Self::BodyLost { .. } | Self::NotBackground { .. } => Look::invalid(StatusCode::BAD_REQUEST),
             Self::UnknownModel { .. } | Self::NoModel => model_not_found(),
             Self::NotServed { .. } => Look::invalid(StatusCode::BAD_REQUEST).param("model"),
             Self::TooLong { param, .. } => Look::invalid(StatusCode::BAD_REQUEST).code("context_length_exceeded").param(*param),
@@ -93,11 +93,9 @@ impl Error {
                 Look::new(StatusCode::GATEWAY_TIMEOUT, UPSTREAM).code("upstream_timeout")
             }
             Self::Said(said) => Look { wait: said.wait, ..Look::new(said.status, UPSTREAM).code(UPSTREAM) },
-            Self::UnknownResponse { .. } | Self::NotHere { .. } => Look::invalid(StatusCode::NOT_FOUND),
             Self::UnknownPrevious { .. } => {
                 Look::invalid(StatusCode::BAD_REQUEST).code("previous_response_not_found").param("previous_response_id")
             }
-            Self::NotBackground { .. } => Look::invalid(StatusCode::BAD_REQUEST),
             Self::Background { .. } => Look::new(StatusCode::TOO_MANY_REQUESTS, OVERLOADED).code("queue_full").wait(SOON),
             Self::Store(_) | Self::StoreSlow => Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").wait(SOON),
             Self::Stopping => stopping(),

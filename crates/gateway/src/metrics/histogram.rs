@@ -42,21 +42,33 @@ pub(crate) static EACH: Scale = Scale {
     unit: MICROS,
 };
 /// GenAI conventions: `gen_ai.client.token.usage`.
-pub(crate) static TOKENS: Scale = Scale {
-    bounds: &[1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864],
-    unit: 1.0,
-};
+pub(crate) static TOKENS: Scale =
+    Scale { bounds: &[1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864], unit: 1.0 };
 /// What we add ourselves is counted in microseconds.
 pub(crate) static OVERHEAD: Scale = Scale {
     bounds: &[
-        1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 10_000_000, 100_000_000,
+        1_000,
+        2_500,
+        5_000,
+        10_000,
+        25_000,
+        50_000,
+        100_000,
+        250_000,
+        500_000,
+        1_000_000,
+        2_500_000,
+        10_000_000,
+        100_000_000,
         1_000_000_000,
     ],
     unit: NANOS,
 };
 /// The customary buckets of web servers.
-pub(crate) static HTTP: Scale =
-    Scale { bounds: &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000], unit: MICROS };
+pub(crate) static HTTP: Scale = Scale {
+    bounds: &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000],
+    unit: MICROS,
+};
 
 /// How often a value fell between which bounds.
 pub(crate) struct Histogram {

@@ -12,12 +12,11 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use super::Counts;
 use super::histogram::Histogram;
 use super::label::{Stage, Why};
 use super::model::Series;
 use super::readings::Readings;
-use super::Counts;
-
 
 /// Name, help, unit and kind of a family.
 type About = (&'static str, &'static str, Option<Unit>, MetricType);
@@ -37,6 +36,8 @@ fn family<'s>(encoder: &'s mut DescriptorEncoder<'_>, about: &'s About) -> Resul
     encoder.encode_descriptor(name, help, unit.as_ref(), *kind)
 }
 
+type Of = fn(&Series) -> &Histogram;
+
 type Labels<'a> = [(&'a str, &'a str); 5];
 
 fn labels<'a>(series: &'a Series, error: &'a str) -> Labels<'a> {
@@ -52,8 +53,7 @@ fn labels<'a>(series: &'a Series, error: &'a str) -> Labels<'a> {
 impl Counts {
     fn calls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let all = self.models.all();
-        let about =
-            ("gen_ai_server_request_duration", "From first byte in to last byte out, of calls", Some(Unit::Seconds), Distribution);
+        let about = ("gen_ai_server_request_duration", "From first byte in to last byte out, of calls", Some(Unit::Seconds), Distribution);
         let mut to = family(encoder, &about)?;
         for series in &all {
             if !series.duration.is_empty() {
@@ -63,7 +63,7 @@ impl Counts {
                 failed.write(to.encode_family(&labels(series, word))?)?;
             }
         }
-        let times: [(About, fn(&Series) -> &Histogram); 2] = [
+        let times: [(About, Of); 2] = [
             (("gen_ai_server_time_to_first_token", "Until the first byte of the answer", Some(Unit::Seconds), Distribution), |s| &s.first),
             (("gen_ai_server_time_per_output_token", "Between tokens after the first", Some(Unit::Seconds), Distribution), |s| &s.each),
         ];
@@ -102,7 +102,12 @@ impl Counts {
         let alone: [(About, &Histogram); 2] = [
             (("penstock_queue_wait", "Time in line for a slot, or for a model to come up", Some(Unit::Seconds), Distribution), &self.waits),
             (
-                ("penstock_cancel", "From when a client was seen to have left a stream until its engine was let go", Some(Unit::Seconds), Distribution),
+                (
+                    "penstock_cancel",
+                    "From when a client was seen to have left a stream until its engine was let go",
+                    Some(Unit::Seconds),
+                    Distribution,
+                ),
                 &self.cancels,
             ),
         ];
@@ -115,12 +120,16 @@ impl Counts {
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let gauges: [(About, i64); 2] = [
             (("penstock_in_flight", "Calls of models under way, those in line included", None, Gauge), self.in_flight.load(Relaxed)),
-            (("penstock_reservations_open", "Calls whose tokens are set aside and not settled yet", None, Gauge), self.reserved.load(Relaxed)),
+            (
+                ("penstock_reservations_open", "Calls whose tokens are set aside and not settled yet", None, Gauge),
+                self.reserved.load(Relaxed),
+            ),
         ];
         for (about, value) in gauges {
             ConstGauge::new(value).encode(family(encoder, &about)?)?;
         }
-        let counters: [(About, u64); 1] = [
+        let counters: [(About, u64); 2] = [
+            (("penstock_retries", "Calls that were sent anew before their first byte", None, Counter), self.retries.load(Relaxed)),
             (
                 ("penstock_series_dropped", "Numbers that were counted under another label, or left out, because of a cap", None, Counter),
                 self.models.dropped.load(Relaxed) + self.left_out.load(Relaxed),

@@ -13,11 +13,14 @@ use spec::Ending;
 use super::trace::{Sampling, Trace};
 use crate::metrics::{Source, Stage};
 
+/// Told of a request that is over.
+pub type Listener = Arc<dyn Fn(&Record<'_>) + Send + Sync>;
+
 /// Who is told of the end of each request, and what else is counted.
 #[derive(Clone, Default)]
 pub struct Watch {
     /// Told of each end, within the task that served it: must not wait.
-    pub ended: Option<Arc<dyn Fn(&Record<'_>) + Send + Sync>>,
+    pub ended: Option<Listener>,
     /// Told of every request; else only of those whose caller wishes a line.
     pub always: bool,
     /// Calls get spans of their own, and engines are told of them.

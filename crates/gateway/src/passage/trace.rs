@@ -61,10 +61,8 @@ pub struct Sampling {
 impl Sampling {
     /// By the trace's id, so that all who see it decide alike.
     fn takes(self, id: TraceId) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = id.0;
-        #[expect(clippy::cast_precision_loss, reason = "a share of 2^53 is fine enough")]
-        let share = (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11) as f64 / (1_u64 << 53) as f64;
-        share < self.ratio
+        let random = id.0.last_chunk().map_or(0, |last| u32::from_be_bytes(*last));
+        f64::from(random) < self.ratio * (f64::from(u32::MAX) + 1.0)
     }
 }
 
@@ -76,13 +74,11 @@ impl Trace {
             return told.map(|(id, parent, sampled)| Self { id, parent: Some(parent), span: None, engine: None, sampled });
         };
         let (span, engine) = (Some(SpanId(base::id::random_bytes())), Some(SpanId(base::id::random_bytes())));
-        Some(match told {
-            Some((id, parent, sampled)) => Self { id, parent: Some(parent), span, engine, sampled },
-            None => {
-                let id = TraceId(base::id::random_bytes());
-                Self { id, parent: None, span, engine, sampled: sampling.takes(id) }
-            }
-        })
+        if let Some((id, parent, sampled)) = told {
+            return Some(Self { id, parent: Some(parent), span, engine, sampled });
+        }
+        let id = TraceId(base::id::random_bytes());
+        Some(Self { id, parent: None, span, engine, sampled: sampling.takes(id) })
     }
 
     /// What the engine is told; nothing where nobody traces here, so that the client's own goes on.

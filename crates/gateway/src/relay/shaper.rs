@@ -28,7 +28,6 @@ pub(super) struct Shaper {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each call, and it is not moved")]
 enum Manner {
     Events(Filter),
     Lines(Lines),

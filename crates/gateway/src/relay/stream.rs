@@ -178,6 +178,8 @@ impl Stream {
                 }
             }
             Poll::Ready(Some(Ok(_))) => self.fail(&Error::TotalTimeout),
+            // All has been said: how the connection ends does not matter any more.
+            Poll::Ready(Some(Err(_))) if self.shaper.summary().is_finished() => self.end(),
             Poll::Ready(Some(Err(source))) => self.fail(&Error::Broken { source }),
             Poll::Ready(None) => self.end(),
             Poll::Pending if self.stop.as_mut().poll(cx).is_ready() => self.fail(&Error::Stopping),
@@ -257,7 +259,6 @@ mod tests {
     fn what_a_stream_itself_holds_is_little_beside_its_two_connections() {
         const MOST: usize = 2 << 10;
         let size = size_of::<super::Stream>();
-        println!("stream {size} shaper {} account {} flow {:?}", size_of::<super::Shaper>(), size_of::<super::Account>(), size_of::<super::Flow>());
         assert!(size <= MOST, "{size} bytes");
     }
 }

@@ -25,6 +25,7 @@ pub(super) async fn fold(mut flow: Flow, mut fold: Fold, clock: &Clock, account:
     let outcome = loop {
         match next(clock, &mut flow, first).await {
             Ok(None) => break Ok(()),
+            Err(Error::Broken { .. }) if fold.summary().is_finished() => break Ok(()), // all has been said
             Err(error) => break Err(error),
             Ok(Some(bytes)) => {
                 if std::mem::take(&mut first) {

@@ -27,7 +27,7 @@ use super::target::Target;
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
 /// A machine that vanished is noticed after about this long, also where nothing is sent.
-const STILL_THERE: Duration = Duration::from_secs(60);
+const STILL_THERE: Duration = Duration::from_mins(1);
 
 /// Opens pipes.
 #[derive(Default)]

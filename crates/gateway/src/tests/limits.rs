@@ -216,3 +216,34 @@ async fn a_token_that_is_taken_back_or_changed_holds_for_the_next_call_while_oth
     assert_eq!(answer.status, 200, "what was begun may end");
     assert_eq!(ask().await.status, 401);
 }
+
+#[tokio::test]
+async fn a_call_in_line_whose_token_is_taken_back_goes_no_further() {
+    let mut house = House::new().await;
+    let (id, secret) = token(&house, NewToken::named("t")).await;
+    let other = std::mem::replace(&mut house.token, secret);
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let slow = Fake::unix(house.dir.path(), "slow.sock", move |_, _| {
+        let mut steps = vec![Step::Wait(Arc::clone(&held))];
+        steps.extend(answer(5));
+        steps
+    });
+    house.publish([entry("m", ALL, &[(&slow.endpoint, 1)])]);
+    let mut first = house.request("/v1/chat/completions", CHAT);
+    first.headers_mut().insert("authorization", format!("Bearer {other}").parse().unwrap());
+    let (first, waited, ()) = tokio::join!(
+        house.ask(first),
+        async {
+            super::until(|| slow.seen().len() == 1).await;
+            house.chat(CHAT).await
+        },
+        async {
+            super::until(|| house.board.demand()[0].waiting == 1).await;
+            house.access.revoke(&id).await.unwrap();
+            gate.add_permits(2);
+        }
+    );
+    assert_eq!((first.status.as_u16(), waited.status.as_u16()), (200, 401), "{}", waited.body);
+    assert_eq!(slow.seen().len(), 1, "the engine never heard of it");
+}

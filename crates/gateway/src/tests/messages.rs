@@ -177,7 +177,12 @@ async fn a_silent_stream_is_kept_alive_by_pings() {
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let wait = std::sync::Arc::clone(&gate);
     let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| {
-        vec![fake::sse_head(), Step::Chunk(format!("data: {}\n\n", fake::HI).into_bytes()), Step::Wait(wait.clone()), Step::Hang]
+        vec![
+            fake::sse_head(),
+            Step::Chunk(format!("data: {}\n\n", fake::HI).into_bytes()),
+            Step::Wait(std::sync::Arc::clone(&wait)),
+            Step::Hang,
+        ]
     });
     house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
     let mut body = house.begin(house.request("/v1/messages", streamed())).await.into_body();

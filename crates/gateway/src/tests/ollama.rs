@@ -90,7 +90,7 @@ async fn a_call_without_words_loads_the_model_or_lets_it_go() {
     );
     assert_eq!(keep(), Some(KeepAlive::For(600_000 * MS)));
     assert_eq!(house.api("generate", r#"{"model":"m","keep_alive":0}"#).await.json()["done_reason"], "unload");
-    assert_eq!(keep(), Some(KeepAlive::For(0 * MS)));
+    assert_eq!(keep(), Some(KeepAlive::For(std::time::Duration::ZERO)));
     house.api("chat", &CHAT.replace("\"m\",", r#""m","keep_alive":"1h","#)).await;
     assert_eq!(keep(), Some(KeepAlive::For(3_600_000 * MS)), "it comes with any call");
     assert_eq!(house.api("generate", r#"{"model":"cold"}"#).await.status, 503, "it does not load");

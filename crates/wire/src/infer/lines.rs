@@ -85,7 +85,7 @@ impl Lines {
     }
 
     fn frame(&mut self, frame: &Frame, out: &mut Vec<Bytes>) -> Result<(), Error> {
-        if self.summary.done || frame.data.trim_ascii().is_empty() {
+        if self.summary.done || frame.is_blank() {
             return Ok(());
         }
         if frame.is_done() {

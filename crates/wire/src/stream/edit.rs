@@ -69,11 +69,22 @@ fn edit(choice: &Choice<'_>, shape: Shape, roles: &BTreeSet<u64>, calls: &mut Ca
     }
     if shape == Shape::Chat
         && let Some(logprobs) = choice.scan.object("logprobs")
-        && logprobs.is_null("content")
     {
-        edits.push(Edit::raw("logprobs", splice::apply_to_text(&logprobs, &[Edit::raw("content", "[]")])));
+        if logprobs.is_null("content") {
+            edits.push(Edit::raw("logprobs", splice::apply_to_text(&logprobs, &[Edit::raw("content", "[]")])));
+        } else if let Some(listed) = listed(logprobs.text()) {
+            edits.push(Edit::raw("logprobs", listed));
+        }
     }
     (!edits.is_empty()).then(|| splice::apply_to_text(&choice.scan, &edits))
+}
+
+/// With a list where an engine says null for no other tokens. A quotation mark within a string is
+/// escaped, so what is found is the member itself.
+fn listed(logprobs: &str) -> Option<String> {
+    const NULLS: [&str; 2] = ["\"top_logprobs\":null", "\"top_logprobs\": null"];
+    let has_null = NULLS.iter().any(|null| logprobs.contains(null));
+    has_null.then(|| NULLS.iter().fold(logprobs.to_owned(), |text, null| text.replace(null, "\"top_logprobs\":[]")))
 }
 
 /// True when the delta names a role.

@@ -197,7 +197,7 @@ impl Writer {
         };
         let Some((target, mut bytes, outcome)) = tasks::blocking("access-log", work).await else { return Vec::new() };
         self.target = Some(target);
-        let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
         match outcome {
             Ok(()) => self.line.lines.fetch_add(lines, Relaxed),
             Err(error) => {

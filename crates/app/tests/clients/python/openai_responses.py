@@ -39,5 +39,6 @@ raises(openai.NotFoundError, lambda: client.responses.retrieve(first.id))
 ok("responses state")
 
 raises(openai.NotFoundError, lambda: client.responses.create(model="gpt-9", input="Hi"))
-raises(openai.NotFoundError, lambda: client.responses.create(model="fake", input="Hi", previous_response_id="resp_none"))
+error = raises(openai.BadRequestError, lambda: client.responses.create(model="fake", input="Hi", previous_response_id="resp_none"))
+assert error.code == "previous_response_not_found", error
 ok("responses errors")

@@ -6,7 +6,7 @@ use serde_json::Value;
 use testkit::upstream::{Script, Step, nobody};
 
 use super::streams::json_of;
-use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, data, shown, soon, wire};
+use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon, wire};
 
 const STREAM: &str = r#","stream":true"#;
 
@@ -115,31 +115,15 @@ async fn a_malformed_event_is_passed_on_and_never_waited_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_stream_at_all_is_an_error_and_not_an_empty_answer() {
-    let door = Door::of(&[("html", ""), ("wrong", "")]).await;
+    let door = Door::of(&[("html", ""), ("wrong", ""), ("whole", "")]).await;
     door.upstream.plays("html", Script::whole(200, "text/html", "<html><body>Bad Gateway</body></html>"));
     door.upstream.plays("wrong", Script::says("nothing that anybody could read\n\n"));
-    for model in ["html", "wrong"] {
+    door.upstream.plays("whole", Script::json(200, super::whole("whole").to_string()));
+    for model in ["html", "wrong", "whole"] {
         let reply = soon(door.post(CHAT, &chat(model, STREAM))).await;
         assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (502, Some("upstream_error")), "{model}: {}", reply.text);
     }
     door.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_whole_answer_where_a_stream_was_asked_for_becomes_a_stream() {
-    let door = Door::open().await;
-    door.upstream.plays("m", Script::json(200, super::whole("m").to_string()));
-    let text = soon(door.streamed("m")).await;
-    let events = data(&text);
-    assert_eq!(events.last(), Some(&DONE), "{text}");
-    let said: String = events.iter().filter(|event| **event != DONE).map(|event| word(&json_of(event))).collect();
-    assert_eq!(said, "Hi");
-    door.close().await;
-}
-
-fn word(event: &Value) -> String {
-    assert_eq!(event["object"], "chat.completion.chunk", "{event}");
-    event["choices"][0]["delta"]["content"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,14 +30,21 @@ async fn left(door: &Door, client: &Client, body: &str, ready: impl AsyncFn(&Cli
 
 /// The middle of some rounds with a token that has one place: it must come back each time.
 async fn promptly(door: &Door, more: &str, ready: impl AsyncFn(&Client, &str) -> Option<Stream>) {
-    let client = door.with_token(json!({"name": "one", "limits": {"concurrency": 1}})).await;
+    let limits = json!({"concurrency": 1, "tokens_per_minute": 10_000});
+    let client = door.with_token(json!({"name": "one", "limits": limits})).await;
     let mut took = Vec::new();
     for _ in 0..ROUNDS {
-        took.push(left(door, &client, &chat("m", more), &ready).await);
+        // Two of these would be more than the limit, so that what is set aside must come back too.
+        took.push(left(door, &client, &chat("m", &format!(r#"{more},"max_tokens":6000"#)), &ready).await);
         soon_is("its place is free", async || in_flight(door).await == 0).await;
     }
     took.sort();
     assert!(took[ROUNDS / 2] <= AT_ONCE, "the engine heard of it after {took:?}");
+    let cancelled = || async {
+        let calls = door.client.get("/api/v1/usage/calls").await.json();
+        calls["items"].as_array().expect("a list").iter().filter(|call| call["ending"] == "cancelled").count()
+    };
+    soon_is("each has its row", async || cancelled().await == ROUNDS).await;
     door.upstream.plays("m", Script::json(200, super::whole("m").to_string()));
     let reply = client.ask_with(hyper::Method::POST, CHAT, &[], chat("m", "")).await;
     assert_eq!(reply.status, 200, "the permit came back: {}", reply.text);
@@ -84,6 +91,10 @@ async fn a_client_that_leaves_in_mid_stream() {
             Some(stream)
         })
         .await;
+        let calls = door.client.get("/api/v1/usage/calls").await.json();
+        for call in calls["items"].as_array().expect("a list").iter().filter(|call| call["ending"] == "cancelled") {
+            assert!(call["completion_tokens"].as_u64().is_some_and(|count| count > 0), "with what was made: {call}");
+        }
         door.close().await;
     }
 }

@@ -158,7 +158,7 @@ async fn an_engines_own_error_is_relayed_as_it_is_when_it_has_the_shape_and_is_n
             r#"{"error":{"message":"Incorrect API key provided: sk-secret","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
         ),
         Script::json(429, r#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#)
-            .header("retry-after", "3"),
+            .header("retry-after", "60"),
     ];
     let mut seen = String::new();
     for (model, script) in models.into_iter().zip(answers) {
@@ -193,5 +193,23 @@ async fn the_words_of_engines_for_a_prompt_that_is_too_long_become_one_code() {
             assert_eq!(found, (400, Some("invalid_request_error"), Some("context_length_exceeded"), Some("messages")), "{error}");
         }
     }
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_is_spent_is_not_to_be_asked_again() {
+    let door = Door::open().await;
+    let client = door.with_token(json!({"name": "thrifty", "budget": {"tokens_per_day": 30}})).await;
+    let ask = || client.ask_with(Method::POST, CHAT, &[], chat("m", r#","max_tokens":5"#));
+    let mut replies = Vec::new();
+    while replies.last().is_none_or(|reply: &Reply| reply.status == 200) {
+        assert!(replies.len() < 10, "10 tokens each, of 30");
+        replies.push(ask().await);
+    }
+    let last = replies.last().expect("an answer");
+    let error = shaped(last);
+    assert_eq!((last.status, &error["type"], &error["code"]), (429, &json!("insufficient_quota"), &json!("insufficient_quota")));
+    assert_eq!((last.header("x-should-retry"), last.header("retry-after")), ("false", ""), "{}", last.text);
+    assert!(replies.len() >= 3, "what is left can be used: {}", replies.len());
     door.close().await;
 }

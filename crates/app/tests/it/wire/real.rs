@@ -149,3 +149,15 @@ async fn several_prompts_and_choices_of_a_real_engine_are_numbered() {
     }
     stop(house).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_counted_as_the_engine_counts_them() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let house = stage.house(&lazy()).await;
+    let client = stage.client(&house);
+    let ask = json!({"model": "tiny", "max_tokens": 4, "messages": [{"role": "user", "content": "What is the capital of France?"}]});
+    let message = soon(client.post("/v1/messages", &ask)).await.json();
+    let counted = soon(client.post("/v1/messages/count_tokens", &ask)).await.json();
+    assert_eq!(counted["input_tokens"], message["usage"]["input_tokens"], "{message}");
+    stop(house).await;
+}

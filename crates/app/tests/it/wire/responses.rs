@@ -195,7 +195,7 @@ async fn what_is_kept_can_be_fetched_gone_on_with_and_deleted_by_its_owner_alone
     assert_eq!(messages, expected, "instructions are not carried over");
     let stranger = door.with_token(json!({"name": "stranger", "project": "elsewhere"})).await;
     assert_eq!(stranger.get(&path).await.status, 404);
-    assert_eq!(stranger.post(RESPONSES, &json!({"model": "m", "input": "x", "previous_response_id": id})).await.status, 404);
+    assert_eq!(stranger.post(RESPONSES, &json!({"model": "m", "input": "x", "previous_response_id": id})).await.status, 400);
     let items = door.client.get(&format!("{path}/input_items")).await.json();
     assert_eq!(items["object"], "list");
     let deleted = door.client.ask(Method::DELETE, &path, "".into()).await;
@@ -229,7 +229,7 @@ async fn what_cannot_be_done_is_said_before_the_engine_is_asked() {
         (r#"{"model":"gpt-9","input":"Hi"}"#, 404, "model"),
         (r#"{"model":"m"}"#, 400, "input"),
         (r#"{"model":"m","input":7}"#, 400, "input"),
-        (r#"{"model":"m","input":"Hi","previous_response_id":"resp_none"}"#, 404, "previous_response_id"),
+        (r#"{"model":"m","input":"Hi","previous_response_id":"resp_none"}"#, 400, "previous_response_id"),
     ];
     for (body, status, param) in asks {
         let reply = door.post(RESPONSES, body).await;

@@ -45,7 +45,7 @@ fn a_later_version_is_read_as_far_as_it_is_known() {
 #[test]
 fn what_is_not_valid_begins_a_trace_of_its_own_without_the_others_state() {
     let bad = [
-        "".to_owned(),
+        String::new(),
         "00".to_owned(),
         GOOD.to_uppercase(),
         GOOD.replacen("00", "ff", 1),

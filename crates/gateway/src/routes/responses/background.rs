@@ -42,7 +42,7 @@ async fn ended(ticket: &Ticket, response: Response) {
     if response.status().is_success() {
         return;
     }
-    let body = Limited::new(response.into_body(), MOST_ERROR).collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = Limited::new(response.into_body(), MOST_ERROR).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let scan = scan::object(&body).ok();
     let error = scan.as_ref().and_then(|scan| scan.object("error"));
     let word = |key| error.as_ref().and_then(|error| error.str(key));

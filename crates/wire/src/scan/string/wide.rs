@@ -3,6 +3,8 @@
 //! In: bytes inside a string. Out: as in the module above. Holds: whether the last byte of the block before was a backslash
 //! that escapes the first one of the next.
 
+#![expect(clippy::inline_always, reason = "an instruction of AVX2 is one only inside the function that was compiled for it")]
+
 use core::arch::x86_64::{__m128i, __m256i};
 
 use pulp::NullaryFnOnce;
