@@ -211,7 +211,7 @@ pub enum Error {
     #[error("there is a project `{0}` already")]
     ProjectExists(Name),
     /// Tokens belong to the project: without it they would have no limits.
-    #[error("{tokens} tokens belong to project `{name}`")]
+    #[error("project `{name}` has tokens: {tokens}")]
     ProjectInUse {
         /// The project.
         name: Name,

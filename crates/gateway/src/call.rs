@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use wire::openai::{Ask, Shape};
 use wire::scan::{Scan, Spans};
+use wire::splice::Edit;
 
 use crate::http::Arrival;
 use crate::kept::Ticket;
@@ -72,6 +73,8 @@ pub(crate) struct Call {
     pub(crate) manner: Manner,
     /// The model as the client calls it, where that is not the name it is published by.
     pub(crate) alias: Option<String>,
+    /// Members for llama-server alone: other engines refuse what they do not know.
+    pub(crate) for_llama: Vec<Edit<'static>>,
     /// The client wants the answer as it is made.
     pub(crate) streamed: bool,
 }

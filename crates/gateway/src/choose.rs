@@ -22,6 +22,9 @@ const SESSION: &str = "x-session-id";
 /// The members of a body that name one; the first that is there counts.
 const SESSIONS: [&str; 2] = ["prompt_cache_key", "user"];
 
+/// Of a prompt, so much is looked at: as much as the board remembers.
+const MOST_PROMPT: usize = 32 << 10;
+
 /// Where a call may go, and the deployment that will probably serve it.
 pub(crate) fn search(board: &Board, call: &Call) -> Result<(Search, Arc<Entry>), Error> {
     look(board, &call.caller, &call.ask, |affinity| hint(call, affinity))
@@ -93,7 +96,6 @@ fn prompt(call: &Call) -> Option<&[u8]> {
         Shape::Completions => "prompt",
         Shape::Embeddings => return None, // an engine keeps nothing of these
     };
-    const MOST: usize = 32 << 10; // as much as the board looks at
     let scan = call.scan();
-    Some(scan.start_of(scan.get(key)?.value_span, MOST).as_bytes())
+    Some(scan.start_of(scan.get(key)?.value_span, MOST_PROMPT).as_bytes())
 }

@@ -19,8 +19,6 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
 use http::Method;
-use spec::EngineKind;
-use wire::Target;
 use wire::openai::{Ask, Shape};
 use wire::scan;
 
@@ -39,7 +37,9 @@ pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
         .route("/v1/chat/completions", post(openai::chat))
         .route("/v1/completions", post(openai::completions))
         .route("/v1/embeddings", post(openai::embeddings))
-        .route("/v1/audio/{*call}", any(openai::audio))
+        .route("/v1/rerank", any(openai::not_here))
+        .route("/v1/moderations", any(openai::not_here))
+        .route("/v1/audio/{*call}", any(openai::not_here))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/input_tokens", post(responses::input_tokens))
         .route("/v1/responses/{id}", get(responses::get).delete(responses::delete))
@@ -96,12 +96,6 @@ fn face(path: &str) -> Face {
     }
 }
 
-/// What matters of the engine behind a model's name for a request that is translated.
-fn target(gateway: &Gateway, model: &str) -> Target {
-    let table = gateway.board().table();
-    Target { llama: table.entry(model).is_some_and(|entry| entry.spec.engine() == EngineKind::LlamaServer) }
-}
-
 /// A call whose body was written as a chat of OpenAI's.
 fn chat(raw: Raw, body: Bytes, manner: (Face, Manner), streamed: bool) -> Result<Call, Error> {
     call_of(Shape::Chat, raw, body, manner, streamed)
@@ -113,5 +107,5 @@ fn call_of(shape: Shape, raw: Raw, body: Bytes, (face, manner): (Face, Manner), 
     let scan = scan::object(&body).map_err(wire::Error::Json)?;
     let ask = Ask::read(shape, &scan)?;
     let spans = scan.into_spans();
-    Ok(Call { face, manner, alias: None, arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call { face, manner, alias: None, for_llama: Vec::new(), arrival, headers, caller, body, spans, ask, streamed })
 }

@@ -23,8 +23,7 @@ use std::time::Duration;
 
 use base::tasks::Task;
 use board::{Failure, Lease};
-use http::header::HOST;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, StatusCode};
 use spec::HttpVersion;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -34,7 +33,6 @@ pub(crate) use flow::Flow;
 use flow::Home;
 use link::Link;
 pub(crate) use outgoing::Outgoing;
-use pieces::Pieces;
 use pool::Place;
 pub(crate) use target::Target;
 use targets::Targets;
@@ -99,7 +97,7 @@ impl Sender {
     }
 
     /// Sends the call to the lease's member; its head must be there in time.
-    pub(crate) async fn send(&self, lease: &Lease, target: &Arc<Target>, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
+    pub(crate) async fn send(&self, lease: &Lease, target: &Arc<Target>, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
         if target.may_speak(HttpVersion::Http2)
             && let Some(place) = target.lines.take()
         {
@@ -154,8 +152,8 @@ enum Fresh {
     Place(Place),
 }
 
-async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
-    let request = request(target, outgoing, HttpVersion::Http1);
+async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
+    let request = outgoing.request(target, HttpVersion::Http1);
     let response = match timeout_at(clock.first_by, link.exchange(request)).await {
         Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
         Ok(Err(unsent)) => return Err(Failed { error: Error::Broken { source: unsent.error }, safe: unsent.untouched }),
@@ -166,8 +164,8 @@ async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing
     Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_link(body, link, home) })
 }
 
-async fn on_line(target: &Target, place: Place, outgoing: &Outgoing, clock: &Clock) -> Result<Reply, Failed> {
-    let request = request(target, outgoing, HttpVersion::Http2);
+async fn on_line(target: &Target, place: Place, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
+    let request = outgoing.request(target, HttpVersion::Http2);
     let mut sender = place.sender();
     let response = match timeout_at(clock.first_by, sender.try_send_request(request)).await {
         Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
@@ -179,18 +177,6 @@ async fn on_line(target: &Target, place: Place, outgoing: &Outgoing, clock: &Clo
     };
     let (head, body) = response.into_parts();
     Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_line(body, place) })
-}
-
-fn request(target: &Target, outgoing: &Outgoing, version: HttpVersion) -> Request<Pieces> {
-    let http2 = version == HttpVersion::Http2;
-    let mut request = Request::new(outgoing.body.clone());
-    *request.method_mut() = http::Method::POST;
-    *request.uri_mut() = target.uri_of(outgoing.shape, http2);
-    *request.headers_mut() = outgoing.headers.clone();
-    if http2 {
-        request.headers_mut().remove(HOST); // its URI says it
-    }
-    request
 }
 
 fn slots(lease: &Lease) -> usize {

@@ -185,7 +185,7 @@ async fn ask_one(
     (lease, target): (&Lease, &Arc<Target>),
     clock: Clock,
 ) -> Result<(Reply, Clock, bool), Failed> {
-    let outgoing = Outgoing::new(call, &lease.entry, target);
+    let outgoing = Outgoing::new(call, &lease.entry);
     call.arrival.laps.lap(Stage::Send);
     let clock = clock.asked(&lease.entry.spec.timeouts, outgoing.streams);
     let reply = gateway.sender().send(lease, target, &outgoing, &clock).await;

@@ -1,7 +1,7 @@
 //! How is a chat request written for an engine, whatever face it came in at?
 //!
 //! In: parts of a request of another face. Out: one body for the engine's chat path (or its completions path), always a
-//! stream with its usage, so that each face has one way back. Fails: with the member that cannot be translated.
+//! stream, so that each face has one way back. Fails: with the member that cannot be translated.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::Error;
+use crate::splice::Edit;
 
-/// What of an engine matters for the translation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Target {
-    /// It is llama-server: it tells the prompt's length at once and can be told whether to think.
-    pub llama: bool,
+/// Members that only llama-server understands: it tells the prompt's length at once, and thinks or not as it is told.
+pub fn for_llama(thinks: Option<bool>) -> Vec<Edit<'static>> {
+    let mut members = vec![Edit::raw("return_progress", "true")];
+    members.extend(thinks.map(|thinks| Edit::raw("chat_template_kwargs", format!("{{\"enable_thinking\":{thinks}}}"))));
+    members
 }
 
 /// A request in the making.
@@ -26,7 +27,6 @@ impl Body {
         let mut body = Self(Map::new());
         body.set("model", model);
         body.set("stream", true);
-        body.set("stream_options", json!({ "include_usage": true }));
         body
     }
     pub(crate) fn set(&mut self, key: &str, value: impl Into<Value>) {
@@ -36,13 +36,6 @@ impl Body {
     pub(crate) fn maybe(&mut self, key: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
             self.set(key, value);
-        }
-    }
-    /// Asks llama-server for the prompt's length, and to think or not.
-    pub(crate) fn llama(&mut self, target: Target, thinks: Option<bool>) {
-        if target.llama {
-            self.set("return_progress", true);
-            self.maybe("chat_template_kwargs", thinks.map(|thinks| json!({ "enable_thinking": thinks })));
         }
     }
     pub(crate) fn into_bytes(self) -> Bytes {

@@ -44,5 +44,5 @@ mod error;
 #[cfg(test)]
 mod sample;
 
-pub use chat::Target;
+pub use chat::for_llama;
 pub use error::Error;

@@ -13,4 +13,4 @@ pub(crate) mod tests;
 
 pub use events::Events;
 pub use object::{Object, list_of_items};
-pub use request::{Conversation, Request};
+pub use request::Request;

@@ -100,6 +100,14 @@ fn a_party_that_did_not_keep_up_proves_no_latency() {
 }
 
 #[test]
+fn a_run_that_saw_no_event_proves_no_stream() {
+    let mut findings = findings();
+    findings.streams[0].event_p99 = 0.0;
+    let bars = bars::judge(&findings);
+    assert_eq!((bars[3].holds, bars[5].holds), (None, None));
+}
+
+#[test]
 fn the_page_has_every_table_and_the_plot_every_panel() {
     let findings = findings();
     let page = table::markdown(&findings, "x");

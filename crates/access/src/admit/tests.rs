@@ -204,7 +204,10 @@ fn a_call_that_goes_to_another_deployment_counts_with_that_one_if_it_has_room() 
     let room = Room::new(Terms3 { deployment: daily(100), ..Terms3::default() });
     let mut permit = room.admit(10, 50).expect("room");
     let other = Arc::new(Gate::new("other"));
-    let gone = |gate: &Gate| (gate.meter.lock().windows()[1].taken().tokens, gate.running());
+    let gone = |gate: &Gate| {
+        let tokens = gate.meter.lock().windows()[1].taken().tokens;
+        (tokens, gate.running())
+    };
     let refused = permit.move_to(&other, &Limits::default(), &daily(59).1);
     assert!(matches!(&refused, Err(Error::Budget { whose: Whose::Deployment(name), .. }) if name == "other"), "{refused:?}");
     assert_eq!((gone(&room.gate), gone(&other)), ((60, 1), (0, 0)));

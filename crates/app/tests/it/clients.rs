@@ -5,6 +5,7 @@
 //! thing that held; then a look at what the engine saw when the library left. The libraries are
 //! installed by `cargo xtask test`, in exactly the versions of the lists beside the scripts.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -36,7 +37,7 @@ impl Shop {
         play(&upstream);
         let mut config = format!("deployments:\n  - name: tiny\n    model: file:{}\n    embeddings: true\n", tiny());
         for name in PLAYED {
-            config.push_str(&format!("  - name: {name}\n    url: {}\n", upstream.url()));
+            let _ = writeln!(config, "  - name: {name}\n    url: {}", upstream.url());
         }
         let process = Process::start(&stage, &config).await;
         Some(Self { stage, upstream, process })

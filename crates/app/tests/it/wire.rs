@@ -107,13 +107,16 @@ impl Door {
 }
 
 fn indented(lines: &str) -> String {
-    lines.lines().map(|line| format!("    {line}\n")).collect()
+    lines.lines().fold(String::new(), |text, line| text + "    " + line + "\n")
 }
 
 /// The body of a chat, with more members behind.
 pub(crate) fn chat(model: &str, more: &str) -> String {
     format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"Hi"}}]{more}}}"#)
 }
+
+/// What is asked: a name for it, more headers, the body.
+pub(crate) type Asked<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
 
 /// What must come, comes soon.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -169,7 +172,7 @@ pub(crate) const DONE: &str = "[DONE]";
 
 /// These events as they stand on the wire.
 pub(crate) fn wire(events: &[&str]) -> String {
-    events.iter().map(|event| format!("data: {event}\n\n")).collect()
+    events.iter().fold(String::new(), |text, event| text + "data: " + event + "\n\n")
 }
 
 /// A whole answer of the same.

@@ -42,6 +42,7 @@ fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
     Ok(Call {
         face: Face::Lines,
         manner: Manner::Lines,
+        for_llama: Vec::new(),
         alias: None,
         arrival,
         headers,

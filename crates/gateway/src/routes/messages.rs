@@ -13,7 +13,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use wire::anthropic;
 
-use super::{chat, target};
+use super::chat;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::choose;
@@ -27,11 +27,13 @@ pub(super) async fn messages(State(gateway): State<Gateway>, request: Request) -
     walk(gateway, request, Face::Messages, read).await
 }
 
-fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
+fn read(_: &Gateway, raw: Raw) -> Result<Call, Error> {
     let request = anthropic::Request::parse(&raw.body, false)?;
-    let body = request.chat(&request.model, target(gateway, &request.model))?;
+    let body = request.chat(&request.model)?;
     let manner = Manner::Message { thinks: request.thinks() };
-    chat(raw, body, (Face::Messages, manner), request.wants_stream())
+    let mut call = chat(raw, body, (Face::Messages, manner), request.wants_stream())?;
+    call.for_llama = wire::for_llama(request.wants_thought());
+    Ok(call)
 }
 
 /// Tokens of a chat that is not sent.
@@ -50,7 +52,7 @@ pub(super) async fn count_tokens(State(gateway): State<Gateway>, request: Reques
 async fn counted(gateway: &Gateway, request: Request) -> Result<(Bytes, String), Error> {
     let raw = receive(gateway, request).await?;
     let request = anthropic::Request::parse(&raw.body, true)?;
-    let body = request.chat(&request.model, wire::Target::default())?;
+    let body = request.chat(&request.model)?;
     let (caller, id) = (Arc::clone(&raw.caller), raw.arrival.id.to_string());
     let call = chat(raw, body, (Face::Messages, Manner::Plain), false)?;
     let entry = choose::find(gateway.board(), &caller, &call.ask)?;

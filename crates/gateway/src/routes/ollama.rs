@@ -22,7 +22,7 @@ use wire::openai::{Ask, Shape};
 
 pub(super) use catalog::{ps, show, tags, version};
 
-use super::{call_of, target};
+use super::call_of;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::choose::{find, warm};
@@ -76,7 +76,7 @@ pub(super) fn resolve(board: &Board, model: &str) -> String {
     const LATEST: &str = ":latest";
     let table = board.table();
     let other = model.strip_suffix(LATEST).map_or_else(|| format!("{model}{LATEST}"), str::to_owned);
-    if !table.deployments.contains_key(model) && table.deployments.contains_key(other.as_str()) { other } else { model.to_owned() }
+    if table.named(model).is_none() && table.named(&other).is_some() { other } else { model.to_owned() }
 }
 
 async fn talk(gateway: &Gateway, request: Request, kind: Kind) -> Result<Response, Error> {
@@ -88,15 +88,18 @@ async fn talk(gateway: &Gateway, request: Request, kind: Kind) -> Result<Respons
         return only_load(gateway, &raw, &request, (kind, &model, keep)).await;
     }
     keep_alive(gateway.board(), &raw.caller, &model, keep);
-    let (call, prompts) = scan(gateway, raw, move |gateway, raw| read(gateway, raw, &request, (kind, model))).await?;
+    let (call, prompts) = scan(gateway, raw, move |_, raw| read(raw, &request, (kind, model))).await?;
     Ok(carry(gateway.clone(), call, prompts).await)
 }
 
-fn read(gateway: &Gateway, raw: Raw, request: &ollama::Request, (kind, model): (Kind, String)) -> Result<Call, Error> {
-    let body = request.body(kind, &model, target(gateway, &model))?;
+fn read(raw: Raw, request: &ollama::Request, (kind, model): (Kind, String)) -> Result<Call, Error> {
+    let body = request.body(kind, &model)?;
     let manner = Manner::Ollama { kind, thinks: request.thinks() };
     let mut call = call_of(request.shape(kind), raw, body, (Face::Ollama, manner), request.wants_stream())?;
     call.alias = Some(request.model.clone());
+    if call.ask.shape == Shape::Chat {
+        call.for_llama = wire::for_llama(request.wants_thought());
+    }
     Ok(call)
 }
 
@@ -127,7 +130,7 @@ async fn load(gateway: &Gateway, caller: &Arc<Caller>, (model, shape): (&str, Sh
 /// Says how long the model shall stay, if this caller may use it at all.
 fn keep_alive(board: &Board, caller: &Caller, model: &str, keep: Option<Keep>) {
     let table = board.table();
-    let entry = table.deployments.get(model).filter(|entry| caller.may_infer(entry.name.as_str()).is_ok());
+    let entry = table.entry(model).filter(|_| caller.may_infer(model).is_ok());
     if let (Some(entry), Some(keep)) = (entry, keep) {
         let keep = match keep {
             Keep::For(time) => KeepAlive::For(time),

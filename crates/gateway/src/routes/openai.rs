@@ -2,13 +2,14 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::Uri;
 use wire::openai::{Ask, Shape};
 
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::error::Error;
 use crate::http::Raw;
-use crate::walk::walk;
+use crate::walk::{refused, walk};
 
 /// A chat.
 pub(super) async fn chat(State(gateway): State<Gateway>, request: Request) -> Response {
@@ -25,10 +26,14 @@ pub(super) async fn embeddings(State(gateway): State<Gateway>, request: Request)
     walk(gateway, request, Face::OpenAi, |_, raw| read(Shape::Embeddings, raw)).await
 }
 
-/// Speech.
-pub(super) async fn audio(State(_): State<Gateway>) -> Response {
-    let error = Error::NotHere { what: "audio", instead: "call the provider of the audio model itself; text and images are served here" };
-    error.response(Face::OpenAi)
+/// What no engine of ours does.
+pub(super) async fn not_here(State(_): State<Gateway>, uri: Uri) -> Response {
+    let (what, instead) = match uri.path() {
+        "/v1/rerank" => ("reranking", "call the provider of the ranking model itself, or compare embeddings of /v1/embeddings"),
+        "/v1/moderations" => ("moderation", "call the provider of the moderation model itself, or ask a chat model"),
+        _ => ("audio", "call the provider of the audio model itself; text and images are served here"),
+    };
+    refused(&Error::NotHere { what, instead }, Face::OpenAi)
 }
 
 fn read(shape: Shape, mut raw: Raw) -> Result<Call, Error> {
@@ -41,5 +46,5 @@ fn read(shape: Shape, mut raw: Raw) -> Result<Call, Error> {
         _ => Manner::Plain,
     };
     let streamed = ask.stream;
-    Ok(Call { face: Face::OpenAi, manner, alias: None, arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call { face: Face::OpenAi, manner, alias: None, for_llama: Vec::new(), arrival, headers, caller, body, spans, ask, streamed })
 }

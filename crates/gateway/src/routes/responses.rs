@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::responses::{self, Object};
 
-use super::{chat, target};
+use super::chat;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::choose;
@@ -41,15 +41,15 @@ async fn begin(gateway: &Gateway, request: Request) -> Result<Response, Error> {
     let request = responses::Request::parse(&raw.body)?;
     let ticket = ticket(gateway, &raw, &request).await?;
     let (background, copy) = (request.is_background(), ticket.clone());
-    let (call, prompts) = scan(gateway, raw, move |gateway, raw| read(gateway, raw, &request, ticket)).await?;
+    let (call, prompts) = scan(gateway, raw, move |_, raw| read(raw, &request, ticket)).await?;
     if background {
         return Ok(json_answer(background::start(gateway, call, prompts, &copy)?));
     }
     Ok(carry(gateway.clone(), call, prompts).await)
 }
 
-fn read(gateway: &Gateway, raw: Raw, request: &responses::Request, ticket: Ticket) -> Result<Call, Error> {
-    let body = request.chat(&request.model, ticket.items.iter(), target(gateway, &request.model))?;
+fn read(raw: Raw, request: &responses::Request, ticket: Ticket) -> Result<Call, Error> {
+    let body = request.chat(&request.model, ticket.items.iter())?;
     chat(raw, body, (Face::OpenAi, Manner::Response(Box::new(ticket))), request.wants_stream())
 }
 
@@ -174,7 +174,7 @@ pub(super) async fn input_tokens(State(gateway): State<Gateway>, request: Reques
         let raw = receive(&gateway, request).await?;
         let request = responses::Request::parse(&raw.body)?;
         let ticket = ticket(&gateway, &raw, &request).await?;
-        let body = request.chat(&request.model, ticket.items.iter(), wire::Target::default())?;
+        let body = request.chat(&request.model, ticket.items.iter())?;
         let caller = Arc::clone(&raw.caller);
         let call = chat(raw, body, (Face::OpenAi, Manner::Plain), false)?;
         let entry = choose::find(gateway.board(), &caller, &call.ask)?;

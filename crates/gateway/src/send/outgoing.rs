@@ -9,7 +9,10 @@ mod tests;
 use std::borrow::Cow;
 
 use board::Entry;
-use http::{HeaderMap, HeaderName};
+use http::header::HOST;
+use http::{HeaderMap, HeaderName, Method, Request};
+use spec::EngineKind;
+use spec::HttpVersion;
 use wire::openai::{Ask, Shape};
 use wire::scan::Scan;
 use wire::splice::{self, Edit};
@@ -25,36 +28,50 @@ const FORWARDED: [HeaderName; 3] =
 
 /// A request to an engine.
 #[derive(Debug)]
-pub(crate) struct Outgoing {
-    pub(super) shape: Shape,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Pieces,
+pub(crate) struct Outgoing<'a> {
+    call: &'a Call,
+    body: Pieces,
     /// Whether the engine was asked for a stream.
     pub(crate) streams: bool,
 }
 
-impl Outgoing {
-    /// For this call, to this target.
-    pub(crate) fn new(call: &Call, entry: &Entry, target: &Target) -> Self {
-        let shape = call.ask.shape;
-        let streams = shape != Shape::Embeddings && (call.ask.stream || entry.dialect.always_stream);
+impl<'a> Outgoing<'a> {
+    /// For this call, to a member of this deployment.
+    pub(crate) fn new(call: &'a Call, entry: &Entry) -> Self {
+        let streams = call.ask.shape != Shape::Embeddings && (call.ask.stream || entry.dialect.always_stream);
         let scan = call.scan();
-        let edits = edits(&call.ask, &scan, entry, streams);
-        let body = Pieces::of(&call.body, &scan, &edits);
-        Self { shape, headers: headers(call, target, streams), body, streams }
-    }
-}
-
-fn headers(call: &Call, target: &Target, streams: bool) -> HeaderMap {
-    let mut headers = target.headers(streams);
-    headers.insert(REQUEST_ID, call.arrival.id.header());
-    for name in FORWARDED {
-        for value in call.headers.get_all(&name) {
-            headers.append(name.clone(), value.clone());
+        let mut edits = edits(&call.ask, &scan, entry, streams);
+        if !call.for_llama.is_empty() && entry.spec.engine() == EngineKind::LlamaServer {
+            edits.extend_from_slice(&call.for_llama);
         }
+        Self { call, body: Pieces::of(&call.body, &scan, &edits), streams }
     }
-    call.arrival.put_trace(&call.headers, &mut headers);
-    headers
+
+    /// As one connection sends it. It may be made again for another one.
+    pub(super) fn request(&self, target: &Target, version: HttpVersion) -> Request<Pieces> {
+        let http2 = version == HttpVersion::Http2;
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target.uri_of(self.call.ask.shape, http2);
+        *request.headers_mut() = self.headers(target);
+        if http2 {
+            request.headers_mut().remove(HOST); // its URI says it
+        }
+        request
+    }
+
+    fn headers(&self, target: &Target) -> HeaderMap {
+        let call = self.call;
+        let mut headers = target.headers(self.streams);
+        headers.insert(REQUEST_ID, call.arrival.id.header());
+        for name in FORWARDED {
+            for value in call.headers.get_all(&name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        call.arrival.put_trace(&call.headers, &mut headers);
+        headers
+    }
 }
 
 /// The few members that we change.

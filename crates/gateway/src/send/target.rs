@@ -107,10 +107,7 @@ impl Target {
 
     /// What every call of this kind carries.
     pub(super) fn headers(&self, streams: bool) -> HeaderMap {
-        let ready = if streams { &self.streaming } else { &self.plain };
-        let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
-        headers.extend(ready.iter().map(|(name, value)| (name.clone(), value.clone())));
-        headers
+        if streams { self.streaming.clone() } else { self.plain.clone() }
     }
 
     /// The first line's address.
@@ -131,7 +128,7 @@ fn authority(uri: &Uri) -> &str {
 
 fn headers(member: &Member, uri: &Uri, accept: &'static str) -> Result<HeaderMap, Error> {
     let value = |text: &str| HeaderValue::from_str(text).map_err(|source| unsendable(source.into()));
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
     headers.insert(HOST, value(authority(uri))?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::chat::{Body, Target, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
+use crate::chat::{Body, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
 use crate::scan;
 
 /// The body of `POST /v1/messages`. Members that change no answer are passed over.
@@ -83,8 +83,13 @@ impl Request {
         self.thinking.as_ref().and_then(|thinking| thinking["type"].as_str()).is_some_and(|kind| kind != "disabled")
     }
 
+    /// Whether the model shall think, if the client says.
+    pub fn wants_thought(&self) -> Option<bool> {
+        self.thinking.as_ref().filter(|thinking| !thinking.is_null()).map(|_| self.thinks())
+    }
+
     /// The chat request.
-    pub fn chat(&self, model: &str, target: Target) -> Result<Bytes, Error> {
+    pub fn chat(&self, model: &str) -> Result<Bytes, Error> {
         let mut body = Body::new(model);
         body.set("messages", self.messages()?);
         body.maybe("max_tokens", self.max_tokens);
@@ -100,7 +105,6 @@ impl Request {
             body.maybe("parallel_tool_calls", (choice["disable_parallel_tool_use"] == true).then_some(false));
         }
         body.maybe("response_format", self.response_format()?);
-        body.llama(target, self.thinking.as_ref().map(|_| self.thinks()));
         Ok(body.into_bytes())
     }
 

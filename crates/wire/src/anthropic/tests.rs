@@ -3,12 +3,11 @@
 use serde_json::Value;
 
 use super::*;
-use crate::Target;
 use crate::talk::tests::transcript_of;
 
 fn chat(body: &str) -> Result<Value, crate::Error> {
     let request = Request::parse(body.as_bytes(), false)?;
-    Ok(serde_json::from_slice(&request.chat("m", Target { llama: true })?).unwrap())
+    Ok(serde_json::from_slice(&request.chat("m")?).unwrap())
 }
 
 #[test]

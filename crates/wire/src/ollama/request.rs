@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::keep::{Keep, keep_alive};
 use crate::Error;
-use crate::chat::{Body, Target, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
+use crate::chat::{Body, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
 use crate::openai::Shape;
 use crate::scan;
 
@@ -112,13 +112,22 @@ impl Request {
         self.think != Some(Value::Bool(false))
     }
 
+    /// Whether the model shall think, if the client says.
+    pub fn wants_thought(&self) -> Option<bool> {
+        match &self.think {
+            Some(Value::Bool(thinks)) => Some(*thinks),
+            Some(Value::String(_)) => Some(true),
+            _ => None,
+        }
+    }
+
     /// The engine's path that it goes to: a raw prompt has no chat around it.
     pub fn shape(&self, kind: Kind) -> Shape {
         if kind == Kind::Generate && self.raw == Some(true) { Shape::Completions } else { Shape::Chat }
     }
 
     /// The engine's request.
-    pub fn body(&self, kind: Kind, model: &str, target: Target) -> Result<Bytes, Error> {
+    pub fn body(&self, kind: Kind, model: &str) -> Result<Bytes, Error> {
         let mut body = Body::new(model);
         match (self.shape(kind), kind) {
             (Shape::Completions, _) => body.set("prompt", self.prompt.as_str()),
@@ -128,17 +137,10 @@ impl Request {
         self.sampling(&mut body);
         body.maybe("tools", self.tools.clone().filter(|tools| !tools.is_empty()));
         body.maybe("response_format", self.response_format()?);
-        let thinks = match &self.think {
-            None | Some(Value::Null) => None,
-            Some(Value::Bool(thinks)) => Some(*thinks),
-            Some(Value::String(effort)) => {
-                body.set("reasoning_effort", effort.as_str());
-                Some(true)
-            }
+        match &self.think {
+            None | Some(Value::Null | Value::Bool(_)) => {}
+            Some(Value::String(effort)) => body.set("reasoning_effort", effort.as_str()),
             Some(_) => return Err(bad("think", "must be true, false, or one of `low`, `medium`, `high`")),
-        };
-        if self.shape(kind) == Shape::Chat {
-            body.llama(target, thinks);
         }
         Ok(body.into_bytes())
     }

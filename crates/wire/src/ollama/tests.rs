@@ -6,7 +6,6 @@ use base::Timestamp;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::Target;
 use crate::openai::Shape;
 use crate::talk::tests::transcript_of;
 
@@ -14,7 +13,7 @@ const CAME: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 fn body(kind: Kind, text: &str) -> Result<Value, crate::Error> {
     let request = Request::parse(text.as_bytes())?;
-    Ok(serde_json::from_slice(&request.body(kind, "m", Target { llama: true })?).unwrap())
+    Ok(serde_json::from_slice(&request.body(kind, "m")?).unwrap())
 }
 
 #[test]

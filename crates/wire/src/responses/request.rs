@@ -5,12 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::Error;
-use crate::chat::{Body, Target, bad, image_part, joined, text_part, tool_answer, tool_call};
+use crate::chat::{Body, bad, image_part, joined, text_part, tool_answer, tool_call};
 use crate::scan;
-
-/// What a response goes on with: all items before it, as input items.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Conversation(pub Vec<Value>);
 
 /// The body of `POST /v1/responses`. Members that change no answer are passed over.
 #[derive(Debug, Clone, Deserialize)]
@@ -102,7 +98,7 @@ impl Request {
     }
 
     /// The chat request; `items` are the conversation so far and this request's own.
-    pub fn chat<'a>(&self, model: &str, items: impl IntoIterator<Item = &'a Value>, target: Target) -> Result<Bytes, Error> {
+    pub fn chat<'a>(&self, model: &str, items: impl IntoIterator<Item = &'a Value>) -> Result<Bytes, Error> {
         let mut body = Body::new(model);
         body.set("messages", self.messages(items)?);
         body.maybe("max_tokens", self.max_output_tokens);
@@ -119,7 +115,6 @@ impl Request {
             body.maybe("response_format", format(&text["format"])?);
             body.maybe("verbosity", text["verbosity"].as_str());
         }
-        body.llama(target, None);
         Ok(body.into_bytes())
     }
 

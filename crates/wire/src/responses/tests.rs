@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::*;
-use crate::Target;
 use crate::talk::Codec;
 use crate::talk::tests::transcript_of;
 
@@ -15,7 +14,7 @@ pub(crate) fn codec(stream: bool) -> Box<dyn Codec> {
 fn chat(body: &str) -> Result<Value, crate::Error> {
     let request = Request::parse(body.as_bytes())?;
     let items = request.items()?;
-    Ok(serde_json::from_slice(&request.chat("m", &items, Target::default())?).unwrap())
+    Ok(serde_json::from_slice(&request.chat("m", &items)?).unwrap())
 }
 
 #[test]

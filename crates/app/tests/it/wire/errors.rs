@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use testkit::upstream::{Script, Step};
 
-use super::{CHAT, Door, TEXT, chat, shown, soon, soon_is};
+use super::{Asked, CHAT, Door, TEXT, chat, shown, soon, soon_is};
 use crate::client::Reply;
 
 /// Every error has these four and no number among them.
@@ -27,23 +27,23 @@ async fn every_error_of_a_request_that_never_becomes_a_call() {
     let large = chat("m", &format!(r#","x":"{}""#, "x".repeat(3000)));
     let text = [("content-type", "text/plain")];
     let zipped = [("content-encoding", "gzip")];
-    let asks: [(&str, &Method, &str, &[(&str, &str)], &str); 13] = [
-        ("bad JSON", &post, CHAT, &[], r#"{"model":"m",}"#),
-        ("not an object", &post, CHAT, &[], "[]"),
-        ("a wrong type", &post, CHAT, &[], r#"{"model":"m","messages":"Hi"}"#),
-        ("a missing field", &post, CHAT, &[], r#"{"model":"m"}"#),
-        ("a missing model", &post, TEXT, &[], r#"{"prompt":"Hi"}"#),
-        ("an impossible value", &post, CHAT, &[], r#"{"model":"m","messages":[{}],"n":0}"#),
-        ("no such route", &post, "/v1/nothing", &[], "{}"),
-        ("no such path", &get, "/nothing", &[], ""),
-        ("a wrong method", &get, CHAT, &[], ""),
-        ("too large", &post, CHAT, &[], &large),
-        ("a wrong media type", &post, CHAT, &text, "{}"),
-        ("a compressed body", &post, CHAT, &zipped, "{}"),
-        ("no such model", &post, CHAT, &[], r#"{"model":"gpt-9","messages":[{}]}"#),
+    let asks: [(&Method, &str, Asked<'_>); 13] = [
+        (&post, CHAT, ("bad JSON", &[], r#"{"model":"m",}"#)),
+        (&post, CHAT, ("not an object", &[], "[]")),
+        (&post, CHAT, ("a wrong type", &[], r#"{"model":"m","messages":"Hi"}"#)),
+        (&post, CHAT, ("a missing field", &[], r#"{"model":"m"}"#)),
+        (&post, TEXT, ("a missing model", &[], r#"{"prompt":"Hi"}"#)),
+        (&post, CHAT, ("an impossible value", &[], r#"{"model":"m","messages":[{}],"n":0}"#)),
+        (&post, "/v1/nothing", ("no such route", &[], "{}")),
+        (&get, "/nothing", ("no such path", &[], "")),
+        (&get, CHAT, ("a wrong method", &[], "")),
+        (&post, CHAT, ("too large", &[], &large)),
+        (&post, CHAT, ("a wrong media type", &text, "{}")),
+        (&post, CHAT, ("a compressed body", &zipped, "{}")),
+        (&post, CHAT, ("no such model", &[], r#"{"model":"gpt-9","messages":[{}]}"#)),
     ];
     let mut seen = String::new();
-    for (what, method, path, headers, body) in asks {
+    for (method, path, (what, headers, body)) in asks {
         let reply = door.client.ask_with(method.clone(), path, headers, body.to_owned()).await;
         shaped(&reply);
         let _ = writeln!(seen, "## {what}\n{}", shown(&reply));
@@ -74,18 +74,11 @@ async fn every_error_about_who_asks() {
     insta::assert_snapshot!(seen);
     assert_eq!(operator.ask_with(Method::POST, CHAT, &[], chat("m", "")).await.status, 200, "who operates may also call");
     assert_eq!(narrow.get("/api/v1/tokens").await.status, 403, "a route that it may not use");
-    let key = [("authorization", ""), ("x-api-key", narrow_key(&door).await)];
-    let reply = door
-        .client
-        .ask_with(Method::POST, CHAT, &[key[0], (key[1].0, &key[1].1)].map(|(name, value)| (name, &*value)), chat("m", ""))
-        .await;
+    let made = door.client.post("/api/v1/tokens", &json!({"name": "by-header"})).await.json();
+    let key = [("authorization", ""), ("x-api-key", made["token"].as_str().expect("a token"))];
+    let reply = door.client.ask_with(Method::POST, CHAT, &key, chat("m", "")).await;
     assert_eq!(reply.status, 200, "x-api-key is as good: {}", reply.text);
     door.close().await;
-}
-
-async fn narrow_key(door: &Door) -> &'static str {
-    let made = door.client.post("/api/v1/tokens", &json!({"name": "by-header"})).await.json();
-    made["token"].as_str().map(|token| &*token.to_owned().leak()).expect("a token")
 }
 
 #[tokio::test(flavor = "multi_thread")]

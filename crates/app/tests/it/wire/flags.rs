@@ -106,8 +106,8 @@ async fn settings_hold_as_a_file_in_each_format() {
         all.insert("listen".to_owned(), json!("127.0.0.1:0"));
         all.insert("data_dir".to_owned(), json!("./data"));
         let text = match format {
-            "yaml" => all.iter().map(|(key, value)| format!("{key}: {value}\n")).collect(),
-            "toml" => all.iter().map(|(key, value)| format!("{key} = {value}\n")).collect(),
+            "yaml" => all.iter().fold(String::new(), |text, (key, value)| format!("{text}{key}: {value}\n")),
+            "toml" => all.iter().fold(String::new(), |text, (key, value)| format!("{text}{key} = {value}\n")),
             _ => serde_json::Value::Object(all).to_string(),
         };
         let file = stage.folder().join(format!("penstock.{format}"));

@@ -1,5 +1,7 @@
 //! Section 1, headers: those that every answer carries.
 
+use std::fmt::Write as _;
+
 use hyper::Method;
 use serde_json::json;
 use testkit::upstream::Script;
@@ -53,12 +55,12 @@ async fn limits_are_told_on_every_success_and_every_429() {
             let reset = header("reset", of);
             assert!(is_go_duration(&reset), "`{reset}` is a duration as Go writes it");
         }
-        seen.push_str(&format!("{} {}; ", reply.status, header("remaining", "requests")));
+        let _ = write!(seen, "{} {}; ", reply.status, header("remaining", "requests"));
     }
     assert_eq!(seen, "200 1; 200 0; 429 0; ");
     let streamed = door.with_token(json!({"name": "s", "limits": {"requests_per_minute": 9}})).await;
     let stream = streamed.stream_with(CHAT, &[], chat("m", r#","stream":true"#)).await;
-    assert_eq!(stream.headers.get("x-ratelimit-remaining-requests").map(|left| left.as_bytes()), Some(b"8".as_slice()));
+    assert_eq!(stream.headers.get("x-ratelimit-remaining-requests").map(hyper::header::HeaderValue::as_bytes), Some(b"8".as_slice()));
     door.close().await;
 }
 

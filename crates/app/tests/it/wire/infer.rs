@@ -6,7 +6,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 use testkit::upstream::{Gate, Script, Step, nobody};
 
-use super::{DONE, Door, soon, soon_is};
+use super::{Asked, DONE, Door, soon, soon_is};
 use crate::client::Reply;
 
 fn piece(text: &str, finish: &str) -> String {
@@ -98,21 +98,21 @@ async fn every_error_is_one_object_with_its_code() {
     door.upstream.plays("fussy", Script::json(400, r#"{"error":{"message":"grammar is wrong","type":"invalid_request_error"}}"#));
     let text = [("content-type", "text/plain")];
     let large = format!(r#"{{"model":"m","prompt":"{}"}}"#, "x".repeat(2000));
-    let asks: [(&str, u16, &[(&str, &str)], &str); 11] = [
-        ("a wrong media type", 415, &text, "{}"),
-        ("bad JSON", 400, &[], r#"{"prompt":"#),
-        ("a wrong type", 400, &[], r#"{"model":"m","prompt":7}"#),
-        ("no prompt", 400, &[], r#"{"model":"m"}"#),
-        ("a blank prompt", 400, &[], r#"{"model":"m","prompt":" \n\t"}"#),
-        ("too large", 413, &[], &large),
-        ("no such model", 404, &[], r#"{"model":"x","prompt":"once"}"#),
-        ("no model named and no default", 404, &[], r#"{"prompt":"once"}"#),
-        ("too slow", 504, &[], r#"{"model":"slow","prompt":"once"}"#),
-        ("an engine that breaks", 502, &[], r#"{"model":"broken","prompt":"once"}"#),
-        ("an engine that refuses", 400, &[], r#"{"model":"fussy","prompt":"once"}"#),
+    let asks: [(u16, Asked<'_>); 11] = [
+        (415, ("a wrong media type", &text, "{}")),
+        (400, ("bad JSON", &[], r#"{"prompt":"#)),
+        (400, ("a wrong type", &[], r#"{"model":"m","prompt":7}"#)),
+        (400, ("no prompt", &[], r#"{"model":"m"}"#)),
+        (400, ("a blank prompt", &[], r#"{"model":"m","prompt":" \n\t"}"#)),
+        (413, ("too large", &[], &large)),
+        (404, ("no such model", &[], r#"{"model":"x","prompt":"once"}"#)),
+        (404, ("no model named and no default", &[], r#"{"prompt":"once"}"#)),
+        (504, ("too slow", &[], r#"{"model":"slow","prompt":"once"}"#)),
+        (502, ("an engine that breaks", &[], r#"{"model":"broken","prompt":"once"}"#)),
+        (400, ("an engine that refuses", &[], r#"{"model":"fussy","prompt":"once"}"#)),
     ];
     let mut seen = String::new();
-    for (what, status, headers, body) in asks {
+    for (status, (what, headers, body)) in asks {
         let reply = soon(door.client.ask_with(Method::POST, "/infer", headers, body.to_owned())).await;
         assert_eq!(reply.status, status, "{what}: {}", reply.text);
         let object = reply.json();
@@ -126,11 +126,12 @@ async fn every_error_is_one_object_with_its_code() {
     door.close().await;
 }
 
+const ASK: &str = r#"{"model":"m","prompt":"once"}"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_full_and_a_wait_that_is_over_are_both_429() {
     let door = Door::of(&[("m", "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 300ms }")]).await;
     door.upstream.plays("m", Script::silent().then(Step::Silence));
-    const ASK: &str = r#"{"model":"m","prompt":"once"}"#;
     let ask = |client: crate::client::Client| async move { client.ask_with(Method::POST, "/infer", &[], ASK).await };
     let running = base::tasks::spawn("runs", {
         let client = door.client.clone();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::upstream::{Script, Step};
 
 use super::streams::json_of;
-use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon};
+use super::{Asked, CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon};
 
 const MESSAGES: &str = "/v1/messages";
 
@@ -139,19 +139,20 @@ async fn errors_are_those_of_this_face() {
     let no_messages = ask(&json!({"messages": []})).to_string();
     let wrong = [("authorization", ""), ("x-api-key", "psk_wrong")];
     let text = [("content-type", "text/plain")];
-    let asks: [(&str, &[(&str, &str)], String); 8] = [
-        ("a wrong key", &wrong, model("m")),
-        ("no such model", &[], model("claude-9")),
-        ("bad JSON", &[], "{".to_owned()),
-        ("no messages", &[], no_messages),
-        ("a wrong media type", &text, "{}".to_owned()),
-        ("the engine is busy", &[], model("busy")),
-        ("the engine is overloaded", &[], model("full")),
-        ("the engine breaks", &[], model("broken")),
+    let (m, nobody, busy, broken, full) = (model("m"), model("claude-9"), model("busy"), model("broken"), model("full"));
+    let asks: [Asked<'_>; 8] = [
+        ("a wrong key", &wrong, &m),
+        ("no such model", &[], &nobody),
+        ("bad JSON", &[], "{"),
+        ("no messages", &[], &no_messages),
+        ("a wrong media type", &text, "{}"),
+        ("the engine is busy", &[], &busy),
+        ("the engine is overloaded", &[], &full),
+        ("the engine breaks", &[], &broken),
     ];
     let mut seen = String::new();
     for (what, headers, body) in asks {
-        let reply = soon(door.client.ask_with(Method::POST, MESSAGES, headers, body)).await;
+        let reply = soon(door.client.ask_with(Method::POST, MESSAGES, headers, body.to_owned())).await;
         let error = reply.json();
         assert_eq!((&error["type"], error["request_id"].is_string()), (&json!("error"), true), "{what}: {error}");
         assert!(error["error"]["type"].is_string() && error["error"]["message"].is_string(), "{what}: {error}");

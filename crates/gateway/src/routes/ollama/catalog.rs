@@ -39,12 +39,12 @@ pub(in crate::routes) async fn version() -> Json<Value> {
 pub(in crate::routes) async fn tags(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     answer(identify(gateway.access(), &headers).map(|caller| {
         let table = gateway.board().table();
-        let mine = table.deployments.values().filter(|entry| may(&caller, entry));
+        let mine = table.names().into_iter().filter(|(name, _)| caller.may_infer(name.as_str()).is_ok());
         let models: Vec<Value> = mine
-            .map(|entry| {
-                let mut model = summary(entry);
-                model.insert("modified_at".to_owned(), entry.created.to_string().into());
-                Value::Object(model)
+            .filter_map(|(name, since)| {
+                let mut model = summary(name.as_str(), table.entry(name.as_str())?);
+                model.insert("modified_at".to_owned(), since.to_string().into());
+                Some(Value::Object(model))
             })
             .collect();
         json!({ "models": models })
@@ -58,7 +58,7 @@ pub(in crate::routes) async fn ps(State(gateway): State<Gateway>, headers: Heade
         let loaded = table.deployments.values().filter(|entry| entry.state == Standing::Ready && may(&caller, entry));
         let models: Vec<Value> = loaded
             .map(|entry| {
-                let mut model = summary(entry);
+                let mut model = summary(entry.name.as_str(), entry);
                 let held: u64 = status.instances.iter().filter(|of| of.model_id == entry.name.as_str()).map(|of| of.est_vram_mb).sum();
                 let wanted = demand.iter().find(|demand| demand.deployment == entry.name);
                 let keep = match wanted.and_then(|wanted| wanted.keep_alive) {
@@ -90,7 +90,7 @@ pub(in crate::routes) async fn show(State(gateway): State<Gateway>, headers: Hea
         let which: Which = serde_json::from_slice(&body).map_err(wire::Error::Shape)?;
         let name = resolve(gateway.board(), &which.model);
         let table = gateway.board().table();
-        let entry = table.deployments.get(name.as_str()).filter(|entry| may(&caller, entry));
+        let entry = table.entry(&name).filter(|_| caller.may_infer(&name).is_ok());
         entry.map(|entry| shown(entry)).ok_or(Error::UnknownModel { model: which.model })
     }))
 }
@@ -104,9 +104,9 @@ fn tagged(name: &str) -> String {
     if name.contains(':') { name.to_owned() } else { format!("{name}:latest") }
 }
 
-fn summary(entry: &Entry) -> Map<String, Value> {
+fn summary(name: &str, entry: &Entry) -> Map<String, Value> {
     let version = entry.version.as_deref();
-    let name = tagged(entry.name.as_str());
+    let name = tagged(name);
     let mut model = Map::new();
     let mut put = |key: &str, value: Value| model.insert(key.to_owned(), value);
     put("name", name.as_str().into());
