@@ -47,17 +47,6 @@ impl Bond {
     }
 }
 
-/// Whom a call leans to, and by what.
-#[derive(Debug)]
-pub(crate) struct Leant {
-    pub(crate) leaning: Leaning,
-    chain: Option<Chain>,
-}
-
-impl Leant {
-    pub(crate) const NOTHING: Self = Self { leaning: Leaning::None, chain: None };
-}
-
 /// What a lane or route remembers of the prompts that it served.
 #[derive(Debug)]
 pub(crate) struct Sticky(Mutex<Memory>);
@@ -69,21 +58,28 @@ impl Default for Sticky {
 }
 
 impl Sticky {
-    /// Whom the call leans to.
-    pub(crate) fn lean(&self, hint: &Hint<'_>) -> Leant {
+    /// Whom the call leans to; its prompt is left in `chain`, to be learnt when it has been served. The
+    /// place for it is the caller's, so that a call without affinity does not carry a kilobyte about.
+    pub(crate) fn lean(&self, hint: &Hint<'_>, chain: &mut Option<Chain>) -> Leaning {
         if let Some(session) = hint.session {
-            return Leant { leaning: Leaning::Session(hash(session)), chain: None };
+            return Leaning::Session(hash(session));
         }
-        let Some(prompt) = hint.prompt else { return Leant::NOTHING };
-        let chain = Chain::of(prompt);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).recall(&chain);
-        Leant { leaning: Leaning::Prompt(known), chain: Some(chain) }
+        let Some(prompt) = hint.prompt else { return Leaning::None };
+        let chain = chain.insert(Chain::of(prompt));
+        Leaning::Prompt(self.0.lock().unwrap_or_else(PoisonError::into_inner).recall(chain))
     }
 
     /// This member has read the prompt.
-    pub(crate) fn learn(&self, leant: &Leant, who: u16) {
-        if let Some(chain) = &leant.chain {
+    pub(crate) fn learn(&self, chain: Option<&Chain>, who: u16) {
+        if let Some(chain) = chain {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).learn(chain, who);
+        }
+    }
+
+    /// The same for a prompt that nobody has cut up yet.
+    pub(crate) fn learn_prompt(&self, hint: &Hint<'_>, who: u16) {
+        if let (None, Some(prompt)) = (hint.session, hint.prompt) {
+            self.learn(Some(&Chain::of(prompt)), who);
         }
     }
 }

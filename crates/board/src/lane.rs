@@ -13,9 +13,10 @@ use std::time::Duration;
 use spec::{Affinity, InstanceId, Name, WhenFull};
 use tokio::sync::{oneshot, watch};
 
-use crate::affinity::{Bond, Hint, Leant, Sticky};
+use crate::affinity::{Bond, Hint, Sticky};
 use crate::health::{Failure, Outcome, Ticket, Verdict};
 use crate::lease::Lease;
+use crate::pick::Leaning;
 use crate::seats::{Avoid, NoSlot, Seats, Taken, tag};
 use crate::standing::{Standing, Waits};
 use crate::table::{Entry, State};
@@ -104,7 +105,8 @@ impl Lane {
 
     /// A slot at once, or a place in line.
     pub(crate) fn ask(lane: &Arc<Self>, caller: &Caller<'_>) -> Result<Asked, Error> {
-        let leant = lane.sticky.lean(&caller.hint.within(lane.affinity()));
+        let mut chain = None;
+        let leaning = lane.sticky.lean(&caller.hint.within(lane.affinity()), &mut chain);
         let mut inner = lane.lock();
         // Looked at under the lock: whoever closes empties the line under it afterwards.
         if lane.pulse.closed.load(Ordering::Acquire) {
@@ -116,11 +118,11 @@ impl Lane {
         }
         // Whoever is in line and takes any member shows that no slot is free.
         if inner.line.iter().all(|waiter| !waiter.avoid.is_empty()) {
-            match inner.take(caller.avoid, &leant) {
+            match inner.take(caller.avoid, &leaning) {
                 Ok(taken) => {
                     let (entry, number) = (Arc::clone(&inner.entry), taken.number);
                     drop(inner);
-                    lane.sticky.learn(&leant, tag(number));
+                    lane.sticky.learn(chain.as_ref(), tag(number));
                     return Ok(Asked::Served(Lease::new(entry, taken, Arc::clone(lane))));
                 }
                 Err(NoSlot::NobodyElse) => return Err(Error::NobodyElse(inner.entry.name.clone())),
@@ -138,7 +140,7 @@ impl Lane {
 
     /// A caller who waited has been served here.
     pub(crate) fn learn(&self, hint: &Hint<'_>, lease: &Lease) {
-        self.sticky.learn(&self.sticky.lean(&hint.within(self.affinity())), tag(lease.number()));
+        self.sticky.learn_prompt(&hint.within(self.affinity()), tag(lease.number()));
     }
 
     /// Takes a caller out of the line.
@@ -301,8 +303,8 @@ impl Inner {
         self.entry = entry;
     }
 
-    fn take(&mut self, avoid: Avoid<'_>, leant: &Leant) -> Result<Taken, NoSlot> {
-        self.seats.take(avoid, &leant.leaning, self.entry.spec.max_concurrent)
+    fn take(&mut self, avoid: Avoid<'_>, leaning: &Leaning) -> Result<Taken, NoSlot> {
+        self.seats.take(avoid, leaning, self.entry.spec.max_concurrent)
     }
 
     /// Calls that it can run at once.
@@ -354,7 +356,7 @@ impl Inner {
             let avoid = Avoid { ids: &waiter.avoid, unless_alone: true };
             if waiter.reply.is_closed() {
                 self.line.remove(at);
-            } else if let Ok(taken) = self.seats.take(avoid, &Leant::NOTHING.leaning, self.entry.spec.max_concurrent) {
+            } else if let Ok(taken) = self.seats.take(avoid, &Leaning::None, self.entry.spec.max_concurrent) {
                 return self.line.remove(at).map(|waiter| (waiter, taken));
             } else if picky {
                 at += 1; // the next one may take what this one passes over

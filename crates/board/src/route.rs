@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use spec::{Affinity, Dialect, Name, RouteRecord};
 use tokio::time::Instant;
 
-use crate::affinity::{Hint, Leant, Sticky};
+use crate::affinity::{Hint, Sticky};
 use crate::dice::{Dice, hash, hash_from};
 use crate::health::{Outcome, Ticket, Ward};
 use crate::lane::{Asked, Caller, Glance, Lane};
-use crate::pick::{self, By, Candidate};
+use crate::pick::{self, By, Candidate, Leaning};
 use crate::seats::{Avoid, tag};
 use crate::table::{Entry, State};
 use crate::{Count, Error};
@@ -162,8 +162,8 @@ impl Desk {
 
     /// The target that the call will probably go to, by its place, and how it stands.
     pub(crate) fn aim(&self, serves: Serves, hint: &Hint<'_>) -> Option<(usize, Arc<Entry>)> {
-        let leant = self.kept.sticky.lean(&hint.within(self.own_affinity()));
-        let at = self.pick(serves, 0, &leant).or_else(|| self.shortest_line(serves, 0)).or_else(|| {
+        let leaning = self.kept.sticky.lean(&hint.within(self.own_affinity()), &mut None);
+        let at = self.pick(serves, 0, &leaning).or_else(|| self.shortest_line(serves, 0)).or_else(|| {
             let served = |target: &Target| serves(&target.lane.glance().entry.dialect);
             self.targets.iter().position(served)
         })?;
@@ -188,10 +188,11 @@ impl Desk {
             }
             tried |= 1 << at;
         }
-        let leant = if aim.is_some() { Leant::NOTHING } else { self.kept.sticky.lean(&caller.hint.within(self.own_affinity())) };
         let mut aim = aim.filter(|at| self.candidate(*at, serves).is_some());
+        let hint = caller.hint.within(if aim.is_some() { Affinity::None } else { self.own_affinity() });
+        let leaning = self.kept.sticky.lean(&hint, &mut None);
         loop {
-            let next = aim.take().filter(|at| tried & (1 << at) == 0).or_else(|| self.pick(serves, tried, &leant));
+            let next = aim.take().filter(|at| tried & (1 << at) == 0).or_else(|| self.pick(serves, tried, &leaning));
             let Some(at) = next.or_else(|| self.shortest_line(serves, tried)) else { break };
             match self.ask_one(at, caller, false) {
                 Ok(asked) => return Ok(asked),
@@ -220,7 +221,7 @@ impl Desk {
             self.kept.lock().ward.end_trial(target.number, Instant::now());
         }
         if served {
-            self.kept.sticky.learn(&self.kept.sticky.lean(&caller.hint.within(self.own_affinity())), tag(target.number));
+            self.kept.sticky.learn_prompt(&caller.hint.within(self.own_affinity()), tag(target.number));
         }
         match asked? {
             Asked::Served(lease) => Ok(Asked::Served(lease.through(self.share(target.number, trial && served)))),
@@ -248,7 +249,7 @@ impl Desk {
     }
 
     /// One of those that have a slot free, or would begin to load.
-    fn pick(&self, serves: Serves, tried: u64, leant: &Leant) -> Option<usize> {
+    fn pick(&self, serves: Serves, tried: u64, leaning: &Leaning) -> Option<usize> {
         let mut inner = self.kept.lock();
         let mut open = Open { all: [None; MOST_TARGETS] };
         for (at, (place, target)) in open.all.iter_mut().zip(&self.targets).enumerate() {
@@ -256,7 +257,7 @@ impl Desk {
                 *place = self.candidate(at, serves);
             }
         }
-        let leant = pick::lean(open.iter(), &leant.leaning);
+        let leant = pick::lean(open.iter(), leaning);
         if leant.is_some() {
             self.kept.hits.fetch_add(1, Ordering::Relaxed);
         }

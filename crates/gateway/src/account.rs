@@ -61,7 +61,7 @@ impl Account {
             face: call.face,
             row,
             caller: Arc::clone(&call.caller),
-            model: call.ask.model.chars().take(LONGEST_MODEL).collect(),
+            model: cut(&call.ask.model).to_owned(),
             began: arrival.began,
             first: None,
             prompt_estimate,
@@ -335,6 +335,11 @@ pub(crate) fn readings(journal: Journal) -> Source {
         readings.gauge("penstock_usage_rows_behind", "Usage rows that are not in the database yet", float(stand.behind));
         readings.gauge("penstock_usage_journal_alarm", "1 while the usage journal takes no rows", float(u64::from(stand.alarm.is_some())));
     })
+}
+
+/// The client's word for a model, if it is not too long; else its beginning.
+fn cut(model: &str) -> &str {
+    model.get(..model.floor_char_boundary(LONGEST_MODEL)).unwrap_or(model)
 }
 
 fn ms(time: Duration) -> u64 {

@@ -1,5 +1,6 @@
 //! The whole walk through the router, with a hand-written board and engines that fail on demand.
 
+mod books;
 mod door;
 mod fake;
 mod faults;

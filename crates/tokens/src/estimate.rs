@@ -11,7 +11,16 @@ const BYTES_PER_TOKEN: u64 = 4;
 pub fn estimate(text: &str) -> u64 {
     // Bytes, not letters, so that the compiler can look at many at once; a letter of several bytes has one first.
     const FIRST_OF_SEVERAL: u8 = 0xC0;
-    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    let others = text.bytes().filter(|byte| *byte >= FIRST_OF_SEVERAL).count() as u64;
-    ascii.div_ceil(BYTES_PER_TOKEN) + others
+    if text.is_ascii() {
+        return (text.len() as u64).div_ceil(BYTES_PER_TOKEN);
+    }
+    let ascii = count(text, |byte| byte.is_ascii());
+    ascii.div_ceil(BYTES_PER_TOKEN) + count(text, |byte| byte >= FIRST_OF_SEVERAL)
+}
+
+/// How many of its bytes are so, in blocks that one byte can count: sixteen of those fit a register.
+fn count(text: &str, is: impl Fn(u8) -> bool) -> u64 {
+    const BLOCK: usize = 240;
+    let in_block = |block: &[u8]| block.iter().fold(0_u8, |sum, byte| sum + u8::from(is(*byte)));
+    text.as_bytes().chunks(BLOCK).map(|block| u64::from(in_block(block))).sum()
 }

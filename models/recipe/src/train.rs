@@ -50,7 +50,7 @@ impl Plan {
         Self {
             sizes: Sizes { vocab: 1024, dim: 128, layers: 4, heads: 4, kv_heads: 2, ffn: 352 },
             seed: 1,
-            steps: 1000,
+            steps: 1250,
             texts: 16,
             window: 256,
             peak: 4e-3,

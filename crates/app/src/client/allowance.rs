@@ -47,14 +47,14 @@ fn number(word: &str) -> Result<Value, String> {
     if word == NONE {
         return Ok(Value::Null);
     }
-    word.parse::<u64>().map(Value::from).map_err(|_| "write a whole number, or none".to_owned())
+    word.parse::<u64>().ok().map(Value::from).ok_or_else(|| "write a whole number, or none".to_owned())
 }
 
 fn money(word: &str) -> Result<Value, String> {
     if word == NONE {
         return Ok(Value::Null);
     }
-    word.parse::<spec::Usd>().map(|usd| json!(usd)).map_err(|_| "write an amount such as 50 or 12.50, or none".to_owned())
+    word.parse::<spec::Usd>().ok().map(|usd| json!(usd)).ok_or_else(|| "write an amount such as 50 or 12.50, or none".to_owned())
 }
 
 impl Allowance {

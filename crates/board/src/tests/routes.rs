@@ -254,11 +254,13 @@ proptest! {
             let board = board(entries, routes);
             for i in 0..links.len() {
                 let mut search = search(&board, &at(i));
+                let before = board.fallbacks();
                 for _ in 0..failures {
                     let Ok(lease) = search.lease(&board, &NOTHING).await else { break };
                     lease.failed(Failure::Broken);
                     search.failed(&lease);
                 }
+                assert!(board.fallbacks() - before < links.len() as u64, "a name was asked twice");
             }
             assert_eq!(board.in_flight(), 0);
             assert!(board.counts().iter().all(|count| count.in_flight == 0 && count.waiting == 0));

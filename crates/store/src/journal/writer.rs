@@ -23,6 +23,9 @@ use super::sync::Syncer;
 /// Before something that failed is tried again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What a buffer keeps of its memory after a burst.
+const KEPT: usize = 256 << 10;
+
 /// The writer's own.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -57,6 +60,7 @@ impl Writer {
         while self.buffer.gathered(&mut batch) {
             self.put(&batch, syncer);
             batch.bytes.clear();
+            batch.bytes.shrink_to(KEPT);
             batch.rows = 0;
         }
     }

@@ -1,0 +1,108 @@
+//! What stands in the books after each way that a call can end.
+
+use std::path::PathBuf;
+
+use base::Timestamp;
+use http::Request;
+use spec::{Ending, Endpoint, Limits, Prices, Tokens, Usage, Usd};
+use store::CallQuery;
+
+use super::fake::{self, Fake, Step};
+use super::house::{ALL, CHAT, House, STREAM, STREAMS, entry, limited, piece};
+
+const PRICES: Prices = Prices {
+    input_per_million: Usd::dollars(2),
+    cached_input_per_million: Some(Usd::dollars(1)),
+    output_per_million: Usd::dollars(8),
+    per_request: Usd(5),
+};
+
+async fn books(house: &House) -> Vec<Usage> {
+    house.gateway.flush().await;
+    let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+    let calls = house.store.list_calls(&CallQuery { from, to, request_id: None, after: None, limit: 100 }).await.unwrap();
+    calls.into_iter().map(|booked| booked.call).collect()
+}
+
+fn cost(row: &Usage) -> Usd {
+    PRICES.cost(Tokens { input: row.prompt_tokens, cached: row.cached_tokens, output: row.completion_tokens })
+}
+
+#[tokio::test]
+async fn a_whole_answer_pays_by_the_engines_count_cached_and_reasoned() {
+    let usage = r#"{"prompt_tokens":70,"completion_tokens":30,"total_tokens":100,"prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":20}}"#;
+    let house = House::new().await;
+    let reply = format!(r#"{{"id":"c1","object":"chat.completion","created":1,"model":"up","choices":[],"usage":{usage}}}"#);
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| fake::whole("200 OK", &reply));
+    house.publish([limited(entry("m", ALL, &[(&engine.endpoint, 1)]), |spec| spec.prices = PRICES)]);
+    assert_eq!(house.chat(CHAT).await.status, 200);
+    let [row] = books(&house).await.try_into().unwrap();
+    assert_eq!((row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.reasoning_tokens), (70, 64, 30, 20));
+    assert_eq!((row.ending, row.estimated, row.error.as_deref(), row.status), (Ending::Completed, false, None, 200));
+    assert_eq!((row.deployment.as_deref(), row.instance.as_deref(), row.operation.as_str()), (Some("m"), Some("m-0"), "chat"));
+    assert_eq!(row.cost, Usd(6 * 2_000 + 64 * 1_000 + 30 * 8_000 + 5), "two, one and eight thousand billionths a token");
+}
+
+#[tokio::test]
+async fn a_call_that_is_left_pays_for_what_was_made() {
+    let house = House::new().await;
+    let chunk = |data: &str| Step::Chunk(format!("data: {data}\n\n").into_bytes());
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| {
+        vec![fake::sse_head(), chunk(fake::ROLE), chunk(fake::HI), chunk(fake::HI), Step::AwaitClose]
+    });
+    house.publish([limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.prices = PRICES)]);
+    let mut body = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    let mut seen = 0;
+    while seen < 2 {
+        seen += String::from_utf8_lossy(&piece(&mut body).await.unwrap()).matches("Hi ").count();
+    }
+    drop(body);
+    engine.closed(1).await;
+    let [row] = books(&house).await.try_into().unwrap();
+    assert_eq!((row.ending, row.estimated, row.error.as_deref()), (Ending::Cancelled, true, Some("cancelled")));
+    assert!(row.prompt_tokens > 0 && row.completion_tokens == 2, "{row:?}");
+    assert_eq!(row.cost, cost(&row));
+    assert!(row.first_byte_ms.is_some());
+}
+
+#[tokio::test]
+async fn what_never_began_costs_nothing_and_stands_in_the_books_all_the_same() {
+    let house = House::new().await;
+    let gone = Endpoint::Unix(PathBuf::from("/nonexistent/e.sock"));
+    house.publish([limited(entry("m", ALL, &[(&gone, 1), (&gone, 1)]), |spec| spec.prices = PRICES)]);
+    assert_eq!(house.chat(CHAT).await.status, 502);
+    let unknown = CHAT.replace(r#""m""#, &format!(r#""{}""#, "x".repeat(1_000)));
+    assert_eq!(house.chat(&unknown).await.status, 404);
+    let poor = house.token_for(None, Limits { tokens_per_minute: Some(1), ..Limits::default() }).await;
+    let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {poor}"));
+    let refused = house.ask(request.header("content-type", "application/json").body(CHAT.into()).unwrap()).await;
+    assert_eq!(refused.status, 429);
+    let rows = books(&house).await;
+    let told: Vec<_> =
+        rows.iter().map(|row| (row.status, row.ending, row.error.as_deref(), row.deployment.as_deref(), row.cost.0)).collect();
+    assert_eq!(
+        told,
+        [
+            (502, Ending::Failed, Some("upstream_error"), Some("m"), 0),
+            (404, Ending::Rejected, Some("model_not_found"), None, 0),
+            (429, Ending::Rejected, Some("rate_limit_exceeded"), Some("m"), 0),
+        ]
+    );
+    assert!(rows[0].retries > 0, "it was tried at the other one: {:?}", rows[0]);
+    assert_eq!(rows[1].model.len(), 128, "the client's word, cut");
+    assert_ne!(rows[0].token, rows[2].token);
+}
+
+#[tokio::test]
+async fn an_id_that_comes_twice_is_two_calls() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    for _ in 0..2 {
+        let mut request = house.request("/v1/chat/completions", CHAT);
+        request.headers_mut().insert("x-request-id", "the-same".parse().unwrap());
+        assert_eq!(house.ask(request).await.header("x-request-id"), "the-same");
+    }
+    let rows = books(&house).await;
+    assert_eq!(rows.iter().map(|row| row.request_id.as_str()).collect::<Vec<_>>(), ["the-same", "the-same"]);
+}
