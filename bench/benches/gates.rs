@@ -3,6 +3,8 @@
 //! In: rooms with real contents. Out: the time of verify, of reserve and settle, of a lease among 1, 8
 //! and 64 members, of a usage row appended to the journal.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! In: bodies of three kinds (prose, a picture in base64, many small messages) and four sizes; events as
 //! engines write them. Out: time and throughput of each.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
+
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use wire::openai::Shape;

@@ -11,7 +11,7 @@ const MOST_HEADERS: usize = 64;
 const MOST_HEAD_BYTES: usize = 64 << 10;
 
 /// A head and how its body ends.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
     /// Bytes of it.
     pub(crate) length: usize,

@@ -5,6 +5,7 @@
 //! in a line of bounded length. From: wrk2, whose times count from when a call was meant to begin.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -157,7 +158,7 @@ impl Load {
                     let (tally, idle) = (&mut self.tally, &mut self.idle);
                     heard = client.hear(&buffer[..length], &self.right, |said| match said {
                         Said::Event { number, sent_ns, exact } => {
-                            tally.event(Seen { began, now_ns, told_from: self.told_from }, number, sent_ns, exact)
+                            tally.event(Seen { began, now_ns, told_from: self.told_from }, number, sent_ns, exact);
                         }
                         Said::End { exact, close } => {
                             closes |= close;
@@ -210,6 +211,7 @@ impl Load {
 }
 
 /// When something was seen, and of which call.
+#[derive(Clone, Copy)]
 struct Seen {
     began: u64,
     now_ns: u64,
@@ -261,7 +263,7 @@ fn request(order: &Order, streamed: bool, bytes: usize) -> Rc<[u8]> {
         head.push_str(header);
         head.push_str("\r\n");
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let _ = write!(head, "Content-Length: {}\r\n\r\n", body.len());
     (head + &body).into_bytes().into()
 }
 

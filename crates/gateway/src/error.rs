@@ -142,7 +142,7 @@ pub enum Error {
     #[error("the connection to the engine broke")]
     Broken {
         /// How.
-        source: hyper::Error,
+        source: Cause,
     },
     /// The engine answered with an error.
     #[error("the engine answered {}", .0.status)]

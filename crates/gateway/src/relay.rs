@@ -40,7 +40,7 @@ const MOST_ERROR: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) lease: Lease,
-    pub(crate) account: Account,
+    pub(crate) account: Box<Account>,
     pub(crate) clock: Clock,
     /// The engine was asked for a stream.
     pub(crate) streams: bool,

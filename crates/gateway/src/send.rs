@@ -31,7 +31,7 @@ pub(crate) use connect::Cause;
 use connect::{Connector, Opened};
 pub(crate) use flow::Flow;
 use flow::Home;
-use link::Link;
+use link::{Fault, Link, Unsent};
 pub(crate) use outgoing::Outgoing;
 use pool::Place;
 pub(crate) use target::Target;
@@ -49,7 +49,7 @@ const RACE: Duration = Duration::from_millis(250);
 pub(crate) struct Reply {
     /// Its status.
     pub(crate) status: StatusCode,
-    /// Its headers.
+    /// Its headers, of a refusal; nobody asks for those of a success.
     pub(crate) headers: HeaderMap,
     /// Its bytes.
     pub(crate) flow: Flow,
@@ -109,7 +109,7 @@ impl Sender {
             let from = Instant::now();
             match over_link(lease, target, link, outgoing, clock).await {
                 // It hung up while nobody looked; what was written to it has reached nobody.
-                Err(Failed { error: Error::Broken { source }, .. }) if !source.is_parse() && from.elapsed() < RACE => {}
+                Err(Failed { error: Error::Broken { source }, .. }) if is_gone(&source) && from.elapsed() < RACE => {}
                 outcome => return outcome,
             }
         }
@@ -139,9 +139,9 @@ impl Sender {
         let Opened { pipe, http2 } = self.connector.open(target).await.map_err(|source| Error::Connect { source })?;
         target.speaks(if http2 { HttpVersion::Http2 } else { HttpVersion::Http1 });
         if !http2 {
-            return Ok(Fresh::Link(Link::open(pipe).await.map_err(|source| Error::Broken { source })?));
+            return Ok(Fresh::Link(Link::new(pipe)));
         }
-        let line = line::open(pipe).await.map_err(|source| Error::Broken { source })?;
+        let line = line::open(pipe).await.map_err(|source| Error::Broken { source: source.into() })?;
         Ok(Fresh::Place(target.lines.put(line)))
     }
 }
@@ -153,25 +153,28 @@ enum Fresh {
 }
 
 async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
-    let request = outgoing.request(target, HttpVersion::Http1);
-    let response = match timeout_at(clock.first_by, link.exchange(request)).await {
-        Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
-        Ok(Err(unsent)) => return Err(Failed { error: Error::Broken { source: unsent.error }, safe: unsent.untouched }),
-        Ok(Ok(response)) => response,
+    let head = match link.exchange(outgoing.parts(target), clock.first_by).await {
+        Ok(head) => head,
+        Err(Unsent { fault: Fault::Late, .. }) => return Err(Failed::for_good(clock.late(true))),
+        Err(Unsent { fault, untouched }) => return Err(Failed { error: Error::Broken { source: fault.into() }, safe: untouched }),
     };
-    let (head, body) = response.into_parts();
     let home = Home { target: Arc::clone(target), most: slots(lease) };
-    Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_link(body, link, home) })
+    Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_link(link, home) })
+}
+
+/// The other side hung up.
+fn is_gone(cause: &Cause) -> bool {
+    matches!(cause.downcast_ref(), Some(Fault::HungUp | Fault::Io(_)))
 }
 
 async fn on_line(target: &Target, place: Place, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
-    let request = outgoing.request(target, HttpVersion::Http2);
+    let request = outgoing.request(target);
     let mut sender = place.sender();
     let response = match timeout_at(clock.first_by, sender.try_send_request(request)).await {
         Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
         Ok(Err(mut failed)) => {
             let untouched = failed.take_message().is_some() || line::was_refused(failed.error());
-            return Err(Failed { error: Error::Broken { source: failed.into_error() }, safe: untouched });
+            return Err(Failed { error: Error::Broken { source: failed.into_error().into() }, safe: untouched });
         }
         Ok(Ok(response)) => response,
     };

@@ -39,7 +39,7 @@ pub(crate) async fn walk(gateway: Gateway, request: Request, face: Face, read: R
 /// From call to answer.
 pub(crate) async fn carry(gateway: Gateway, call: Call, prompts: Prompts) -> Response {
     let face = call.face;
-    let mut account = Account::open(&gateway, &call, prompts.estimate());
+    let mut account = Box::new(Account::open(&gateway, &call, prompts.estimate())); // it goes through many hands
     let let_in = gateway.stopping().unless_ended(let_in(&gateway, &call, prompts, &mut account)).await;
     let rates = account.rates();
     let outcome = match let_in {
@@ -57,7 +57,7 @@ pub(crate) async fn carry(gateway: Gateway, call: Call, prompts: Prompts) -> Res
 }
 
 /// The head of a stream goes out when its first event is there; earlier only where that takes long.
-async fn streamed(gateway: Gateway, call: Call, way: Way, account: Account) -> Result<Response, Error> {
+async fn streamed(gateway: Gateway, call: Call, way: Way, account: Box<Account>) -> Result<Response, Error> {
     let Config { keep_alive_comment: ping, cold_comment, .. } = *gateway.config();
     let (call, after) = (Arc::new(call), if way.cold { cold_comment.min(ping) } else { ping });
     let same = Arc::clone(&call);
@@ -66,7 +66,7 @@ async fn streamed(gateway: Gateway, call: Call, way: Way, account: Account) -> R
 }
 
 /// Where, ask, out.
-async fn serve(gateway: &Gateway, call: &Call, search: Search, mut account: Account) -> Result<Response, Error> {
+async fn serve(gateway: &Gateway, call: &Call, search: Search, mut account: Box<Account>) -> Result<Response, Error> {
     let asked = gateway.stopping().unless_ended(ask(gateway, call, search, &mut account)).await;
     match asked {
         Ok(Asked { lease, reply, clock, streams }) => relay(gateway, call, reply, Held { lease, account, clock, streams }).await,

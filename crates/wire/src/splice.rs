@@ -72,13 +72,18 @@ pub fn quote(text: &str) -> String {
 pub fn apply(body: &Bytes, scan: &Scan<'_>, edits: &[Edit<'_>]) -> Vec<Bytes> {
     let mut segments = Vec::with_capacity(2 * edits.len() + 1);
     let mut put = String::new();
+    let mut kept: Option<Span> = None; // the last segment, where it is of the body
     weave(scan, edits, &mut |part| match part {
         Part::Put(text) => put.push_str(text),
-        Part::Keep(span) => {
+        Part::Keep(mut span) => {
             if !put.is_empty() {
                 segments.push(Bytes::from(std::mem::take(&mut put)));
+            } else if let Some(before) = kept.filter(|before| before.end == span.start) {
+                segments.pop();
+                span.start = before.start;
             }
             segments.push(body.slice(span.start..span.end));
+            kept = Some(span);
         }
     });
     if !put.is_empty() {

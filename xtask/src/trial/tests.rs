@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::http::tests::canned;
 use super::{Answer, Subject, Trial, ask, config_text};
+use crate::http::tests::canned;
 use crate::scratch::Scratch;
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";

@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use taken::{Asked, Streams, Taken};
+use taken::{Asked, Running, Streams, Taken};
 
 use crate::error::Error;
 
@@ -36,8 +36,6 @@ use crate::error::Error;
 const MOST_CONNECTIONS: usize = 16_384;
 /// Connections that the system holds until we accept them.
 const BACKLOG: u32 = 1024;
-/// For the head of a request.
-const HEAD: Duration = Duration::from_secs(30);
 /// When the system has no descriptors left, it may have some after this long.
 const PAUSE: Duration = Duration::from_millis(50);
 /// For what is still inside when the door closes.
@@ -120,15 +118,17 @@ fn serve(
         tracing::debug!(%error, "a connection is gone already");
     }
     let mut builder = auto::Builder::new(Streams { limit });
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+    builder.http1().header_read_timeout(None); // the connection itself sees to that, at less cost
     builder.http2().timer(TokioTimer::new());
     let router = TowerToHyperService::new(router);
+    let requests = Arc::default();
+    let taken = Taken::new(stream, limit, Arc::clone(&requests));
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        let answer = router.call(request);
-        async move { answer.await.map(|answer| answer.map(Asked)) }
+        let (answer, running) = (router.call(request), Running::begin(&requests));
+        async move { answer.await.map(|answer| answer.map(|body| Asked::new(body, running))) }
     });
-    let connection = builder.serve_connection(TokioIo::new(Taken::new(stream, limit)), service).into_owned();
+    let connection = builder.serve_connection(TokioIo::new(taken), service).into_owned();
     let watched = inside.watch(connection);
     tasks::spawn("connection", async move {
         let _place = place;

@@ -49,7 +49,10 @@ async fn a_service_goes_from_deploy_to_running_to_terminated() {
         (&json!(256), &json!(1), &json!(0), &json!({"K": "V"}))
     );
     assert_eq!((&spec["replicas"]["min"], &spec["replicas"]["max"]), (&json!(1), &json!(1)));
-    let steps = room.get(&format!("/api/v1/modserv/{id}/pipeline")).await["data"].clone();
+    // A state is shown at once, and written into the story, which has its times, right after.
+    let timed = |steps: &Value| steps.as_array().is_some_and(|steps| steps.iter().all(|step| step["finishedAt"].is_string()));
+    let answer = room.until(&format!("/api/v1/modserv/{id}/pipeline"), |answer| timed(&answer.json()["data"]["steps"])).await;
+    let steps = answer.json()["data"].clone();
     assert_eq!((&steps["pipeline"], steps["steps"].as_array().unwrap().len()), (&json!("opensourcellm"), 8));
     for step in steps["steps"].as_array().unwrap() {
         assert_eq!(step["state"], "done", "{step}");

@@ -34,7 +34,7 @@ pub(super) struct Stream {
     flow: Option<Flow>,
     lease: Option<Lease>,
     shaper: Shaper,
-    account: Account,
+    account: Box<Account>,
     clock: Clock,
     out: Vec<Bytes>,
     timer: Pin<Box<Sleep>>,

@@ -62,10 +62,10 @@ impl Connector {
         if url.scheme_str() == Some("https") {
             let stream = self.tls(version)?.oneshot(url).await?;
             let http2 = stream.connected().is_negotiated_h2() || version == Some(HttpVersion::Http2);
-            return Ok(Opened { pipe: Box::new(stream), http2 });
+            return Ok(Opened { pipe: Box::new(TokioIo::new(stream)), http2 });
         }
         let stream = tcp().oneshot(url).await?;
-        Ok(Opened { pipe: Box::new(stream), http2: version == Some(HttpVersion::Http2) })
+        Ok(Opened { pipe: Box::new(stream.into_inner()), http2: version == Some(HttpVersion::Http2) })
     }
 
     fn tls(&self, version: Option<HttpVersion>) -> Result<HttpsConnector<HttpConnector>, Cause> {
@@ -86,7 +86,7 @@ impl Connector {
 
 /// To a socket of this machine.
 async fn unix(path: &Path) -> Result<Opened, Cause> {
-    Ok(Opened { pipe: Box::new(TokioIo::new(UnixStream::connect(path).await?)), http2: false })
+    Ok(Opened { pipe: Box::new(UnixStream::connect(path).await?), http2: false })
 }
 
 fn trusting_the_machine() -> Result<impl FnOnce() -> ClientConfig, Cause> {

@@ -4,30 +4,30 @@
 //! a place on one: dropping the flow before its end closes the one and resets the stream on the other, there and then,
 //! which is how an engine learns that its caller has gone.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http_body::{Body as _, Frame};
 use hyper::body::Incoming;
 
-use super::link::{Link, poll_data};
+use super::connect::Cause;
+use super::link::Link;
 use super::pool::Place;
 use super::target::Target;
 
 /// A reply's bytes.
 #[derive(Debug)]
-pub(crate) struct Flow {
-    body: Incoming,
-    over: Over,
-}
+pub(crate) struct Flow(Over);
 
 /// What it comes over.
 #[derive(Debug)]
 enum Over {
     /// A link of its own, and where that goes once the reply has been read.
     Link(Link, Home),
-    /// A place among others.
-    Line(#[expect(dead_code, reason = "held for as long as the reply runs")] Place),
+    /// A place among others, held for as long as the reply runs.
+    Line(Incoming, #[expect(dead_code, reason = "it is held, and given back by its drop")] Place),
 }
 
 /// Where a link goes once its reply has been read.
@@ -39,35 +39,45 @@ pub(super) struct Home {
 
 impl Flow {
     /// Over a link.
-    pub(super) fn by_link(body: Incoming, link: Link, home: Home) -> Self {
-        Self { body, over: Over::Link(link, home) }
+    pub(super) fn by_link(link: Link, home: Home) -> Self {
+        Self(Over::Link(link, home))
     }
 
     /// On a line.
     pub(super) fn by_line(body: Incoming, place: Place) -> Self {
-        Self { body, over: Over::Line(place) }
+        Self(Over::Line(body, place))
     }
 
     /// The next bytes; `None` at the end of the reply.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        let driver = match &mut self.over {
-            Over::Link(link, _) => &mut link.driver,
-            Over::Line(_) => &mut None,
-        };
-        poll_data(&mut self.body, driver, cx)
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
+        match &mut self.0 {
+            Over::Link(link, _) => link.poll_data(cx).map(|data| data.map(|data| data.map_err(Cause::from))),
+            Over::Line(body, _) => poll_frames(body, cx),
+        }
     }
 
     /// The next bytes, to be awaited.
-    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Cause>> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// All that matters has been read: the connection is kept for the next call. The few bytes that
     /// end the reply may still be on their way; whoever takes the connection looks for them.
     pub(crate) fn keep(self) {
-        if let Over::Link(mut link, home) = self.over {
-            link.tail = Some(self.body);
+        if let Over::Link(link, home) = self.0 {
             home.target.pool.put(link, home.most);
+        }
+    }
+}
+
+fn poll_frames(body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cause>>> {
+    loop {
+        match ready!(Pin::new(&mut *body).poll_frame(cx)).map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(bytes))) if bytes.is_empty() => {}
+            Some(Ok(Ok(bytes))) => return Poll::Ready(Some(Ok(bytes))),
+            Some(Ok(Err(_trailers))) => {}
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => return Poll::Ready(None),
         }
     }
 }

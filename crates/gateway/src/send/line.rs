@@ -14,7 +14,7 @@ use base::tasks;
 use h2::Reason;
 use hyper::client::conn::http2::Builder;
 use hyper::rt::Executor;
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::link::Pipe;
 use super::pool::Line;
@@ -44,7 +44,7 @@ pub(super) async fn open(pipe: Box<dyn Pipe>) -> Result<Arc<Line>, hyper::Error>
     let mut builder = Builder::new(House);
     builder.timer(TokioTimer::new()).keep_alive_interval(ASK).keep_alive_timeout(ANSWER);
     builder.initial_stream_window_size(WINDOW).initial_connection_window_size(ALL_WINDOWS).initial_max_send_streams(UNTIL_TOLD);
-    let (sender, connection) = builder.handshake(pipe).await?;
+    let (sender, connection) = builder.handshake(TokioIo::new(pipe)).await?;
     let line = Arc::new(Line::new(sender, UNTIL_TOLD));
     let room = Arc::downgrade(&line);
     let driven = async move {

@@ -7,12 +7,12 @@
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use board::Entry;
-use http::header::HOST;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Method, Request};
 use spec::EngineKind;
-use spec::HttpVersion;
 use wire::openai::{Ask, Shape};
 use wire::scan::Scan;
 use wire::splice::{self, Edit};
@@ -47,30 +47,55 @@ impl<'a> Outgoing<'a> {
         Self { call, body: Pieces::of(&call.body, &scan, &edits), streams }
     }
 
-    /// As one connection sends it. It may be made again for another one.
-    pub(super) fn request(&self, target: &Target, version: HttpVersion) -> Request<Pieces> {
-        let http2 = version == HttpVersion::Http2;
+    /// As HTTP/1.1 has it: the head, and the body behind it. It may be made again for another connection.
+    pub(super) fn parts(&self, target: &Target) -> Vec<Bytes> {
+        const LENGTH: usize = 512; // an id, a trace, the length
+        let small = self.body.small();
+        let start = target.start(self.call.ask.shape, self.streams);
+        let mut head = BytesMut::with_capacity(start.len() + LENGTH + small.map_or(0, Bytes::len));
+        head.put_slice(start);
+        put(&mut head, REQUEST_ID.as_str(), self.call.arrival.id.as_bytes());
+        for (name, value) in &self.own_headers() {
+            put(&mut head, name.as_str(), value.as_bytes());
+        }
+        let _ = write!(head, "content-length: {}\r\n\r\n", self.body.len()); // bytes in memory do not fail
+        if let Some(body) = small {
+            head.put_slice(body); // one part is written at less cost than two
+            return vec![head.freeze()];
+        }
+        let mut parts = vec![head.freeze()];
+        parts.extend_from_slice(self.body.parts());
+        parts
+    }
+
+    /// As HTTP/2 has it.
+    pub(super) fn request(&self, target: &Target) -> Request<Pieces> {
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = target.uri_of(self.call.ask.shape, http2);
-        *request.headers_mut() = self.headers(target);
-        if http2 {
-            request.headers_mut().remove(HOST); // its URI says it
-        }
+        *request.uri_mut() = target.uri_of(self.call.ask.shape);
+        let mut headers = target.headers(self.streams);
+        headers.insert(REQUEST_ID, self.call.arrival.id.header());
+        headers.extend(self.own_headers());
+        *request.headers_mut() = headers;
         request
     }
 
-    fn headers(&self, target: &Target) -> HeaderMap {
-        let call = self.call;
-        let mut headers = target.headers(self.streams);
-        headers.insert(REQUEST_ID, call.arrival.id.header());
+    /// Those of this call alone; mostly none.
+    fn own_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
         for name in FORWARDED {
-            for value in call.headers.get_all(&name) {
+            for value in self.call.headers.get_all(&name) {
                 headers.append(name.clone(), value.clone());
             }
         }
-        call.arrival.put_trace(&call.headers, &mut headers);
+        self.call.arrival.put_trace(&self.call.headers, &mut headers);
         headers
+    }
+}
+
+fn put(head: &mut BytesMut, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        head.put_slice(part);
     }
 }
 

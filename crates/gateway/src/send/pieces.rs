@@ -42,6 +42,27 @@ impl Pieces {
         Self { parts: Parts::Many(parts.into(), 0), left }
     }
 
+    /// How many bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.left
+    }
+
+    /// The bytes, if they lie in one place and are few.
+    pub(super) fn small(&self) -> Option<&Bytes> {
+        match &self.parts {
+            Parts::One(bytes) if bytes.len() <= SMALL => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// All parts.
+    pub(super) fn parts(&self) -> &[Bytes] {
+        match &self.parts {
+            Parts::One(bytes) => std::slice::from_ref(bytes),
+            Parts::Many(parts, _) => parts,
+        }
+    }
+
     fn next(&mut self) -> Option<Bytes> {
         match &mut self.parts {
             Parts::One(bytes) => Some(std::mem::take(bytes)),

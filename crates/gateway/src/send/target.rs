@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use base::Secret;
 use board::{Lease, Member};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Uri};
 use spec::{Endpoint, HttpVersion, InstanceId, Name};
 use wire::openai::Shape;
@@ -36,12 +37,11 @@ pub(crate) struct Target {
     chosen: OnceLock<HttpVersion>,
     /// Where a connection is opened to; only its scheme and authority count.
     pub(super) uri: Uri,
-    /// What stands in the first line of a request, for each shape.
-    paths: [Uri; SHAPES.len()],
-    /// The same with scheme and host, for HTTP/2.
-    whole: [Uri; SHAPES.len()],
-    plain: HeaderMap,
-    streaming: HeaderMap,
+    /// How a request of HTTP/1.1 begins, for each shape, plain and streaming.
+    starts: [[Bytes; 2]; SHAPES.len()],
+    /// Where a request of HTTP/2 goes, for each shape, and what it carries.
+    uris: [Uri; SHAPES.len()],
+    headers: [HeaderMap; 2],
     pub(super) pool: Pool,
     pub(super) lines: Lines,
     /// Retries that its deployment may still make.
@@ -56,18 +56,18 @@ impl Target {
             Endpoint::Unix(_) => Uri::from_static("http://localhost"),
             Endpoint::Url(base) => base.parse().map_err(|source: http::uri::InvalidUri| unsendable(source.into()))?,
         };
+        let headers = [headers(member, "application/json")?, headers(member, "text/event-stream")?];
         let path = |shape: Shape| match &member.endpoint {
             Endpoint::Unix(_) => shape.path().to_owned(),
             Endpoint::Url(_) => format!("{}{}", uri.path().trim_end_matches('/'), shape.path().trim_start_matches("/v1")),
         };
-        let [chat, completions, embeddings] = SHAPES.map(|shape| {
-            let path = path(shape);
-            let whole = Uri::builder().scheme(uri.scheme_str().unwrap_or("http")).authority(authority(&uri)).path_and_query(path.as_str());
-            Ok::<_, Error>((path.parse::<Uri>().map_err(|source| unsendable(source.into()))?, whole.build().map_err(unsendable)?))
-        });
-        let (chat, completions, embeddings) = (chat?, completions?, embeddings?);
-        let plain = headers(member, &uri, "application/json")?;
-        let streaming = headers(member, &uri, "text/event-stream")?;
+        let whole = |shape| {
+            let whole = Uri::builder().scheme(uri.scheme_str().unwrap_or("http")).authority(authority(&uri));
+            whole.path_and_query(path(shape)).build().map_err(unsendable)
+        };
+        let [chat, completions, embeddings] = SHAPES.map(whole);
+        let uris = [chat?, completions?, embeddings?];
+        let starts = SHAPES.map(|shape| headers.each_ref().map(|headers| start(&path(shape), authority(&uri), headers)));
         Ok(Self {
             deployment: lease.entry.name.clone(),
             id: member.id.clone(),
@@ -76,10 +76,9 @@ impl Target {
             version: lease.entry.spec.http_version,
             chosen: OnceLock::new(),
             uri,
-            paths: [chat.0, completions.0, embeddings.0],
-            whole: [chat.1, completions.1, embeddings.1],
-            plain,
-            streaming,
+            starts,
+            uris,
+            headers,
             pool: Pool::default(),
             lines: Lines::default(),
             budget,
@@ -105,17 +104,35 @@ impl Target {
         let _ = self.chosen.set(version); // it was known, or another call found out first
     }
 
-    /// What every call of this kind carries.
-    pub(super) fn headers(&self, streams: bool) -> HeaderMap {
-        if streams { self.streaming.clone() } else { self.plain.clone() }
+    /// How a request of HTTP/1.1 begins: its first line, and the headers that are the same for all.
+    pub(super) fn start(&self, shape: Shape, streams: bool) -> &[u8] {
+        self.starts.get(place(shape)).map_or(&[], |starts| &starts[usize::from(streams)])
     }
 
-    /// The first line's address.
-    pub(super) fn uri_of(&self, shape: Shape, whole: bool) -> Uri {
-        let at = SHAPES.iter().position(|known| *known == shape).unwrap_or(0);
-        let uris = if whole { &self.whole } else { &self.paths };
-        uris.get(at).unwrap_or(&self.uri).clone()
+    /// What every request of HTTP/2 carries.
+    pub(super) fn headers(&self, streams: bool) -> HeaderMap {
+        self.headers[usize::from(streams)].clone()
     }
+
+    /// Where a request of HTTP/2 goes.
+    pub(super) fn uri_of(&self, shape: Shape) -> Uri {
+        self.uris.get(place(shape)).unwrap_or(&self.uri).clone()
+    }
+}
+
+fn place(shape: Shape) -> usize {
+    SHAPES.iter().position(|known| *known == shape).unwrap_or(0)
+}
+
+/// Header values hold no line ends, and so does a path that was parsed.
+fn start(path: &str, host: &str, headers: &HeaderMap) -> Bytes {
+    let mut start = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n").into_bytes();
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            start.extend_from_slice(part);
+        }
+    }
+    start.into()
 }
 
 fn unsendable(source: http::Error) -> Error {
@@ -126,10 +143,9 @@ fn authority(uri: &Uri) -> &str {
     uri.authority().map_or("localhost", http::uri::Authority::as_str)
 }
 
-fn headers(member: &Member, uri: &Uri, accept: &'static str) -> Result<HeaderMap, Error> {
+fn headers(member: &Member, accept: &'static str) -> Result<HeaderMap, Error> {
     let value = |text: &str| HeaderValue::from_str(text).map_err(|source| unsendable(source.into()));
     let mut headers = HeaderMap::with_capacity(MOST_HEADERS);
-    headers.insert(HOST, value(authority(uri))?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -68,7 +68,7 @@ fn cut(file: &mut File, segment: &Segment) -> io::Result<(u64, u64)> {
     let (whole, all) = ((HEAD + records.read()) as u64, (HEAD + bytes.len()) as u64);
     if whole < all {
         tracing::warn!(file = %segment.path.display(), bytes = all - whole, "the usage journal ended in the middle of a row; it was cut there");
-        // file.set_len(whole)?;
+        file.set_len(whole)?;
         file.sync_all()?;
     }
     Ok((whole, count))

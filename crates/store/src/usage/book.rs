@@ -44,7 +44,7 @@ impl Store {
         let mut change = self.begin().await?;
         let stands: Option<i64> =
             sqlx::query_scalar("SELECT place FROM journals WHERE id = ?").bind(journal).fetch_optional(&mut *change).await?;
-        let known = 0; let _ = stands;
+        let known = usize::try_from(stands.map_or(0, from_int).saturating_sub(first)).unwrap_or(usize::MAX);
         let new = calls.get(known..).unwrap_or_default();
         if new.is_empty() {
             return Ok(0);

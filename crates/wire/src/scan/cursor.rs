@@ -5,15 +5,15 @@
 //! lie, so that nobody reads them twice. Fails: with the byte and what was expected there; a failure at the end of a
 //! text of which more will come only means that it has to come.
 
-use super::string;
-use super::{Error, Kind, Span};
+mod scalar;
+
+use super::{Error, Kind, Span, string};
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: u32 = 128;
 
 /// Where a string of at least so many bytes ends is kept.
 pub(super) const LONG: usize = 4096;
-
 const HEX_DIGITS: usize = 4;
 
 /// What was expected, where it failed; where that was stands in [`Cursor::failed`].
@@ -364,52 +364,6 @@ impl<'a> Cursor<'a> {
             _ => return Err(self.wrong("an escape: one of \" \\ / b f n r t u")),
         }
         Ok(())
-    }
-
-    fn number(&mut self) -> Step {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        if self.more && self.at == self.bytes.len() {
-            return Err(self.wrong("the end of a number"));
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Step {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at > start { Ok(()) } else { Err(self.wrong("a digit")) }
-    }
-
-    fn word(&mut self, word: &'static str) -> Step {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if rest.starts_with(word.as_bytes()) {
-            self.at += word.len();
-            return Ok(());
-        }
-        if self.more && word.as_bytes().starts_with(rest) {
-            self.at = self.bytes.len();
-        }
-        Err(self.wrong("true, false or null"))
     }
 
     #[inline]

@@ -1,14 +1,16 @@
 //! Clients have to take what is sent to them.
 //!
 //! In: a connection; the streams of an HTTP/2 connection. Out: the same, ended when a client has taken nothing for a while:
-//! whatever its call held, a slot above all, comes back. Fails: the connection, with "timed out". Holds: a timer, and only
-//! while a client is not taking anything.
+//! whatever its call held, a slot above all, comes back. And a connection on which no request begins or runs is
+//! closed. Fails: the connection, with "timed out". Holds: a timer that rings twice a minute, whatever the number of
+//! requests, and another one while a client is not taking anything.
 //!
 //! A connection that is full is seen where it is written to. A stream of HTTP/2 may stand still on a connection that moves, and
 //! nothing asks its body anything then; so its body notes when it has handed something out and not been asked again.
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -20,18 +22,64 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// A connection whose client must take something from time to time.
+/// The head of a request must be here after one to two of these, and a connection is not kept for longer without one.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// The requests of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    begun: AtomicUsize,
+    running: AtomicUsize,
+}
+
+/// One that runs.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Requests>);
+
+impl Running {
+    /// It begins.
+    pub(super) fn begin(requests: &Arc<Requests>) -> Self {
+        requests.begun.fetch_add(1, Relaxed);
+        requests.running.fetch_add(1, Relaxed);
+        Self(Arc::clone(requests))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A connection whose client must ask and take something from time to time.
 #[derive(Debug)]
 pub(super) struct Taken {
     stream: TcpStream,
     limit: Duration,
     late: Option<Pin<Box<Sleep>>>,
+    requests: Arc<Requests>,
+    /// Those that had begun when the timer last rang.
+    seen: usize,
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 impl Taken {
     /// A client that takes nothing for `limit` is let go.
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> Self {
-        Self { stream, limit, late: None }
+    pub(super) fn new(stream: TcpStream, limit: Duration, requests: Arc<Requests>) -> Self {
+        Self { stream, limit, late: None, requests, seen: 0, idle: None }
+    }
+
+    /// Whether nothing has been asked for too long.
+    fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        let timer = self.idle.get_or_insert_with(|| Box::pin(sleep(HEAD)));
+        while timer.as_mut().poll(cx).is_ready() {
+            let begun = self.requests.begun.load(Relaxed);
+            if self.requests.running.load(Relaxed) == 0 && begun == std::mem::replace(&mut self.seen, begun) {
+                return true;
+            }
+            timer.as_mut().reset(Instant::now() + HEAD);
+        }
+        false
     }
 
     fn written(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -47,7 +95,11 @@ impl Taken {
 
 impl AsyncRead for Taken {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let polled = Pin::new(&mut self.stream).poll_read(cx, into);
+        if polled.is_pending() && self.is_idle(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
     }
 }
 
@@ -85,25 +137,35 @@ impl Full {
     }
 }
 
-/// A body that notes whether it is asked.
+/// A body that notes whether it is asked, and that its request runs.
 #[derive(Debug)]
-pub(super) struct Asked<B>(pub(super) B);
+pub(super) struct Asked<B> {
+    body: B,
+    _running: Running,
+}
+
+impl<B> Asked<B> {
+    /// The body of this request's answer.
+    pub(super) fn new(body: B, running: Running) -> Self {
+        Self { body, _running: running }
+    }
+}
 
 impl<B: Body + Unpin> Body for Asked<B> {
     type Data = B::Data;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let polled = Pin::new(&mut self.0).poll_frame(cx);
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
         // Outside of HTTP/2 nobody looks.
         let _ = FULL.try_with(|full| *full.since() = polled.is_ready().then(Instant::now));
         polled
     }
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.body.is_end_stream()
     }
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 

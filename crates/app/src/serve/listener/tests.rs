@@ -87,3 +87,26 @@ async fn a_stream_of_http2_that_is_not_read_ends_while_its_connection_lives() {
     assert!(!sender.is_closed() && sender.send_request(ask()).await.is_ok(), "others go on");
     drop(unread);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_on_which_nothing_is_asked_is_closed_and_one_that_waits_for_its_answer_is_not() {
+    let slow = || async {
+        tokio::time::sleep(Duration::from_mins(5)).await;
+        "late"
+    };
+    let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = bound.address;
+    let _door = open(bound, Router::new().route("/", get(slow)), LIMIT);
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut stuck = TcpStream::connect(address).await.unwrap();
+    stuck.write_all(b"GET / HT").await.unwrap();
+    let mut asks = TcpStream::connect(address).await.unwrap();
+    asks.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let began = tokio::time::Instant::now();
+    assert_eq!(silent.read(&mut [0; 64]).await.unwrap_or(0), 0);
+    assert_eq!(stuck.read(&mut [0; 64]).await.unwrap_or(0), 0);
+    assert!(began.elapsed() < Duration::from_mins(2));
+    let mut answer = [0; 15];
+    asks.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
