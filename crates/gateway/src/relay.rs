@@ -81,7 +81,7 @@ async fn whole(
     account: &mut Account,
 ) -> Result<Bytes, Error> {
     if !reply.status.is_success() {
-        return Err(said(reply, clock).await);
+        return Err(Box::pin(said(reply, clock)).await);
     }
     match (streams, &call.manner) {
         (true, Manner::Plain | Manner::Vectors { .. } | Manner::Embedded { .. }) => {

@@ -113,7 +113,8 @@ impl Sender {
                 outcome => return outcome,
             }
         }
-        match self.connect(lease, target).await? {
+        // Boxed, so that a call that finds a connection carries none of this.
+        match Box::pin(self.connect(lease, target)).await? {
             Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await,
             Fresh::Place(place) => on_line(target, place, outgoing, clock).await,
         }

@@ -192,7 +192,7 @@ async fn ask_one(
     call.arrival.laps.lap(Stage::Engine);
     let reply = reply?;
     if error::is_busy(reply.status) {
-        return Err(Failed::untouched(relay::said(reply, &clock).await));
+        return Err(Failed::untouched(Box::pin(relay::said(reply, &clock)).await));
     }
     target.budget.answered();
     Ok((reply, clock, outgoing.streams))

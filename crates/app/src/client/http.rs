@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::Agent;
-use ureq::http::{Method, Request};
+use ureq::http::{Method, Request, Response};
+use ureq::{Agent, Body};
 
 use super::{Failure, Globals};
 
@@ -21,6 +21,9 @@ pub(crate) struct Server {
     token: Option<String>,
     agent: Agent,
 }
+
+/// What came of asking.
+type Answered = Result<Response<Body>, ureq::Error>;
 
 /// Where a server listens when nothing else is said.
 const DEFAULT: &str = "http://127.0.0.1:8080";
@@ -113,18 +116,11 @@ impl Server {
 
     /// The body of a 2xx answer.
     fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<impl Read + use<>, Failure> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        let mut sent = self.ask(method, path, body);
+        // A server may hang up on a kept connection just as it is used again; a GET can be asked twice.
+        if matches!(sent, Ok(Err(_))) && *method == Method::GET {
+            sent = self.ask(method, path, body);
         }
-        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let sent = match body {
-            Some(_) => request.body(bytes).map(|request| self.agent.run(request)),
-            None => request.body(()).map(|request| self.agent.run(request)),
-        };
         let sent = sent.map_err(|error| Failure::Misused { what: format!("{error}"), hint: "check the URL and the token".to_owned() })?;
         let answer = sent.map_err(|error| Failure::NoServer { url: self.url.clone(), source: Box::new(error) })?;
         let status = answer.status();
@@ -133,6 +129,20 @@ impl Server {
         }
         let text = answer.into_body().read_to_string().unwrap_or_default();
         Err(Failure::refused(status.as_u16(), &text))
+    }
+
+    fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answered, ureq::http::Error> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json").body(body.to_string().into_bytes())?;
+                Ok(self.agent.run(request))
+            }
+            None => Ok(self.agent.run(request.body(())?)),
+        }
     }
 }
 

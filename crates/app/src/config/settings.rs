@@ -94,7 +94,7 @@ settings! {
         cold_comment: Duration = Duration::from_millis(400),
         /// A client that takes nothing of what it is sent for so long is let go, and its call ends.
         #[serde(with = "human")]
-        client_write_timeout: Duration = Duration::from_secs(60),
+        client_write_timeout: Duration = Duration::from_mins(1),
         /// The same as `memory.budget`, in MiB; 0 for none.
         vram_budget_mb: Option<u64> = None,
         /// The same as `memory.margin`, in MiB.

@@ -57,7 +57,7 @@ pub(super) struct Open {
 }
 
 /// Binds.
-#[expect(clippy::unused_async, reason = "needs the runtime's reactor, which a caller without one would learn by a panic")]
+#[allow(clippy::unused_async, reason = "needs the runtime's reactor, which a caller without one would learn by a panic")]
 pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
     let failed = |source| Error::Listen { address, source };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;

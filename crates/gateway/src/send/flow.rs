@@ -64,7 +64,9 @@ impl Flow {
     /// All that matters has been read: the connection is kept for the next call. The few bytes that
     /// end the reply may still be on their way; whoever takes the connection looks for them.
     pub(crate) fn keep(self) {
-        if let Over::Link(link, home) = self.0 {
+        if let Over::Link(link, home) = self.0
+            && link.may_last()
+        {
             home.target.pool.put(link, home.most);
         }
     }

@@ -167,6 +167,11 @@ impl Link {
         }
     }
 
+    /// False when it is known already that no other call can follow.
+    pub(super) fn may_last(&self) -> bool {
+        self.lasts && !matches!(self.framing, Framing::UntilClosed)
+    }
+
     /// True when the other side has not hung up and the last reply has come to its end.
     pub(super) fn is_idle(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());

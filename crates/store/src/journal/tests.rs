@@ -351,12 +351,13 @@ async fn a_file_that_was_just_being_made_and_a_strangers_file_are_no_obstacle() 
     assert!(journal.flush(LONG).await);
     assert_eq!(booked(&store).await.last(), Some(&9));
     assert!(place.dir().join("notes.txt").exists());
-    let aside = fs::read_dir(place.dir()).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "damaged"));
+    let aside =
+        fs::read_dir(place.dir()).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "damaged"));
     assert_eq!(aside.count(), 1);
 }
 
 #[test]
-fn appending_costs_little() {
+fn a_burst_of_rows_comes_in_and_says_what_a_row_costs() {
     // Printed for people: the figure depends on the machine and the build.
     const ROWS: u32 = 20_000;
     let place = Place::new();

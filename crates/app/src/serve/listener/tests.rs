@@ -19,6 +19,8 @@ use super::{Open, bind, open};
 
 const LIMIT: Duration = Duration::from_millis(100);
 
+static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
+
 /// Says that it is gone.
 struct Held(Arc<Notify>);
 
@@ -37,7 +39,7 @@ async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
         async move {
             let pieces = std::iter::repeat_with(move || {
                 let _ = &held;
-                Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 64 << 10]))
+                Ok::<_, Infallible>(Bytes::from_static(&BLOCK))
             });
             Body::from_stream(futures_util::stream::iter(pieces))
         }

@@ -112,10 +112,9 @@ impl Chunk {
         *rest = after;
         Ok(Some(match (self, *byte) {
             (Self::Size(_, 0), b'\r' | b';' | b' ' | b'\t') => return Err(Fault::Chunk),
-            (Self::Size(size, _), b'\r') => Self::SizeEnd(size),
+            (Self::Size(size, _) | Self::Aside(size, _), b'\r') => Self::SizeEnd(size),
             (Self::Size(size, _), b';' | b' ' | b'\t') => Self::Aside(size, 0),
             (Self::Size(size, digits), byte) if digits < MOST_DIGITS => Self::Size(size << 4 | digit(byte)?, digits + 1),
-            (Self::Aside(size, _), b'\r') => Self::SizeEnd(size),
             (Self::Aside(size, length), byte) if byte != b'\n' && length < MOST_ASIDE => Self::Aside(size, length + 1),
             (Self::SizeEnd(0), b'\n') => Self::Trailer(0),
             (Self::SizeEnd(size), b'\n') => Self::Content(size),
