@@ -78,7 +78,22 @@ impl House {
         let lock = token::Address::write(&settings.data_dir(), address)?;
         let listener = listener::open(bound, gateway.router_with(control), settings.config.client_write_timeout);
         let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, .. } = rooms;
-        Ok(Self { address, settings, store, journal, housekeeping, registry, gateway, fleet, fleet_task, listener, closing, story, watchers, lock })
+        Ok(Self {
+            address,
+            settings,
+            store,
+            journal,
+            housekeeping,
+            registry,
+            gateway,
+            fleet,
+            fleet_task,
+            listener,
+            closing,
+            story,
+            watchers,
+            lock,
+        })
     }
 
     /// Reads the config again; its deployments are brought up to date and the access log's file is opened

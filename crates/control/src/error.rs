@@ -151,9 +151,10 @@ impl Error {
     /// The status; everything that has no status of its own takes that of its kind.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
-                StatusCode::PRECONDITION_FAILED
-            }
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. })
+            | Self::Stale { .. }
+            | Self::Nothing(_)
+            | Self::Exists(_) => StatusCode::PRECONDITION_FAILED,
             Self::Model { field, source } if of_kind(source.kind()).is_client_error() => match *field {
                 "model" | "source" => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST, // all that older clients know
@@ -169,7 +170,9 @@ impl Error {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Store(store::Error::Taken(_) | store::Error::RouteTaken(_) | store::Error::NameTaken { .. }) => "name_taken",
-            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) => "stale_generation",
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) => {
+                "stale_generation"
+            }
             Self::Exists(_) => "exists",
             Self::Model { .. } => "model_unusable",
             Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) => "invalid_value",
@@ -213,7 +216,9 @@ impl Fault for Error {
         }
         match self {
             Self::NotFound { .. } | Self::NoRoute(_) | Self::NoInstance(_) => Kind::NotFound,
-            Self::Busy(_) | Self::InUse { .. } | Self::Routed { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => Kind::Conflict,
+            Self::Busy(_) | Self::InUse { .. } | Self::Routed { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
+                Kind::Conflict
+            }
             _ => Kind::Invalid,
         }
     }

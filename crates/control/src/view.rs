@@ -19,8 +19,8 @@ pub use model::{Model, ModelSource, ModelStatus, Registration, Version};
 pub use project::{NewProject, Project, ProjectPatch};
 pub use route::{Route, RouteSpec, RouteStatus, RouteTarget, RouteTargetStatus};
 pub use story::{Event, Operation, ServerStatus};
-pub use usage::{Call, Usage};
 pub use token::{Budget, Limits, Minute, NewToken, Quota, Rate, SecretToken, Token, TokenPatch, Use};
+pub use usage::{Call, Usage};
 
 #[cfg(test)]
 mod tests;

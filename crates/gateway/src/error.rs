@@ -285,7 +285,9 @@ impl Error {
     /// As for any client; LiteLLM takes a 401 for a bad request unless it finds these words of OpenAI's.
     fn openai_message(&self) -> String {
         match self {
-            Self::Access(access::Error::WrongToken | access::Error::Expired { .. }) => format!("Incorrect API key provided: {}", self.message()),
+            Self::Access(access::Error::WrongToken | access::Error::Expired { .. }) => {
+                format!("Incorrect API key provided: {}", self.message())
+            }
             _ => self.message(),
         }
     }

@@ -122,7 +122,15 @@ impl Default for Config {
         const BODY: usize = 32 << 20; // a dozen photographs in base64
         const COLD: Duration = Duration::from_millis(400); // what does not come up at all is mostly known by then
         const SILENCE: Duration = Duration::from_secs(15); // half of what impatient proxies allow
-        Self { max_body_bytes: BODY, default_model: None, keep_alive_comment: SILENCE, cold_comment: COLD, cors: None, infer_timeout: None, keeping: Keeping::default() }
+        Self {
+            max_body_bytes: BODY,
+            default_model: None,
+            keep_alive_comment: SILENCE,
+            cold_comment: COLD,
+            cors: None,
+            infer_timeout: None,
+            keeping: Keeping::default(),
+        }
     }
 }
 

@@ -118,8 +118,7 @@ fn problem(problem: &Value) -> String {
 
 /// The server speaks to programs; people get the verb that does the same.
 fn in_our_words(hint: &str) -> String {
-    const LISTS: [(&str, &str); 4] =
-        [("deployments", "list"), ("instances", "ps"), ("tokens", "token list"), ("projects", "project list")];
+    const LISTS: [(&str, &str); 4] = [("deployments", "list"), ("instances", "ps"), ("tokens", "token list"), ("projects", "project list")];
     let is_of = |noun: &str| hint.starts_with(&format!("GET /api/v1/{noun} ")) || hint.starts_with(&format!("list the {noun} "));
     let list = LISTS.iter().find(|(noun, _)| is_of(noun));
     list.map_or_else(|| hint.to_owned(), |(_, verb)| format!("`penstock {verb}` shows what there is"))

@@ -4,8 +4,8 @@ use std::error::Error as _;
 use std::io::{self, Write as _};
 
 use base::Timestamp;
-use comfy_table::{Row, Table};
 use comfy_table::TableStyle;
+use comfy_table::{Row, Table};
 use serde_json::Value;
 
 use super::{Failure, Output};
@@ -45,7 +45,10 @@ pub(crate) fn answer(output: Output, value: &Value, people: impl FnOnce(&Value) 
     match output {
         Output::Table => print(&people(value)),
         Output::Json => line(&serde_json::to_string_pretty(value).map_err(|error| Failure::Broken(error.into()))?),
-        Output::Csv => Err(Failure::Misused { what: "only `penstock usage` is printed as csv".to_owned(), hint: "use -o table, -o json or -o yaml".to_owned() }),
+        Output::Csv => Err(Failure::Misused {
+            what: "only `penstock usage` is printed as csv".to_owned(),
+            hint: "use -o table, -o json or -o yaml".to_owned(),
+        }),
         Output::Yaml => print(&serde_saphyr::to_string(value).map_err(|error| Failure::Broken(error.into()))?),
     }
 }

@@ -107,7 +107,11 @@ fn usage(config: &Config, found: &mut Findings<'_>) {
         found.add("usage.journal_quota", what, "write 64KiB or more; leave it out for 1 GiB");
     }
     if usage.keep_sums < usage.keep_calls {
-        found.add("usage.keep_sums", "sums would go before the calls that they are made of", "keep them at least as long as usage.keep_calls");
+        found.add(
+            "usage.keep_sums",
+            "sums would go before the calls that they are made of",
+            "keep them at least as long as usage.keep_calls",
+        );
     }
 }
 

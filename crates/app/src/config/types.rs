@@ -87,7 +87,9 @@ impl<'de> Deserialize<'de> for AccessLog {
             "stderr" => Ok(Self::Stderr),
             // A file without a folder and without a dot is more likely a slip of the pen.
             word if word.contains(['/', '.']) => Ok(Self::File(text.into())),
-            word => Err(serde::de::Error::custom(format!("`{word}` is no place for a log; write off, stdout, stderr or a path, such as ./access.log"))),
+            word => Err(serde::de::Error::custom(format!(
+                "`{word}` is no place for a log; write off, stdout, stderr or a path, such as ./access.log"
+            ))),
         }
     }
 }

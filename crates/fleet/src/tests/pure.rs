@@ -65,7 +65,10 @@ fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
     assert_eq!(drained(&actions), ["i"]);
     let pinned = wish("a", |w| w.record.spec.pinned = true);
     assert_eq!(plan(&world(vec![pinned], vec![used(Duration::from_secs(301))])), vec![]);
-    let busy = Item { used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))), ejected: false }, ..used(Duration::from_secs(301)) };
+    let busy = Item {
+        used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))), ejected: false },
+        ..used(Duration::from_secs(301))
+    };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![busy])), vec![]);
 }
 
@@ -106,8 +109,11 @@ fn the_idle_one_makes_room_and_the_busy_pinned_or_needed_do_not() {
     let pending = Item { start: Start::Pending, ..item("p", "new", Phase::Pending) };
     let pending = Item { sight: Sight::Absent, health: Health::Unknown, ..pending };
     let with = |change: fn(&mut Wish), busy: u32| {
-        let other =
-            Item { used: MemberUse { in_flight: busy, last_used: Some(NOW), ejected: false }, memory: ByteSize(80), ..item("o", "old", Phase::Ready) };
+        let other = Item {
+            used: MemberUse { in_flight: busy, last_used: Some(NOW), ejected: false },
+            memory: ByteSize(80),
+            ..item("o", "old", Phase::Ready)
+        };
         plan(&world(vec![wants.clone(), wish("old", change)], vec![other, pending.clone()]))
     };
     assert_eq!(drained(&with(|_| {}, 0)), ["o"]);

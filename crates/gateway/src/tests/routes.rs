@@ -84,7 +84,8 @@ async fn a_target_that_cannot_be_reached_costs_no_caller_and_is_soon_passed_over
 #[tokio::test]
 async fn what_is_down_full_or_says_so_is_answered_by_the_fallback() {
     let house = House::new().await;
-    let (busy, spare) = (Fake::unix(house.dir.path(), "busy", |_, _| fake::whole("503 Service Unavailable", "{}")), engine(&house, "spare"));
+    let (busy, spare) =
+        (Fake::unix(house.dir.path(), "busy", |_, _| fake::whole("503 Service Unavailable", "{}")), engine(&house, "spare"));
     let mut down = entry("down", ALL, &[]);
     down.state = board::State::Down(Reason::new(ReasonCode::ModelMissing, "it is not there", "bring it"));
     let fallback = |entry: Entry| limited(entry, |spec| spec.fallback = vec![name("spare")]);

@@ -70,11 +70,7 @@ impl Deployment {
         let mut found = Vec::new();
         let most = if self.runtime() == RuntimeKind::External { MOST_REMOTE } else { MOST_PARALLEL };
         if !(1..=most).contains(&self.slots()) {
-            found.push(problem(
-                "parallel",
-                format!("{} is not between 1 and {most}", self.slots()),
-                "use 1 to serve one call at a time",
-            ));
+            found.push(problem("parallel", format!("{} is not between 1 and {most}", self.slots()), "use 1 to serve one call at a time"));
         }
         if self.context.is_some_and(|context| context < LEAST_CONTEXT) {
             found.push(problem("context", format!("less than {LEAST_CONTEXT} tokens"), "leave it out to use the model's own context"));

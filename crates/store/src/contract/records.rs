@@ -98,7 +98,9 @@ pub async fn projects_come_back_by_name(place: impl AsyncFn() -> Result<Store, E
 }
 
 /// The oldest go first.
-pub async fn answers_are_kept_until_they_are_deleted_too_old_or_too_many(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+pub async fn answers_are_kept_until_they_are_deleted_too_old_or_too_many(
+    place: impl AsyncFn() -> Result<Store, Error>,
+) -> Result<(), Error> {
     let store = place().await?;
     let answer = |n: i64| KeptResponse {
         id: format!("resp_{n}"),

@@ -142,8 +142,10 @@ pub async fn usage_is_summed_over_a_span_of_time(place: impl AsyncFn() -> Result
     store.book_calls(1, 0, &rows).await?;
     let span = |from, to| UsageQuery { from: Timestamp::from_millis(from), to: Timestamp::from_millis(to), ..all(vec![GroupBy::Model]) };
     let totals = store.usage_sums(&span(10, 30)).await?;
-    let sums: Vec<_> =
-        totals.iter().map(|t| (t.keys[0].as_deref().unwrap_or_default(), t.calls, t.completed, t.prompt_tokens, t.completion_tokens)).collect();
+    let sums: Vec<_> = totals
+        .iter()
+        .map(|t| (t.keys[0].as_deref().unwrap_or_default(), t.calls, t.completed, t.prompt_tokens, t.completion_tokens))
+        .collect();
     assert_eq!(sums, [("b", 2, 1, 20, 10), ("a", 1, 1, 10, 5)], "the busiest first");
     assert_eq!(store.usage_sums(&span(31, 99)).await?, []);
     Ok(())

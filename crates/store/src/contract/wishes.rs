@@ -193,7 +193,9 @@ pub async fn routes_come_back_with_their_generation_and_share_no_name_with_a_dep
     assert_eq!(store.get_route(&one.name).await?.map(|record| record.spec), Some(one.clone()));
     let names: Vec<_> = store.list_routes().await?.into_iter().map(|record| record.spec.name).collect();
     assert_eq!(names, [two.name.clone(), one.name.clone()], "by name");
-    for stored in [store.create_deployment(&wish("chat")?, Origin::Api).await, store.put_deployment(&wish("chat")?, Origin::Api, None).await] {
+    for stored in
+        [store.create_deployment(&wish("chat")?, Origin::Api).await, store.put_deployment(&wish("chat")?, Origin::Api, None).await]
+    {
         assert!(matches!(&stored, Err(Error::NameTaken { by: "route", .. })), "{stored:?}");
     }
     store.create_deployment(&wish("a")?, Origin::Api).await?;

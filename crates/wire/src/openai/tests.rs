@@ -157,7 +157,10 @@ fn models_are_listed_with_all_that_clients_require() {
 fn a_usage_is_read_with_its_details_and_without() {
     let full = r#"{"completion_tokens":8,"prompt_tokens":15,"total_tokens":23,"prompt_tokens_details":{"cached_tokens":14}}"#;
     assert_eq!(Usage::parse(full), Some(Usage { prompt: 15, completion: 8, total: 23, cached: 14, reasoning: 0 }));
-    assert_eq!(Usage::parse(r#"{"prompt_tokens":3,"total_tokens":3}"#), Some(Usage { prompt: 3, completion: 0, total: 3, cached: 0, reasoning: 0 }));
+    assert_eq!(
+        Usage::parse(r#"{"prompt_tokens":3,"total_tokens":3}"#),
+        Some(Usage { prompt: 3, completion: 0, total: 3, cached: 0, reasoning: 0 })
+    );
     assert_eq!(Usage::parse("null"), None);
     assert_eq!(Usage::parse(&Usage::new(1, 2).to_json()), Some(Usage::new(1, 2)));
 }

@@ -48,7 +48,8 @@ impl Usage {
     /// As a `usage` member.
     pub fn to_json(self) -> String {
         let Self { prompt, completion, total, cached, reasoning } = self;
-        let details = if reasoning == 0 { String::new() } else { format!(",\"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning}}}") };
+        let details =
+            if reasoning == 0 { String::new() } else { format!(",\"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning}}}") };
         format!(
             "{{\"prompt_tokens\":{prompt},\"completion_tokens\":{completion},\"total_tokens\":{total},\
              \"prompt_tokens_details\":{{\"cached_tokens\":{cached}}}{details}}}"
