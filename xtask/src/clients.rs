@@ -31,8 +31,8 @@ const OLDEST_NODE: u32 = 20;
 
 /// Sees to it that they are there.
 pub(crate) fn obtain(site: &Site) -> Result<PathBuf> {
-    let lists = site.root.join(LISTS);
     const DIGITS: usize = 8;
+    let lists = site.root.join(LISTS);
     let of = |list: &str| Ok::<_, anyhow::Error>(digest::of_file(&lists.join(list))?[..DIGITS].to_owned());
     let folder = site.cache.join(format!("clients-{}-{}", of(PYTHON_LIST)?, of(NODE_LISTS[1])?));
     fs::create_dir_all(&folder)?;
