@@ -1,7 +1,7 @@
 //! A public model name with several deployments behind it.
 //!
 //! In: an entry of the config's `routes`, or the body of `POST /api/v1/routes`; both are this struct.
-//! Out: [`Route::check`] says what is wrong with it by itself, [`Map::check`] what is wrong with it among
+//! Out: [`Route::check`] says what is wrong with it by itself, [`Map`] what is wrong with it among
 //! all that there is: a name that is taken, a target that nobody knows, fallbacks that lead in a circle.
 
 use base::Timestamp;

@@ -44,7 +44,7 @@ pub(super) fn all(stage: &Stage, choice: &Choice) -> Result<Findings> {
     let lengths = choice.lengths();
     let mut findings = Findings { date: date()?, quick: choice.quick, machine: machine()?, ..Findings::default() };
     say::step("starting those who take part");
-    let parties = gather(stage, choice.peers, &mut findings.absent)?;
+    let parties = gather(stage, Kind::chosen(choice.peers).iter().copied(), &mut findings.absent)?;
     findings.parties = parties.iter().map(|party| party.about.clone()).collect();
     if choice.wants(Measure::Requests) || choice.wants(Measure::Latency) {
         say::step("calls for each CPU second, all connections busy");
@@ -63,8 +63,8 @@ pub(super) fn all(stage: &Stage, choice: &Choice) -> Result<Findings> {
     if choice.wants(Measure::Streams) {
         say::step("streams");
         // Fresh ones, so that memory grows from what it is without calls.
-        let parties = gather(stage, choice.peers, &mut Vec::new())?;
-        let parties: Vec<Party> = parties.into_iter().filter(|party| party.kind.is_fast()).collect();
+        let fast = Kind::chosen(choice.peers).iter().copied().filter(|kind| kind.is_fast());
+        let parties = gather(stage, fast, &mut Vec::new())?;
         findings.streams = streams(stage, &parties, &lengths)?;
     }
     Ok(findings)

@@ -80,13 +80,14 @@ impl Kind {
         }
     }
 
-    /// Who is asked to take part.
+    /// Who is asked to take part, in the order in which they start. Memory when idle is a fair share, so the one that
+    /// the goals are about starts before another has the same program in memory.
     pub(super) fn chosen(peers: Peers) -> &'static [Self] {
-        const ALL: [Kind; 7] = [Kind::Direct, Kind::Nginx, Kind::Bare, Kind::Full, Kind::Sglang, Kind::Portkey, Kind::LiteLlm];
+        const ALL: [Kind; 7] = [Kind::Direct, Kind::Nginx, Kind::Full, Kind::Bare, Kind::Sglang, Kind::Portkey, Kind::LiteLlm];
         match peers {
             Peers::All => &ALL,
             Peers::Nginx => &ALL[..4],
-            Peers::None => &[Self::Direct, Self::Bare, Self::Full],
+            Peers::None => &[Self::Direct, Self::Full, Self::Bare],
         }
     }
 
@@ -131,9 +132,9 @@ fn direct(stage: &Stage) -> Party {
 }
 
 /// Starts all that were asked for; who cannot be had is named with the reason.
-pub(super) fn gather(stage: &Stage, peers: Peers, absent: &mut Vec<String>) -> Result<Vec<Party>> {
+pub(super) fn gather(stage: &Stage, kinds: impl Iterator<Item = Kind>, absent: &mut Vec<String>) -> Result<Vec<Party>> {
     let mut here = Vec::new();
-    for kind in Kind::chosen(peers) {
+    for kind in kinds {
         match kind.start(stage) {
             Ok(party) => {
                 say::note(&format!("{} {}", kind.name(), party.about.version));
