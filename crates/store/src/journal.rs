@@ -1,7 +1,6 @@
 //! Life of a usage row between the call that made it and the database:
 //!
-//! it is put into a buffer that nobody holds for long ([`buffer`]), as one checked record ([`record`],
-//! [`row`]); a thread writes what has gathered, every 50 ms, to the end of a file ([`writer`],
+//! it is put into a buffer that nobody holds for long ([`buffer`]), as one checked record ([`record`]); a thread writes what has gathered, every 50 ms, to the end of a file ([`writer`],
 //! [`segment`]) and another has it on the disk within a second ([`sync`]); a task brings it from there
 //! into the database, a batch at a time, each row once ([`drain`], [`reader`]), and removes what is
 //! drained. After a crash the file is cut behind its last whole record ([`recover`]) and all goes on.
@@ -15,7 +14,6 @@ mod drain;
 mod reader;
 mod record;
 mod recover;
-mod row;
 mod segment;
 mod stand;
 mod sync;

@@ -4,10 +4,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::{Fault as _, Kind, Timestamp};
-use spec::{Event, EventKind};
-use store::{CallQuery, Error, EventQuery, GroupBy, Store, UsageQuery};
+use spec::{Ending, Event, EventKind, Usage};
+use store::contract::sample;
+use store::{BookedCall, CallQuery, Error, EventQuery, GroupBy, KeepUsage, Store, UsageQuery};
 use tempfile::TempDir;
 
 /// A database of its own in a folder that goes away with the closure.
@@ -137,17 +139,32 @@ async fn a_closed_database_is_one_file() {
     assert_eq!(store.list_events(EventQuery::default()).await.expect("events").len(), 1);
 }
 
-#[tokio::test]
-async fn calls_of_the_version_before_are_kept_and_summed() {
-    let (dir, path) = folder();
-    let before = dir.path().join("before");
+/// A database as it was when this migration was the last.
+async fn database_of(last: &str, path: &Path) -> sqlx::SqlitePool {
+    let before = path.with_file_name("before");
     fs::create_dir(&before).expect("a folder");
-    for file in ["0001_first.sql", "0002_digests.sql"] {
-        fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(file), before.join(file)).expect("a migration");
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).expect("the migrations") {
+        let file = file.expect("a migration");
+        let name = file.file_name().into_string().expect("a name");
+        if name.split('_').next().is_some_and(|number| number <= last) {
+            fs::copy(file.path(), before.join(name)).expect("a copy");
+        }
     }
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let pool = sqlx::SqlitePool::connect_with(options).await.expect("a connection");
     sqlx::migrate::Migrator::new(before).await.expect("migrations").run(&pool).await.expect("a database of then");
+    pool
+}
+
+async fn all_calls(store: &Store) -> Vec<BookedCall> {
+    let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+    store.list_calls(&CallQuery { from, to, request_id: None, after: None, limit: 10_000 }).await.expect("calls")
+}
+
+#[tokio::test]
+async fn calls_of_the_version_before_are_kept_and_summed() {
+    let (_dir, path) = folder();
+    let pool = database_of("0002", &path).await;
     sqlx::query(
         "INSERT INTO usage VALUES ('r1', 3600001, 't1', NULL, 'tiny', 'chat', 200, 'completed', 10, 5, 0, 120, 30),
             ('r2', 3600002, 't1', 'red', 'tiny', 'chat', 200, 'completed', 10, 5, 1, 120, NULL),
@@ -159,7 +176,7 @@ async fn calls_of_the_version_before_are_kept_and_summed() {
     pool.close().await;
     let store = Store::open(&path).await.expect("it is brought up to date");
     let (from, to) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
-    let calls = store.list_calls(&CallQuery { from, to, request_id: None, after: None, limit: 10 }).await.expect("calls");
+    let calls = all_calls(&store).await;
     let ids: Vec<_> = calls.iter().map(|booked| (booked.call.request_id.as_str(), booked.call.deployment.as_deref())).collect();
     assert_eq!(ids, [("r1", Some("tiny")), ("r2", Some("tiny")), ("r3", None)]);
     let query = UsageQuery { from, to, by: vec![GroupBy::Model, GroupBy::Project], most: 10 };
@@ -168,4 +185,63 @@ async fn calls_of_the_version_before_are_kept_and_summed() {
         sums.iter().map(|sum| (sum.keys[0].as_deref(), sum.keys[1].as_deref(), sum.calls, sum.prompt_tokens, sum.estimated)).collect();
     seen.sort_unstable();
     assert_eq!(seen, [(None, None, 1, 0, 0), (Some("tiny"), None, 1, 10, 0), (Some("tiny"), Some("red"), 1, 10, 1)]);
+}
+
+#[tokio::test]
+async fn calls_that_were_kept_one_by_one_are_all_there_and_go_on_beside_new_ones() {
+    const CALLS: u64 = 500;
+    const HOUR: i64 = 3_600_000;
+    let (_dir, path) = folder();
+    let pool = database_of("0006", &path).await;
+    let call = |number: u64| {
+        let at = HOUR - 250 + i64::try_from(number).expect("a small number");
+        let mut call =
+            sample::usage(&format!("r{number}\" \\\n\u{1}\u{e9}"), at, "tiny", Ending::ALL[usize::try_from(number % 4).expect("small")]);
+        call.prompt_tokens = number;
+        if number.is_multiple_of(2) {
+            (call.token, call.deployment, call.first_byte_ms, call.estimated) = (None, None, None, true);
+        }
+        call
+    };
+    let calls: Vec<Usage> = (0..CALLS).map(call).collect();
+    let mut change = pool.begin().await.expect("a change");
+    for (place, call) in (0_i64..).zip(&calls) {
+        sqlx::query("INSERT INTO calls VALUES (?, 7, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1234, 120, ?, 7, 1)")
+            .bind(call.at.as_millis())
+            .bind(place)
+            .bind(&call.request_id)
+            .bind(&call.token)
+            .bind(&call.project)
+            .bind(&call.model)
+            .bind(&call.deployment)
+            .bind(&call.instance)
+            .bind(&call.operation)
+            .bind(call.status)
+            .bind(call.ending.as_str())
+            .bind(&call.error)
+            .bind(place)
+            .bind(3)
+            .bind(5)
+            .bind(2)
+            .bind(call.estimated)
+            .bind(call.first_byte_ms.map(|_| 30))
+            .execute(&mut *change)
+            .await
+            .expect("a call of then");
+    }
+    sqlx::query("INSERT INTO journals VALUES (7, 500)").execute(&mut *change).await.expect("its journal");
+    change.commit().await.expect("a commit");
+    pool.close().await;
+    let store = Store::open(&path).await.expect("it is brought up to date");
+    assert!(all_calls(&store).await.into_iter().map(|booked| booked.call).eq(calls.iter().cloned()));
+    assert_eq!(store.book_calls(7, CALLS - 1, &[call(CALLS - 1), call(CALLS)]).await.expect("a batch"), 1, "one of them it has");
+    let found = all_calls(&store).await;
+    assert_eq!(found.last().map(|booked| (&booked.call, booked.place.place)), Some((&call(CALLS), CALLS)));
+    // A span that ends within the hour is summed from the calls themselves.
+    let (from, to) = (Timestamp::from_millis(HOUR), Timestamp::from_millis(HOUR + 10));
+    let sums = store.usage_sums(&UsageQuery { from, to, by: Vec::new(), most: 1 }).await.expect("sums");
+    assert_eq!(sums.iter().map(|sum| (sum.calls, sum.prompt_tokens, sum.estimated)).collect::<Vec<_>>(), [(10, (250..260).sum(), 5)]);
+    let keep = KeepUsage { calls: Duration::ZERO, hours: Duration::from_hours(9) };
+    assert_eq!(store.prune_usage(keep, Timestamp::from_millis(HOUR)).await.expect("a round"), 250, "those of the hour before");
+    assert_eq!(all_calls(&store).await, found[250..]);
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use spec::Usage;
 use tokio::sync::{Notify, watch};
 
+use super::record;
 use super::recover::Open;
 use super::stand::{Alarm, JournalStand};
-use super::{record, row};
+use crate::usage::text;
 
 /// Rows gather for so long before they are written.
 const GATHER: Duration = Duration::from_millis(50);
@@ -94,7 +95,7 @@ impl Buffer {
         let mut waiting = self.lock();
         let before = waiting.batch.bytes.len();
         let fits = before < self.most && !waiting.closed;
-        if !fits || !record::append(&mut waiting.batch.bytes, |out| row::encode(row, out)) {
+        if !fits || !record::append(&mut waiting.batch.bytes, |out| text::encode(row, out)) {
             drop(waiting);
             self.lose(1);
             return;

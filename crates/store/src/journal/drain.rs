@@ -19,6 +19,7 @@ use super::segment::{self, Head, Segment};
 use super::stand::JournalStand;
 use crate::error::Error;
 use crate::open::Store;
+use crate::usage::Booked;
 
 /// Between two batches, while rows come in slowly.
 const GATHER: Duration = Duration::from_millis(200);
@@ -100,9 +101,11 @@ impl Drain {
         };
         let last = cursor.segment == written.segment;
         let (want, end) = (self.place, last.then_some(written.len));
-        let read = self.blocking(move || read(cursor, want, end)).await?;
-        self.book(&read).await?;
-        let done = read.rows.is_empty() && read.senseless == 0;
+        let mut read = self.blocking(move || read(cursor, want, end)).await?;
+        let done = read.batch.is_none() && read.senseless == 0;
+        if !self.book(&mut read).await? {
+            return Ok(Then::GoOn);
+        }
         if done && !last {
             self.leave(&read)?;
         } else {
@@ -113,14 +116,19 @@ impl Drain {
         Ok(if done && last { Then::Wait } else { Then::GoOn })
     }
 
-    async fn book(&mut self, read: &Read) -> Result<(), Error> {
-        if !read.rows.is_empty() {
-            self.store.book_calls(self.journal, read.first, &read.rows).await?;
+    /// Whether the rows came in. The database may have some of them: when the end of an earlier change was not heard of.
+    async fn book(&mut self, read: &mut Read) -> Result<bool, Error> {
+        if let Some(batch) = read.batch.take()
+            && let Booked::Known(place) = self.store.book(self.journal, batch).await?
+        {
+            self.place = place;
+            self.buffer.drained(place);
+            return Ok(false);
         }
         self.buffer.lose(read.senseless);
         self.place = self.place.max(read.cursor.place);
         self.buffer.drained(self.place);
-        Ok(())
+        Ok(true)
     }
 
     /// Finds the segment that holds the next place; those before it are drained.
@@ -193,7 +201,8 @@ impl Drain {
         let lost = stand.lost - self.told.lost;
         let words = match stand.alarm {
             Some(alarm) if self.told.alarm != stand.alarm => alarm.words().to_owned(),
-            None if self.told.alarm.is_some() || lost > 0 => format!("the usage journal takes rows; {lost} rows were lost"),
+            None if lost > 0 => format!("the usage journal takes rows; {lost} rows were lost"),
+            None if self.told.alarm.is_some() => "the usage journal takes rows; no row was lost".to_owned(),
             _ => return,
         };
         if self.store.append_events(&[Event::now(EventKind::UsageJournal, words)]).await.is_ok() {

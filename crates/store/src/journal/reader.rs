@@ -7,16 +7,14 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
-use spec::Usage;
-
 use super::record::Records;
-use super::row;
 use super::segment::HEAD;
+use crate::usage::{Batch, Growing};
 
-/// Bytes that are read at once; a record is far shorter.
-const PIECE: u64 = 256 << 10;
-/// Rows of one transaction: a few milliseconds of the database.
-const ROWS: usize = 1_024;
+/// Bytes that are read at once, and go into one transaction of a few milliseconds; a record is far shorter.
+const PIECE: u64 = 1 << 20;
+/// Rows of one transaction.
+const ROWS: u64 = 4_096;
 
 /// Where the next row is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,55 +37,58 @@ impl Cursor {
 /// What was read.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// The place of the first row.
-    pub(super) first: u64,
-    pub(super) rows: Vec<Usage>,
+    /// The rows, if there are any.
+    pub(super) batch: Option<Batch>,
     /// Where to go on.
     pub(super) cursor: Cursor,
-    /// Rows whose text cannot be understood, at the end of the others.
+    /// Rows whose text cannot be understood, behind the others.
     pub(super) senseless: u64,
     /// Bytes up to the end that hold no whole record.
     pub(super) broken: u64,
 }
 
 /// Reads rows from the place `want` on, as far as `end`, or the end of the file when there is none.
-pub(super) fn read(mut cursor: Cursor, want: u64, end: Option<u64>) -> io::Result<Read> {
+pub(super) fn read(cursor: Cursor, want: u64, end: Option<u64>) -> io::Result<Read> {
     let mut file = File::open(&cursor.path)?;
     let end = match end {
         Some(end) => end,
         None => file.metadata()?.len(),
     };
-    let mut read = Read { first: cursor.place.max(want), rows: Vec::new(), senseless: 0, broken: 0, cursor: cursor.clone() };
-    while cursor.offset < end && read.rows.len() < ROWS && read.senseless == 0 {
-        file.seek(SeekFrom::Start(cursor.offset))?;
-        let mut bytes = Vec::new();
-        file.by_ref().take(PIECE.min(end - cursor.offset)).read_to_end(&mut bytes)?;
-        let mut records = Records::new(&bytes);
-        take(&mut records, &mut cursor, want, &mut read);
-        if records.read() == 0 {
-            read.broken = end - cursor.offset;
+    let mut read = Read { batch: None, senseless: 0, broken: 0, cursor };
+    let mut bytes = Vec::new();
+    while read.cursor.offset < end && read.batch.is_none() && read.senseless == 0 {
+        file.seek(SeekFrom::Start(read.cursor.offset))?;
+        bytes.clear();
+        file.by_ref().take(PIECE.min(end - read.cursor.offset)).read_to_end(&mut bytes)?;
+        let whole = take(&bytes, want, &mut read)?;
+        if whole == 0 {
+            read.broken = end - read.cursor.offset;
             break;
         }
-        cursor.offset += records.read() as u64;
+        read.cursor.offset += whole;
     }
-    read.cursor = cursor;
     Ok(read)
 }
 
-fn take(records: &mut Records<'_>, cursor: &mut Cursor, want: u64, read: &mut Read) {
-    while read.rows.len() < ROWS {
-        let Some(text) = records.next() else { return };
+/// Takes the rows of whole records, as many as one batch may have; gives the bytes of those that are done.
+fn take(bytes: &[u8], want: u64, read: &mut Read) -> io::Result<u64> {
+    let mut records = Records::new(bytes);
+    let cursor = &mut read.cursor;
+    let mut batch = Growing::at(cursor.place.max(want));
+    while batch.len() < ROWS {
+        let Some(text) = records.next() else { break };
         cursor.place += 1;
         if cursor.place <= want {
             continue;
         }
-        match row::decode(text) {
-            Ok(row) => read.rows.push(row),
-            Err(error) => {
-                tracing::error!(file = %cursor.path.display(), %error, "a row of the usage journal cannot be understood and is left out");
-                read.senseless += 1;
-                return;
-            }
+        if let Err(error) = batch.add(text) {
+            tracing::error!(file = %cursor.path.display(), %error, "a row of the usage journal cannot be understood and is left out");
+            read.senseless += 1;
+            break;
         }
     }
+    if batch.len() > 0 {
+        read.batch = Some(batch.end()?);
+    }
+    Ok(records.read() as u64)
 }

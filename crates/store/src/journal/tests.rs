@@ -15,7 +15,7 @@ use super::segment::{HEAD, Head};
 use super::*;
 use crate::contract::sample;
 use crate::events::EventQuery;
-use crate::usage::CallQuery;
+use crate::usage::{CallQuery, text};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(100);
@@ -71,7 +71,7 @@ fn segment_of(dir: &Path, first: u64, count: u64) -> Vec<usize> {
     let mut file = segment::create(dir, Head { journal: 7, first }).unwrap();
     let (mut bytes, mut ends) = (Vec::new(), vec![HEAD]);
     for number in first..first + count {
-        assert!(record::append(&mut bytes, |out| row::encode(&call(number), out)));
+        assert!(record::append(&mut bytes, |out| text::encode(&call(number), out)));
         ends.push(HEAD + bytes.len());
     }
     file.write_all(&bytes).unwrap();
@@ -137,40 +137,6 @@ proptest! {
             prop_assert!(part.len() < texts.len());
             prop_assert_eq!(&part[..], &read[..part.len()], "what stands before it is not touched");
         }
-    }
-
-    #[test]
-    fn a_row_comes_back_as_it_was(
-        texts in prop::collection::vec(any::<String>(), 4), some in any::<bool>(), numbers in prop::collection::vec(any::<u64>(), 8),
-        status in any::<u16>(), ending in prop::sample::select(spec::Ending::ALL.to_vec()),
-    ) {
-        let maybe = |text: &String| some.then(|| text.clone());
-        let row = Usage {
-            request_id: texts[0].clone(),
-            at: Timestamp::from_millis(numbers[0].cast_signed()),
-            token: maybe(&texts[1]),
-            project: maybe(&texts[2]),
-            model: texts[3].clone(),
-            deployment: maybe(&texts[0]),
-            instance: maybe(&texts[1]),
-            operation: texts[2].clone(),
-            status,
-            ending,
-            error: maybe(&texts[3]),
-            prompt_tokens: numbers[1],
-            cached_tokens: numbers[2],
-            completion_tokens: numbers[3],
-            reasoning_tokens: numbers[4],
-            estimated: some,
-            cost: spec::Usd(numbers[5]),
-            duration_ms: numbers[6],
-            first_byte_ms: some.then_some(numbers[7]),
-            wait_ms: numbers[7],
-            retries: u32::from(status),
-        };
-        let mut text = Vec::new();
-        row::encode(&row, &mut text).unwrap();
-        prop_assert_eq!(row::decode(&text).unwrap(), row);
     }
 }
 
@@ -324,6 +290,47 @@ async fn a_database_that_knows_more_than_the_file_is_not_contradicted() {
     assert!(journal.flush(LONG).await);
     assert_eq!(booked(&store).await, [0, 1, 2, 3, 4, 5]);
     assert_eq!(journal.stand().lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_came_in_without_the_drain_hearing_of_it_do_not_come_in_again() {
+    let place = Place::new();
+    segment_of(&place.dir(), 0, 3);
+    let store = place.store().await;
+    let journal = place.journal(&store, JournalConfig::QUOTA).await;
+    assert!(journal.flush(LONG).await);
+    // As when a change is committed and the answer is lost.
+    store.book_calls(7, 3, &[call(3), call(4)]).await.unwrap();
+    for number in 3..6 {
+        journal.append(&call(number));
+    }
+    assert!(journal.flush(LONG).await);
+    assert_eq!(booked(&store).await, [0, 1, 2, 3, 4, 5]);
+    journal.append(&call(6));
+    assert!(journal.flush(LONG).await);
+    assert_eq!(booked(&store).await.last(), Some(&6));
+    assert_eq!(store.journal_place(7).await.unwrap(), 7);
+    assert_eq!(journal.stand().lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_row_that_makes_no_sense_is_left_out_alone() {
+    let place = Place::new();
+    segment_of(&place.dir(), 0, 2);
+    let mut bytes = Vec::new();
+    for text in [&b"[1,\"of another kind\"]"[..], b"\xff"] {
+        assert!(record::append(&mut bytes, |out| {
+            out.extend_from_slice(text);
+            Ok::<(), ()>(())
+        }));
+    }
+    assert!(record::append(&mut bytes, |out| text::encode(&call(4), out)));
+    fs::OpenOptions::new().append(true).open(&place.files()[0].path).unwrap().write_all(&bytes).unwrap();
+    let store = place.store().await;
+    let journal = place.journal(&store, JournalConfig::QUOTA).await;
+    assert!(journal.flush(LONG).await);
+    assert_eq!(booked(&store).await, [0, 1, 4]);
+    assert_eq!(journal.stand().lost, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,33 +1,27 @@
 //! A journal's calls come in, each once.
 //!
-//! In: calls in the order of their journal, and the place of the first. Out: the number of those that were
-//! new. Fails: as the database does, and then nothing has changed. The calls, the sums of their hours
+//! In: a batch of calls, with their places in the journal. Out: whether it came in. Fails: as the database
+//! does, and then nothing has changed. The calls, the sums of their hours
 //! and the journal's place change together, so that a crash at any moment neither loses nor doubles one.
 //! From: the offset that is committed together with its effects (stream processing's "exactly once").
 
-use std::sync::LazyLock;
-
 use spec::Usage;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use super::hours;
+use super::batch::{Batch, Growing};
+use super::page::Page;
+use super::{hours, text};
 use crate::error::Error;
 use crate::open::Store;
 use crate::row::{from_int, to_int};
 
-/// The columns, in the order in which [`values`] fills them.
-const COLUMNS: &str = "at, journal, place, request_id, token, project, model, deployment, instance, operation, status, ending, error, \
-    prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, estimated, cost, duration_ms, first_byte_ms, wait_ms, retries";
-const WIDTH: usize = 23;
-/// Rows of one statement: many at once cost a third of what each costs alone; few shapes are prepared once.
-const SHAPES: [usize; 3] = [128, 16, 1];
-
-static INSERTS: LazyLock<[String; SHAPES.len()]> = LazyLock::new(|| SHAPES.map(insert));
-
-fn insert(rows: usize) -> String {
-    let row = format!("({})", vec!["?"; WIDTH].join(", "));
-    format!("INSERT INTO calls ({COLUMNS}) VALUES {} ON CONFLICT DO NOTHING", vec![row; rows].join(", "))
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Booked {
+    /// It came in.
+    All,
+    /// Nothing changed: the database has all before this place, some of the batch's calls among them.
+    Known(u64),
 }
 
 impl Store {
@@ -41,68 +35,67 @@ impl Store {
     /// Stores calls that stand in a journal from the place `first` on, all or none, and passes over those
     /// that it has; gives the number of those that were new.
     pub async fn book_calls(&self, journal: i64, first: u64, calls: &[Usage]) -> Result<u64, Error> {
+        let mut stands = self.journal_place(journal).await?;
+        loop {
+            let known = usize::try_from(stands.saturating_sub(first)).unwrap_or(usize::MAX);
+            let new = calls.get(known..).unwrap_or_default();
+            if new.is_empty() {
+                return Ok(0);
+            }
+            let batch = batch(first.max(stands), new).map_err(|source| Error::Unstorable { what: "calls", source })?;
+            match self.book(journal, batch).await? {
+                Booked::All => return Ok(new.len() as u64),
+                Booked::Known(place) => stands = place,
+            }
+        }
+    }
+
+    /// Stores a batch of a journal's calls, all or none.
+    pub(crate) async fn book(&self, journal: i64, batch: Batch) -> Result<Booked, Error> {
         let mut change = self.begin().await?;
         let stands: Option<i64> =
             sqlx::query_scalar("SELECT place FROM journals WHERE id = ?").bind(journal).fetch_optional(&mut *change).await?;
-        let known = usize::try_from(stands.map_or(0, from_int).saturating_sub(first)).unwrap_or(usize::MAX);
-        let new = calls.get(known..).unwrap_or_default();
-        if new.is_empty() {
-            return Ok(0);
+        if let Some(place) = stands.map(from_int).filter(|place| *place > batch.first) {
+            return Ok(Booked::Known(place));
         }
-        let from = first + (calls.len() - new.len()) as u64;
-        write(&mut change, journal, from, new).await?;
-        hours::add(&mut change, new).await?;
-        let end = from + new.len() as u64;
+        for page in batch.pages {
+            write(&mut change, journal, page).await?;
+        }
+        hours::add(&mut change, batch.sums).await?;
         sqlx::query("INSERT INTO journals (id, place) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET place = excluded.place")
             .bind(journal)
-            .bind(to_int(end))
+            .bind(to_int(batch.next))
             .execute(&mut *change)
             .await?;
         change.commit().await?;
-        Ok(new.len() as u64)
+        Ok(Booked::All)
     }
 }
 
-async fn write(change: &mut SqliteConnection, journal: i64, mut place: u64, mut calls: &[Usage]) -> Result<(), Error> {
-    for (rows, sql) in SHAPES.iter().zip(INSERTS.iter()) {
-        while let Some((now, later)) = calls.split_at_checked(*rows) {
-            let mut query = sqlx::query(AssertSqlSafe(sql.as_str()));
-            for call in now {
-                query = values(query, journal, place, call);
-                place += 1;
-            }
-            query.execute(&mut *change).await?;
-            calls = later;
-        }
+fn batch(first: u64, calls: &[Usage]) -> Result<Batch, serde_json::Error> {
+    let (mut texts, mut ends) = (Vec::new(), Vec::with_capacity(calls.len()));
+    for call in calls {
+        text::encode(call, &mut texts)?;
+        ends.push(texts.len());
     }
-    Ok(())
+    let mut growing = Growing::at(first);
+    let mut start = 0;
+    for end in ends {
+        growing.add(texts.get(start..end).unwrap_or_default())?;
+        start = end;
+    }
+    growing.end()
 }
 
-type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
-
-fn values<'q>(query: Query<'q>, journal: i64, place: u64, call: &'q Usage) -> Query<'q> {
-    query
-        .bind(call.at.as_millis())
+async fn write(change: &mut SqliteConnection, journal: i64, page: Page) -> Result<(), Error> {
+    sqlx::query("INSERT INTO call_pages (first_at, journal, place, last_at, calls, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING")
+        .bind(page.first_at)
         .bind(journal)
-        .bind(to_int(place))
-        .bind(call.request_id.as_str())
-        .bind(call.token.as_deref())
-        .bind(call.project.as_deref())
-        .bind(call.model.as_str())
-        .bind(call.deployment.as_deref())
-        .bind(call.instance.as_deref())
-        .bind(call.operation.as_str())
-        .bind(call.status)
-        .bind(call.ending.as_str())
-        .bind(call.error.as_deref())
-        .bind(to_int(call.prompt_tokens))
-        .bind(to_int(call.cached_tokens))
-        .bind(to_int(call.completion_tokens))
-        .bind(to_int(call.reasoning_tokens))
-        .bind(call.estimated)
-        .bind(to_int(call.cost.0))
-        .bind(to_int(call.duration_ms))
-        .bind(call.first_byte_ms.map(to_int))
-        .bind(to_int(call.wait_ms))
-        .bind(call.retries)
+        .bind(to_int(page.place))
+        .bind(page.last_at)
+        .bind(page.calls)
+        .bind(page.body)
+        .execute(change)
+        .await?;
+    Ok(())
 }

@@ -1,15 +1,19 @@
 //! Single calls, as they were booked.
 //!
 //! In: a span of time, perhaps a request id. Out: calls with their place in the books, oldest first. Fails:
-//! as the database does. Bounded: a page at a time; the last one's place leads to the next page.
+//! as the database does. Bounded: so many at a time; the last one's place leads to the next ones. Of the pages that
+//! calls are stored in, those are read that begin before the last call that is given.
+
+use std::collections::BTreeMap;
 
 use base::Timestamp;
-use spec::{Usage, Usd};
-use sqlx::{QueryBuilder, Sqlite};
+use futures_util::TryStreamExt as _;
+use spec::Usage;
 
+use super::page;
+use super::text::{self, Read};
 use crate::error::Error;
 use crate::open::Store;
-use crate::row::{from_int, from_word};
 
 /// Most calls of one page.
 const LARGEST_PAGE: u32 = 10_000;
@@ -49,77 +53,60 @@ pub struct BookedCall {
     pub call: Usage,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    at: i64,
-    journal: i64,
-    place: i64,
-    request_id: String,
-    token: Option<String>,
-    project: Option<String>,
-    model: String,
-    deployment: Option<String>,
-    instance: Option<String>,
-    operation: String,
-    status: u16,
-    ending: String,
-    error: Option<String>,
-    prompt_tokens: i64,
-    cached_tokens: i64,
-    completion_tokens: i64,
-    reasoning_tokens: i64,
-    estimated: bool,
-    cost: i64,
-    duration_ms: i64,
-    first_byte_ms: Option<i64>,
-    wait_ms: i64,
-    retries: u32,
-}
-
 impl Store {
     /// Calls as asked for.
     pub async fn list_calls(&self, query: &CallQuery) -> Result<Vec<BookedCall>, Error> {
-        let mut sql = QueryBuilder::<Sqlite>::new("SELECT * FROM calls WHERE at >= ");
-        sql.push_bind(query.from.as_millis()).push(" AND at < ").push_bind(query.to.as_millis());
-        if let Some(id) = &query.request_id {
-            sql.push(" AND request_id = ").push_bind(id.as_str());
+        let mut oldest = Oldest { most: usize::try_from(query.limit.min(LARGEST_PAGE)).unwrap_or(0), calls: BTreeMap::new() };
+        let mut pages = page::of_span(query.earliest(), query.to.as_millis(), query.needle(), self.reader());
+        while let Some(page) = pages.try_next().await? {
+            // What this and later pages may begin with.
+            if oldest.are_before(CallsAfter { at: Timestamp::from_millis(page.first_at), journal: i64::MIN, place: 0 }) {
+                break;
+            }
+            for (place, call) in page.calls()? {
+                let place = CallsAfter { at: call.at, journal: page.journal, place };
+                if query.wants(place, &call) && !oldest.are_before(place) {
+                    oldest.put(place, call);
+                }
+            }
         }
-        if let Some(after) = &query.after {
-            sql.push(" AND (at, journal, place) > (").push_bind(after.at.as_millis()).push(", ").push_bind(after.journal);
-            sql.push(", ").push_bind(crate::row::to_int(after.place)).push(")");
-        }
-        sql.push(" ORDER BY at, journal, place LIMIT ").push_bind(query.limit.min(LARGEST_PAGE));
-        let rows: Vec<Row> = sql.build_query_as().fetch_all(self.reader()).await?;
-        rows.into_iter().map(Row::read).collect()
+        Ok(oldest.calls.into_iter().map(|(place, call)| BookedCall { place, call }).collect())
     }
 }
 
-impl Row {
-    fn read(self) -> Result<BookedCall, Error> {
-        let at = Timestamp::from_millis(self.at);
-        let call = Usage {
-            request_id: self.request_id,
-            at,
-            token: self.token,
-            project: self.project,
-            model: self.model,
-            deployment: self.deployment,
-            instance: self.instance,
-            operation: self.operation,
-            status: self.status,
-            ending: from_word("usage row", &self.ending)?,
-            error: self.error,
-            prompt_tokens: from_int(self.prompt_tokens),
-            cached_tokens: from_int(self.cached_tokens),
-            completion_tokens: from_int(self.completion_tokens),
-            reasoning_tokens: from_int(self.reasoning_tokens),
-            estimated: self.estimated,
-            cost: Usd(from_int(self.cost)),
-            duration_ms: from_int(self.duration_ms),
-            first_byte_ms: self.first_byte_ms.map(from_int),
-            wait_ms: from_int(self.wait_ms),
-            retries: self.retries,
-        };
-        Ok(BookedCall { place: CallsAfter { at, journal: self.journal, place: from_int(self.place) }, call })
+/// The oldest calls of those that were seen: calls lie in the order in which they ended, so pages overlap.
+struct Oldest {
+    most: usize,
+    calls: BTreeMap<CallsAfter, Usage>,
+}
+
+impl Oldest {
+    /// Whether there are enough before this place.
+    fn are_before(&self, place: CallsAfter) -> bool {
+        self.calls.len() >= self.most && self.calls.last_key_value().is_none_or(|(newest, _)| *newest < place)
+    }
+
+    fn put(&mut self, place: CallsAfter, call: Read<'_>) {
+        self.calls.insert(place, text::owned(call));
+        if self.calls.len() > self.most {
+            self.calls.pop_last();
+        }
+    }
+}
+
+impl CallQuery {
+    fn earliest(&self) -> i64 {
+        self.after.map_or(self.from, |after| after.at.max(self.from)).as_millis()
+    }
+
+    /// What stands in the text of each call with the request id, if that can be said.
+    fn needle(&self) -> Option<String> {
+        self.request_id.as_ref().filter(|id| text::is_plain(id)).map(|id| format!("\"{id}\""))
+    }
+
+    fn wants(&self, place: CallsAfter, call: &Read<'_>) -> bool {
+        (self.from..self.to).contains(&place.at)
+            && self.after.is_none_or(|after| place > after)
+            && self.request_id.as_ref().is_none_or(|id| call.request_id == *id)
     }
 }

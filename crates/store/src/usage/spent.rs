@@ -49,11 +49,11 @@ impl Store {
     /// Sums since a month began and before `before`, apart for those in the hour and in the day; each of
     /// the three began with a full hour.
     pub async fn spent(&self, [hour, day, month]: [Timestamp; 3], before: Timestamp) -> Result<Vec<Spent>, Error> {
-        let span = self.span(month, before).await?;
+        let hours = self.hours_of(month, before).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT token, project, deployment, hour >= ");
         sql.push_bind(hour.as_millis()).push(" AS in_hour, hour >= ").push_bind(day.as_millis());
         sql.push(" AS in_day, sum(calls) AS calls, sum(prompt_tokens + completion_tokens) AS tokens, sum(cost) AS cost FROM ");
-        span::push(&mut sql, span);
+        span::push(&mut sql, hours);
         sql.push(" WHERE ending <> 'rejected' GROUP BY 1, 2, 3, 4, 5");
         let rows: Vec<Row> = sql.build_query_as().fetch_all(self.reader()).await?;
         Ok(rows.into_iter().map(Row::read).collect())

@@ -118,7 +118,7 @@ const SUMS_WIDTH: usize = 14;
 impl Store {
     /// Sums calls up.
     pub async fn usage_sums(&self, query: &UsageQuery) -> Result<Vec<UsageSum>, Error> {
-        let span = self.span(query.from, query.to).await?;
+        let hours = self.hours_of(query.from, query.to).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
         for group in &query.by {
             match group {
@@ -129,7 +129,7 @@ impl Store {
             sql.push(", ");
         }
         sql.push(SUMS).push(" FROM ");
-        span::push(&mut sql, span);
+        span::push(&mut sql, hours);
         let places: Vec<String> = (1..=query.by.len()).map(|place| place.to_string()).collect();
         if !places.is_empty() {
             sql.push(" GROUP BY ").push(places.join(", "));
