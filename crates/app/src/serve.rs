@@ -76,7 +76,8 @@ impl House {
         let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms));
         let control = rooms.control(address, closed);
         let lock = token::Address::write(&settings.data_dir(), address)?;
-        let listener = listener::open(bound, gateway.router_with(control), settings.config.client_write_timeout);
+        let entrance = gateway.entrance(control);
+        let listener = listener::open(bound, move |peer| entrance.visitor(peer), settings.config.client_write_timeout);
         let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, .. } = rooms;
         Ok(Self {
             address,

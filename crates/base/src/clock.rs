@@ -114,16 +114,17 @@ pub mod human {
                 _ => return None,
             };
             rest = &rest[letters..];
-            total += Duration::try_from_secs_f64(number * seconds).ok()?;
+            total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
         }
         Some(total)
     }
 
-    /// Prints the largest exact unit: `90s`, `5m`, `250ms`.
+    /// Prints the largest exact unit: `250ms`, `90s`, `5m`, `35d`.
     pub fn print(duration: Duration) -> String {
         let millis = duration.as_millis();
         match millis {
             0 => "0s".to_owned(),
+            m if m % 86_400_000 == 0 => format!("{}d", m / 86_400_000),
             m if m % 3_600_000 == 0 => format!("{}h", m / 3_600_000),
             m if m % 60_000 == 0 => format!("{}m", m / 60_000),
             m if m % 1_000 == 0 => format!("{}s", m / 1_000),

@@ -55,6 +55,8 @@ struct Waiter {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller<'a> {
     pub(crate) avoid: Avoid<'a>,
+    /// Targets of a route that it shall not go to.
+    pub(crate) ruled_out: &'a [Name],
     pub(crate) hint: Hint<'a>,
     pub(crate) keep_alive: Option<KeepAlive>,
     /// It has somewhere else to go.

@@ -216,7 +216,8 @@ impl Board {
         }
         let lane = self.view.load().lanes.get(name).map(Arc::clone).ok_or_else(|| Error::NotFound(name.clone()))?;
         let avoid = Avoid { ids: &wait.avoid, unless_alone: true };
-        match Lane::ask(&lane, &Caller { avoid, hint: Hint::default(), keep_alive: wait.keep_alive, elsewhere: false })? {
+        let caller = Caller { avoid, ruled_out: &[], hint: Hint::default(), keep_alive: wait.keep_alive, elsewhere: false };
+        match Lane::ask(&lane, &caller)? {
             Asked::Served(lease) => Ok(lease),
             Asked::Waits(waits) => waits.lease(Patience { ready: wait.patience_ready, cold: wait.patience_cold }).await,
         }

@@ -161,13 +161,23 @@ impl Desk {
     }
 
     /// The target that the call will probably go to, by its place, and how it stands.
-    pub(crate) fn aim(&self, serves: Serves, hint: &Hint<'_>) -> Option<(usize, Arc<Entry>)> {
+    pub(crate) fn aim(&self, serves: Serves, hint: &Hint<'_>, ruled_out: &[Name]) -> Option<(usize, Arc<Entry>)> {
+        let out = self.places(ruled_out);
         let leaning = self.kept.sticky.lean(&hint.within(self.own_affinity()), &mut None);
-        let at = self.pick(serves, 0, &leaning).or_else(|| self.shortest_line(serves, 0)).or_else(|| {
-            let served = |target: &Target| serves(&target.lane.glance().entry.dialect);
-            self.targets.iter().position(served)
+        let at = self.pick(serves, out, &leaning).or_else(|| self.shortest_line(serves, out)).or_else(|| {
+            let served = |(at, target): (usize, &Target)| out & (1 << at) == 0 && serves(&target.lane.glance().entry.dialect);
+            self.targets.iter().enumerate().position(served)
         })?;
         Some((at, self.targets.get(at)?.lane.glance().entry))
+    }
+
+    /// The places of these deployments, a bit for each.
+    fn places(&self, of: &[Name]) -> u64 {
+        if of.is_empty() {
+            return 0;
+        }
+        let there = self.targets.iter().enumerate().filter(|(_, target)| of.contains(&target.lane.glance().entry.name));
+        there.fold(0, |places, (at, _)| places | 1 << at)
     }
 
     /// A slot of a target, or a place in a line; `aim` is where it would like to go.
@@ -180,8 +190,8 @@ impl Desk {
     }
 
     fn ask_each(&self, caller: &Caller<'_>, serves: Serves, aim: Option<usize>) -> Result<Asked, Error> {
-        let (mut tried, mut said) = (0_u64, None);
-        if let Some(at) = self.due(serves) {
+        let (mut tried, mut said) = (self.places(caller.ruled_out), None);
+        if let Some(at) = self.due(serves, tried) {
             match self.ask_one(at, caller, true) {
                 Ok(asked) => return Ok(asked),
                 Err(error) => said = Some(error),
@@ -201,7 +211,8 @@ impl Desk {
             }
             tried |= 1 << at;
         }
-        Err(said.or_else(|| self.down()).unwrap_or_else(|| Error::NotFound(self.record.spec.name.clone())))
+        let nobody = if caller.ruled_out.is_empty() { Error::NotFound } else { Error::NobodyElse };
+        Err(said.or_else(|| self.down()).unwrap_or_else(|| nobody(self.record.spec.name.clone())))
     }
 
     /// Why nobody serves.
@@ -237,13 +248,14 @@ impl Desk {
     }
 
     /// A target that was passed over, whose time has come; a trial of it begins.
-    fn due(&self, serves: Serves) -> Option<usize> {
+    fn due(&self, serves: Serves, tried: u64) -> Option<usize> {
         let mut inner = self.kept.lock();
         if inner.ward.out() == 0 {
             return None;
         }
         let at = |number: u32| self.targets.iter().position(|target| target.number == number);
-        let number = inner.ward.due(Instant::now(), |number| at(number).is_some_and(|at| self.candidate(at, serves).is_some()))?;
+        let may = |at: usize| tried & (1 << at) == 0 && self.candidate(at, serves).is_some();
+        let number = inner.ward.due(Instant::now(), |number| at(number).is_some_and(may))?;
         inner.ward.begin_trial(number);
         at(number)
     }

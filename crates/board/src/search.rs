@@ -1,7 +1,7 @@
 //! One call's way to a slot: the name that it asked for, and whoever stands in when that cannot serve.
 //!
-//! In: a name; later, which members failed the call. Out: leases, each on another member than those that failed it,
-//! or on a fallback. Fails: as the first that was asked; each name is asked once, so fallbacks never go in circles.
+//! In: a name; later, which members failed the call, and which deployments it shall not go to. Out: leases, each on another
+//! member than those that failed it, or on a fallback. Fails: as the first that was asked; each name is asked once, so fallbacks never go in circles.
 //! Holds: nothing that must be given back.
 
 use std::collections::VecDeque;
@@ -35,6 +35,7 @@ pub struct Search {
     serves: Serves,
     aim: Option<usize>,
     avoid: Vec<InstanceId>,
+    ruled_out: Vec<Name>,
     open: VecDeque<Name>,
     seen: Vec<Name>,
     first: Option<Error>,
@@ -44,8 +45,9 @@ pub struct Search {
 
 impl Search {
     pub(crate) fn new(way: Way) -> Self {
-        let (avoid, seen) = (Vec::new(), Vec::new());
-        let mut search = Self { way, serves: |_| true, aim: None, avoid, open: VecDeque::new(), seen, first: None, again: false };
+        let (avoid, ruled_out, seen) = (Vec::new(), Vec::new(), Vec::new());
+        let mut search =
+            Self { way, serves: |_| true, aim: None, avoid, ruled_out, open: VecDeque::new(), seen, first: None, again: false };
         search.note_fallbacks();
         search
     }
@@ -56,6 +58,11 @@ impl Search {
             Way::Deployment(_, entry) => &entry.name,
             Way::Route(desk) => &desk.record.spec.name,
         }
+    }
+
+    /// A route of whose targets none is there.
+    pub fn is_deserted(&self) -> bool {
+        matches!(&self.way, Way::Route(desk) if desk.entries().next().is_none())
     }
 
     /// What keeps calls together here; `None` where there is nothing to choose, so nothing needs to be found out.
@@ -70,13 +77,30 @@ impl Search {
     pub fn aim(&mut self, serves: fn(&spec::Dialect) -> bool, hint: &Hint<'_>) -> Option<Arc<Entry>> {
         self.serves = serves;
         match &self.way {
-            Way::Deployment(_, entry) => serves(&entry.dialect).then(|| Arc::clone(entry)),
+            Way::Deployment(_, entry) => (serves(&entry.dialect) && !self.ruled_out.contains(&entry.name)).then(|| Arc::clone(entry)),
             Way::Route(desk) => {
-                let (at, entry) = desk.aim(serves, hint)?;
+                let (at, entry) = desk.aim(serves, hint, &self.ruled_out)?;
                 self.aim = Some(at);
                 Some(entry)
             }
         }
+    }
+
+    /// The same once more, now that one of them is ruled out.
+    pub fn aim_again(&mut self, hint: &Hint<'_>) -> Option<Arc<Entry>> {
+        self.aim(self.serves, hint)
+    }
+
+    /// The call shall not go to this deployment, by whatever name it is reached: not even when there is nobody else.
+    pub fn rule_out(&mut self, deployment: &Name) {
+        if !self.ruled_out.contains(deployment) {
+            self.ruled_out.push(deployment.clone());
+        }
+    }
+
+    /// Goes on to the next fallback, though somebody here could still be asked; `false` when there is none.
+    pub fn leave(&mut self, board: &Board) -> bool {
+        self.go_on(board)
     }
 
     /// The member of this lease failed the call: the next lease is on another one, where there is one.
@@ -93,13 +117,13 @@ impl Search {
         let is_new = |entry: &Entry| entry.instances.is_empty() || entry.instances.iter().any(|member| !self.avoid.contains(&member.id));
         !self.open.is_empty()
             || match &self.way {
-                Way::Deployment(_, entry) => is_new(entry),
+                Way::Deployment(_, entry) => is_new(entry) && !self.ruled_out.contains(&entry.name),
                 Way::Route(desk) => desk.entries().any(|entry| self.serves_now(&entry) && is_new(&entry)),
             }
     }
 
     fn serves_now(&self, entry: &Entry) -> bool {
-        (self.serves)(&entry.dialect) && !matches!(entry.state, State::Down(_))
+        (self.serves)(&entry.dialect) && !matches!(entry.state, State::Down(_)) && !self.ruled_out.contains(&entry.name)
     }
 
     /// A slot; waits in line as long as the deployment allows. Dropping the future leaves the line.
@@ -125,8 +149,9 @@ impl Search {
     async fn lease_here(&mut self, hint: &Hint<'_>) -> Result<Lease, Error> {
         let elsewhere = !self.open.is_empty();
         let avoid = Avoid { ids: &self.avoid, unless_alone: !elsewhere };
-        let caller = Caller { avoid, hint: *hint, keep_alive: None, elsewhere };
+        let caller = Caller { avoid, ruled_out: &self.ruled_out, hint: *hint, keep_alive: None, elsewhere };
         let asked = match &self.way {
+            Way::Deployment(_, entry) if self.ruled_out.contains(&entry.name) => return Err(Error::NobodyElse(entry.name.clone())),
             Way::Deployment(lane, _) => Lane::ask(lane, &caller)?,
             Way::Route(desk) => desk.ask(&caller, self.serves, self.aim.take())?,
         };

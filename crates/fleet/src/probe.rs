@@ -33,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) endpoint: Endpoint,
     pub(crate) key: Option<Secret>,
     pub(crate) probe: Probe,
+    /// It is spoken to by HTTP/2 alone.
+    pub(crate) http2: bool,
 }
 
 const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
@@ -139,18 +141,20 @@ async fn get_unix(path: &Path, target: &Target) -> Result<StatusCode, Cause> {
 
 type Remote = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 
-/// One for all: reading the machine's certificates takes longer than a probe may. It keeps no connection.
-fn remote() -> Result<&'static Remote, Cause> {
-    static REMOTE: OnceLock<Remote> = OnceLock::new();
-    if let Some(made) = REMOTE.get() {
+/// One for all of each HTTP: reading the machine's certificates takes longer than a probe may. They keep no connection.
+fn remote(http2: bool) -> Result<&'static Remote, Cause> {
+    static REMOTES: [OnceLock<Remote>; 2] = [const { OnceLock::new() }; 2];
+    let remote = &REMOTES[usize::from(http2)];
+    if let Some(made) = remote.get() {
         return Ok(made);
     }
     let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())?;
-    let connector = connector.https_or_http().enable_http1().build();
-    Ok(REMOTE.get_or_init(|| Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector)))
+    let connector = connector.https_or_http();
+    let connector = if http2 { connector.enable_http2().build() } else { connector.enable_http1().build() };
+    Ok(remote.get_or_init(|| Client::builder(TokioExecutor::new()).http2_only(http2).pool_max_idle_per_host(0).build(connector)))
 }
 
 async fn get_url(base: &str, target: &Target) -> Result<StatusCode, Cause> {
-    let reply = remote()?.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
+    let reply = remote(target.http2)?.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
     Ok(reply.status())
 }

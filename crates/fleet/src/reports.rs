@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Fault, Timestamp};
-use spec::{InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
+use spec::{HttpVersion, InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
 use crate::probe;
 use crate::turn::{Owner, Which};
@@ -67,7 +67,8 @@ pub(crate) fn watch(owner: &mut Owner, id: &InstanceId) {
         RuntimeKind::Process => Some(item.key.clone()),
         RuntimeKind::External => spec.api_key_env.as_deref().and_then(|name| (owner.secrets)(name)),
     };
-    let target = probe::Target { id: id.clone(), endpoint, key, probe: engine::engine(item.engine).probe() };
+    let http2 = spec.http_version == Some(HttpVersion::Http2);
+    let target = probe::Target { id: id.clone(), endpoint, key, probe: engine::engine(item.engine).probe(), http2 };
     let (nudge, nudged) = tokio::sync::watch::channel(0);
     let task = probe::watch(target, nudged, owner.messages.clone());
     owner.probes.insert(id.clone(), (task, nudge));

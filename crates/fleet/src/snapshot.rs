@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base::ByteSize;
 use spec::deployment::{Record, Step};
-use spec::{Instance, Name, Node, Phase, Reason, ReasonCode, Version};
+use spec::{Instance, InstanceId, Name, Node, Phase, Reason, ReasonCode, Version};
 
 use crate::pipeline::{self, Done};
 use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub margin: ByteSize,
     /// Held by our instances.
     pub used: ByteSize,
+    /// Of that, what each of them holds: its estimate, from its start until it has ended.
+    pub held: BTreeMap<InstanceId, ByteSize>,
 }
 
 /// Totals since the start.
@@ -95,6 +97,7 @@ pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
         budget: world.room.budget,
         margin: world.room.margin,
         used: held,
+        held: world.items.values().filter(|item| item.holds_memory()).map(|item| (item.id.clone(), item.memory)).collect(),
     }
 }
 

@@ -106,9 +106,15 @@ impl Account {
         self.entry = Some(Arc::clone(entry));
     }
 
+    /// The deployment that the call went to, or would have.
+    pub(crate) fn entry(&self) -> Option<&Arc<Entry>> {
+        self.entry.as_ref()
+    }
+
     /// The call goes to the member of this lease.
     pub(crate) fn sent(&mut self, lease: &Lease) {
         if self.member.replace(Arc::clone(&lease.member)).is_some() {
+            (self.row.ending, self.failure) = (Ending::default(), None); // how the last one ended does not matter any more
             self.row.retries += 1;
             self.gateway.metrics().retried();
         }
@@ -132,7 +138,7 @@ impl Account {
         }
     }
 
-    /// True once the client has been told anything.
+    /// True once the engine has begun to answer, so that the client may have been told of it.
     pub(crate) fn has_begun(&self) -> bool {
         self.first.is_some()
     }
@@ -185,7 +191,7 @@ impl Account {
     pub(crate) fn failed(&mut self, error: &Error) {
         self.row.ending = if self.member.is_some() { Ending::Failed } else { Ending::Rejected };
         self.failure = Some(error.word());
-        if self.first.is_none() {
+        if self.first.is_none() || !self.streamed {
             self.row.status = error.status(self.face);
         }
         if let Error::Board(refusal) = error {
@@ -241,7 +247,7 @@ impl Account {
         }
     }
 
-    fn measure(&mut self) {
+    fn measure(&mut self, duration: Duration) {
         let metrics = self.gateway.metrics();
         metrics.call_ended();
         if self.member.is_some() {
@@ -256,7 +262,7 @@ impl Account {
             None => Model { operation, provider: OTHER, asked: OTHER, answers: OTHER },
         };
         let figures = Figures {
-            duration: self.began.elapsed(),
+            duration,
             first_token: self.first.map(|first| first.duration_since(self.began)),
             prompt_tokens: self.row.prompt_tokens,
             completion_tokens: self.row.completion_tokens,
@@ -300,11 +306,12 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        self.row.duration_ms = ms(self.began.elapsed());
+        let duration = self.began.elapsed();
+        self.row.duration_ms = ms(duration);
         self.row.first_byte_ms = self.first.map(|first| ms(first.duration_since(self.began)));
         self.price();
         self.settle();
-        self.measure();
+        self.measure(duration);
         let row = &self.row;
         tracing::debug!(
             request_id = &*self.arrival.id,

@@ -5,12 +5,11 @@
 //! limited. What an answer may take is the client's `max_tokens`; without one, what this deployment's
 //! answers have lately taken.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use access::{Access, Ask, Rate, Rates};
 use board::Entry;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::openai::Shape;
 
@@ -54,6 +53,11 @@ pub(crate) fn go_to(access: &Access, entry: &Entry, account: &mut Account) -> Re
     Ok(())
 }
 
+/// Whether the call was let in for another deployment than this one.
+pub(crate) fn is_elsewhere(entry: &Entry, account: &mut Account) -> bool {
+    account.permit().is_some_and(|permit| permit.deployment() != entry.name.as_str())
+}
+
 /// Whether somebody counts this call's tokens, so that they have to be counted well.
 pub(crate) fn is_metered(call: &Call, entry: &Entry) -> bool {
     entry.spec.limits.tokens_per_minute.is_some() || !entry.spec.budget.is_none() || call.caller.is_metered()
@@ -84,54 +88,90 @@ pub(crate) fn limit_headers(rates: &Rates, headers: &mut HeaderMap) {
 
 /// Limit, remaining and reset, in one piece of memory.
 fn values(rate: &Rate) -> [Bytes; 3] {
-    const ROOM: usize = 64; // two numbers of twenty digits and a wait
-    let mut text = BytesMut::with_capacity(ROOM);
-    // Into memory of its own, which grows: it cannot fail.
-    let _ = write!(text, "{}", rate.limit);
-    let limit = text.split().freeze();
-    let _ = write!(text, "{}", rate.remaining);
-    let remaining = text.split().freeze();
+    let mut text = Text::default();
+    text.number(rate.limit);
+    let limit = text.len;
+    text.number(rate.remaining);
+    let remaining = text.len;
     go_duration(rate.reset, &mut text);
-    [limit, remaining, text.freeze()]
+    let all = Bytes::copy_from_slice(text.written());
+    [all.slice(..limit), all.slice(limit..remaining), all.slice(remaining..)]
+}
+
+/// A short text that needs no memory of its own.
+struct Text {
+    bytes: [u8; Self::ROOM],
+    len: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; Self::ROOM], len: 0 }
+    }
+}
+
+impl Text {
+    /// Two numbers of twenty digits and a wait of thirty.
+    const ROOM: usize = 80;
+
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
+    }
+    fn number(&mut self, number: u64) {
+        self.digits(number, 1);
+    }
+    /// With zeros before it, up to so many digits.
+    fn digits(&mut self, mut number: u64, least: usize) {
+        const MOST: usize = 20;
+        let (mut digits, mut first) = ([b'0'; MOST], MOST);
+        for (at, digit) in digits.iter_mut().enumerate().rev() {
+            if number == 0 && MOST - first >= least {
+                break;
+            }
+            *digit = b'0' + (number % 10) as u8;
+            (number, first) = (number / 10, at);
+        }
+        self.put(digits.get(first..).unwrap_or_default());
+    }
+    fn written(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// As OpenAI writes a wait: `12ms`, `1.5s`, `6m0s`.
-fn go_duration(wait: Duration, to: &mut BytesMut) {
+fn go_duration(wait: Duration, to: &mut Text) {
     let (seconds, millis) = (wait.as_secs(), wait.subsec_millis());
     if seconds == 0 {
-        let _ = write!(to, "{millis}ms");
-        return;
+        to.number(millis.into());
+        return to.put(b"ms");
     }
     if seconds >= 3600 {
-        let _ = write!(to, "{}h", seconds / 3600);
+        to.number(seconds / 3600);
+        to.put(b"h");
     }
     if seconds >= 60 {
-        let _ = write!(to, "{}m", seconds / 60 % 60);
+        to.number(seconds / 60 % 60);
+        to.put(b"m");
     }
-    let _ = write!(to, "{}", seconds % 60);
+    to.number(seconds % 60);
     if millis > 0 {
-        let _ = write!(
-            to,
-            "{}",
-            [".", ".0", ".00"][if millis >= 100 {
-                0
-            } else if millis >= 10 {
-                1
-            } else {
-                2
-            }]
-        );
-        let _ = write!(to, "{}", trimmed(millis));
+        let (fraction, digits) = trimmed(millis);
+        to.put(b".");
+        to.digits(fraction.into(), digits);
     }
-    let _ = to.write_str("s");
+    to.put(b"s");
 }
 
-/// A fraction without its zeros at the end.
-fn trimmed(mut millis: u32) -> u32 {
+/// Thousandths without the zeros at their end, and how many digits are left.
+fn trimmed(mut millis: u32) -> (u32, usize) {
+    let mut digits = 3;
     while millis.is_multiple_of(10) && millis > 0 {
-        millis /= 10;
+        (millis, digits) = (millis / 10, digits - 1);
     }
-    millis
+    (millis, digits)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use access::Caller;
+use board::KeepAlive;
 use bytes::Bytes;
 use http::HeaderMap;
 use wire::openai::{Ask, Shape};
@@ -75,6 +76,8 @@ pub(crate) struct Call {
     pub(crate) alias: Option<String>,
     /// Members for llama-server alone: other engines refuse what they do not know.
     pub(crate) for_llama: Vec<Edit<'static>>,
+    /// How long the deployment that serves it shall stay loaded, where the client says so.
+    pub(crate) keep: Option<KeepAlive>,
     /// The client wants the answer as it is made.
     pub(crate) streamed: bool,
 }

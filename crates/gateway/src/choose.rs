@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use access::Caller;
 use board::{Board, Entry, Hint, Lease, Search, Wait};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use spec::{Affinity, Dialect};
 use wire::openai::{Ask, Shape};
 use wire::scan::Kind;
@@ -18,7 +18,7 @@ use crate::call::Call;
 use crate::error::Error;
 
 /// The header that names a session.
-const SESSION: &str = "x-session-id";
+static SESSION: HeaderName = HeaderName::from_static("x-session-id");
 /// The members of a body that name one; the first that is there counts.
 const SESSIONS: [&str; 2] = ["prompt_cache_key", "user"];
 
@@ -43,9 +43,28 @@ fn look<'a>(board: &Board, caller: &Caller, ask: &Ask, hint: impl FnOnce(Affinit
         Shape::Completions => (|dialect| dialect.completions, "completions"),
         Shape::Embeddings => (|dialect| dialect.embeddings, "embeddings"),
     };
-    match search.aim(serves, &hint(search.affinity())) {
+    let mut aimed = search.aim(serves, &hint(search.affinity()));
+    // A route whose targets are gone still has its fallbacks. One that does not do this kind of call has said so.
+    while aimed.is_none() && search.is_deserted() && search.leave(board) {
+        aimed = search.aim_again(&Hint::default());
+    }
+    match aimed {
         Some(entry) => Ok((search, entry)),
         None => Err(Error::NotServed { model: search.name().clone(), what }),
+    }
+}
+
+/// The deployment that will probably serve now that others are ruled out: another target of the route, else, where that may
+/// be, a fallback.
+pub(crate) fn next(board: &Board, search: &mut Search, call: &Call, may_leave: bool) -> Option<Arc<Entry>> {
+    loop {
+        let hint = hint(call, search.affinity());
+        if let Some(entry) = search.aim_again(&hint) {
+            return Some(entry);
+        }
+        if !(may_leave && search.leave(board)) {
+            return None;
+        }
     }
 }
 
@@ -80,7 +99,7 @@ fn hint(call: &Call, affinity: Affinity) -> Hint<'_> {
 }
 
 fn header(headers: &HeaderMap) -> Option<&[u8]> {
-    headers.get(SESSION).map(|value| value.as_bytes().trim_ascii())
+    headers.get(&SESSION).map(|value| value.as_bytes().trim_ascii())
 }
 
 fn member(call: &Call) -> Option<&[u8]> {

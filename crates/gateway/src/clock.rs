@@ -1,14 +1,31 @@
 //! How long a call may take, as points in time.
 //!
 //! In: when it came, the limits of its deployment. Out: by when what must be there, and which limit it
-//! was that ended it. Reads the clock; waits for nothing.
+//! was that ended it. Reads the clock no more often than it must.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use spec::Timeouts;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Error;
+
+/// What comes of the work, if that is soon enough. What is there at once costs no look at the clock.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    until(|| Instant::now() + limit, work).await
+}
+
+/// The same up to a moment that is asked for only where there is something to wait for.
+pub(crate) async fn until<T>(by: impl FnOnce() -> Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(done) => Some(done),
+        Poll::Pending => timeout_at(by(), work).await.ok(),
+    }
+}
 
 /// The limits of one call.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +52,15 @@ impl Clock {
         Self { first_by, ..self }
     }
 
+    /// There is no time left.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.total_by
+    }
+
     /// Which of the limits it was.
     pub(crate) fn late(&self, first: bool) -> Error {
         match () {
-            () if Instant::now() >= self.total_by => Error::TotalTimeout,
+            () if self.is_over() => Error::TotalTimeout,
             () if first => Error::FirstByteTimeout,
             () => Error::IdleTimeout { after: self.idle },
         }

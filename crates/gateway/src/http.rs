@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use access::Caller;
 use axum::body::Body;
+use axum::extract::Request;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use wire::scan::{self, Reader, Scan, Spans};
 
+use crate::clock::within;
 use crate::error::Error;
 pub(crate) use crate::passage::{Arrival, REQUEST_ID};
 
@@ -30,6 +32,23 @@ const FIRST_GRANT: usize = 64 << 10;
 const TRUSTED: usize = 1 << 20;
 /// A body is scanned on when so much has come.
 const FEED: usize = 64 << 10;
+
+/// A request that has come, of whom nothing is known yet.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) arrival: Arrival,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+}
+
+impl Arrived {
+    /// Of a request that has gone through the router.
+    pub(crate) fn of(request: Request) -> Self {
+        let (head, body) = request.into_parts();
+        let arrival = head.extensions.get::<Arrival>().cloned().unwrap_or_else(|| Arrival::now(&head.headers));
+        Self { arrival, headers: head.headers, body }
+    }
+}
 
 /// A request whose sender is known and whose body is here, not scanned yet.
 #[derive(Debug)]
@@ -92,36 +111,39 @@ fn is_kind_of_json(kind: &str) -> bool {
 /// piece while it comes: what has just been written is still in the processor's cache.
 pub(crate) async fn read(mut body: Body, limit: usize, announced: usize) -> Result<(Bytes, Option<Reader>), Error> {
     let Some(first) = next(&mut body).await? else { return Ok((Bytes::new(), None)) };
-    let mut arriving = Arriving { first, all: BytesMut::new(), reader: Some(Reader::default()), fed: 0 };
-    loop {
-        if arriving.len() > limit {
+    if first.len() > limit {
+        return Err(Error::TooLarge { limit });
+    }
+    match next(&mut body).await? {
+        None => Ok((first, None)), // as most bodies come: in one piece, and that is not copied
+        Some(second) => Box::pin(read_on(body, [first, second], limit, announced.min(limit))).await,
+    }
+}
+
+async fn read_on(mut body: Body, [first, second]: [Bytes; 2], limit: usize, announced: usize) -> Result<(Bytes, Option<Reader>), Error> {
+    let mut arriving = Arriving { all: BytesMut::new(), reader: Some(Reader::default()), fed: 0 };
+    arriving.all.reserve(FIRST_GRANT.min(announced.max(first.len() + second.len())));
+    arriving.all.extend_from_slice(&first);
+    let mut next_one = Some(second);
+    while let Some(piece) = next_one {
+        arriving.add(&piece, announced);
+        if arriving.all.len() > limit {
             return Err(Error::TooLarge { limit });
         }
-        match next(&mut body).await? {
-            Some(piece) => arriving.add(&piece, announced.min(limit)),
-            None => return Ok(arriving.done()),
-        }
+        next_one = next(&mut body).await?;
     }
+    Ok(arriving.done())
 }
 
 /// A body on its way.
 struct Arriving {
-    first: Bytes,
     all: BytesMut,
     reader: Option<Reader>,
     fed: usize,
 }
 
 impl Arriving {
-    fn len(&self) -> usize {
-        self.first.len().max(self.all.len())
-    }
-
     fn add(&mut self, piece: &[u8], announced: usize) {
-        if self.all.is_empty() {
-            self.all.reserve(FIRST_GRANT.min(announced.max(self.first.len() + piece.len())));
-            self.all.extend_from_slice(&self.first);
-        }
         let length = self.all.len() + piece.len();
         if length > self.all.capacity() {
             // Who has sent so much will send the rest; until then memory is set aside as it is filled.
@@ -136,16 +158,15 @@ impl Arriving {
         }
     }
 
-    /// Most bodies come in one piece and are not copied.
     fn done(self) -> (Bytes, Option<Reader>) {
-        if self.all.is_empty() { (self.first, None) } else { (self.all.freeze(), self.reader.filter(|_| self.fed > 0)) }
+        (self.all.freeze(), self.reader.filter(|_| self.fed > 0))
     }
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {
     loop {
-        let frame = tokio::time::timeout(BODY_SILENCE, body.frame());
-        match frame.await.map_err(|_elapsed| Error::SlowBody { after: BODY_SILENCE })? {
+        let frame = within(BODY_SILENCE, body.frame());
+        match frame.await.ok_or(Error::SlowBody { after: BODY_SILENCE })? {
             None => return Ok(None),
             Some(Err(source)) => return Err(Error::BodyLost { source }),
             Some(Ok(frame)) => match frame.into_data() {

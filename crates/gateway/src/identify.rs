@@ -6,10 +6,13 @@
 use std::sync::Arc;
 
 use access::{Access, Caller};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use http::header::AUTHORIZATION;
 
 use crate::error::Error;
+
+/// Where clients of Anthropic's put their token.
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The caller behind a request's token.
 pub(crate) fn identify(access: &Access, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
@@ -18,10 +21,10 @@ pub(crate) fn identify(access: &Access, headers: &HeaderMap) -> Result<Arc<Calle
 
 /// The token as it was sent. Of two, `Authorization` counts: some clients fill `x-api-key` by default.
 fn token(headers: &HeaderMap) -> Option<&str> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let bearer = text(&AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
-    bearer.or_else(|| text("x-api-key")).filter(|token| !token.is_empty())
+    bearer.or_else(|| text(&API_KEY)).filter(|token| !token.is_empty())
 }

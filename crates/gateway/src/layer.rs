@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
@@ -21,7 +22,7 @@ use crate::Gateway;
 use crate::error::CLIENT_GONE;
 use crate::identify::identify;
 use crate::metrics::{Route, method};
-use crate::passage::{Arrival, REQUEST_ID};
+use crate::passage::{Arrival, Peer, REQUEST_ID};
 
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 /// The label of paths that no route matches: they are the client's words, so without a bound.
@@ -61,18 +62,17 @@ where
     fn call(&mut self, mut request: Request) -> Passing<S::Future> {
         let path = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
         let route = self.gateway.metrics().route(path);
-        route.came();
-        let method = method(request.method());
-        let arrival = Arrival::of(&request, std::sync::Arc::clone(&route), self.gateway.watch());
+        let peer = request.extensions().get().copied();
+        let visit = Visit::begin(&self.gateway, &request, route, peer);
         // The walk tells who calls a model; whoever only looks is asked here, where somebody wants to know.
-        if arrival.is_told()
+        if visit.arrival.is_told()
             && request.method() != Method::POST
             && let Ok(caller) = identify(self.gateway.access(), request.headers())
         {
-            arrival.identified(&caller);
+            visit.arrival.identified(&caller);
         }
-        request.extensions_mut().insert(arrival.clone());
-        Passing { inner: self.inner.call(request), visit: Some(Visit { arrival, route, method, status: CLIENT_GONE, bytes: 0 }) }
+        request.extensions_mut().insert(visit.arrival.clone());
+        Passing::new(self.inner.call(request), visit)
     }
 }
 
@@ -81,6 +81,13 @@ where
 pub(crate) struct Passing<F> {
     inner: F, // before the visit: what it holds is given back first
     visit: Option<Visit>,
+}
+
+impl<F> Passing<F> {
+    /// A visit, and the work that brings its answer.
+    pub(crate) fn new(inner: F, visit: Visit) -> Self {
+        Self { inner, visit: Some(visit) }
+    }
 }
 
 impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Passing<F> {
@@ -104,18 +111,28 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Passin
 
 /// One request's visit. A client who leaves before there is a head counts as gone.
 #[derive(Debug)]
-struct Visit {
-    arrival: Arrival,
-    route: std::sync::Arc<Route>,
+pub(crate) struct Visit {
+    pub(crate) arrival: Arrival,
+    route: Arc<Route>,
     method: &'static str,
     status: u16,
     bytes: u64,
 }
 
+impl Visit {
+    /// A request has come.
+    pub(crate) fn begin<B>(gateway: &Gateway, request: &http::Request<B>, route: Arc<Route>, peer: Option<Peer>) -> Self {
+        route.came();
+        let arrival = Arrival::of(request, Arc::clone(&route), (gateway.watch(), peer));
+        Self { arrival, route, method: method(request.method()), status: CLIENT_GONE, bytes: 0 }
+    }
+}
+
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.route.left(self.method, self.status, self.arrival.began.elapsed());
-        self.arrival.left(self.status, self.bytes);
+        let took = self.arrival.began.elapsed();
+        self.route.left(self.method, self.status, took);
+        self.arrival.left(self.status, self.bytes, took);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Life of a call:
 //!
-//! it comes in and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
+//! it comes in (`entrance`) and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
 //! (`identify`), its body is read and scanned (`http`) into a `call`; its prompt is measured
 //! (`prompt`), what it will take is set aside (`admit`), a slot of an instance is found, or
 //! waited for (`choose`), the call is sent there (`send`), and the answer comes back as the
@@ -10,6 +10,8 @@
 
 mod routes;
 
+mod entrance;
+
 mod layer;
 
 mod passage;
@@ -17,6 +19,8 @@ mod passage;
 mod cors;
 
 mod walk;
+
+mod way;
 
 mod http;
 
@@ -60,6 +64,7 @@ use store::{Journal, Store};
 use tokens::Counts;
 
 pub use cors::Cors;
+pub use entrance::{Answer, Entrance, Visitor};
 pub use error::Error;
 pub use kept::Keeping;
 pub use metrics::{Readings, Source};
@@ -196,6 +201,12 @@ impl Gateway {
     /// among its extensions says by that who asked.
     pub fn router_with(&self, others: Router) -> Router {
         routes::router(self.clone(), others)
+    }
+
+    /// All of it as a service for connections, with the routes of others beside ours as
+    /// [`Self::router_with`] has them.
+    pub fn entrance(&self, others: Router) -> Entrance {
+        Entrance::new(self.clone(), others)
     }
 
     /// Stopping, phase one: `/readyz` says no.

@@ -32,6 +32,8 @@ use crate::metrics::{Route, Stage};
 
 /// The header of the request id, both ways.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static LOG_LEVEL: HeaderName = HeaderName::from_static("x-log-level");
+static LOG_INFER: HeaderName = HeaderName::from_static("x-log-infer");
 /// Longer ids are not repeated into logs and rows.
 pub(crate) const LONGEST_ID: usize = 128;
 /// What of a client's name is kept.
@@ -87,6 +89,7 @@ pub(crate) struct Passage {
     method: &'static str,
     route: Option<Arc<Route>>,
     status: AtomicU16,
+    took: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     caller: OnceLock<Arc<Caller>>,
@@ -133,7 +136,7 @@ impl Arrival {
     }
 
     /// Of a request of this route. Somebody is told when it is over, if there is who wants to know.
-    pub(crate) fn of(request: &axum::extract::Request, route: Arc<Route>, watch: &Arc<Watch>) -> Self {
+    pub(crate) fn of<B>(request: &http::Request<B>, route: Arc<Route>, (watch, peer): (&Arc<Watch>, Option<Peer>)) -> Self {
         let headers = request.headers();
         let mut passage = Passage::now(headers);
         passage.method = crate::metrics::method(request.method());
@@ -146,7 +149,7 @@ impl Arrival {
             let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
             passage.told = Some(Told {
                 watch: Arc::clone(watch),
-                client: request.extensions().get::<Peer>().map(|peer| peer.0),
+                client: peer.map(|peer| peer.0),
                 agent: agent.get(..LONGEST_AGENT).unwrap_or(agent).into(),
                 wish,
             });
@@ -161,10 +164,10 @@ fn is_sane(id: &str) -> bool {
 
 /// `?log=`, then `X-Log-Level`, then `X-Log-Infer`.
 fn wish(uri: &Uri, headers: &HeaderMap) -> Wish {
-    let header = |name: &'static str| headers.get(HeaderName::from_static(name)).and_then(|value| value.to_str().ok());
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let asked = uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("log=")));
-    let Some(level) = asked.or_else(|| header("x-log-level")) else {
-        return if header("x-log-infer") == Some("1") { Wish::Info } else { Wish::Usual };
+    let Some(level) = asked.or_else(|| header(&LOG_LEVEL)) else {
+        return if header(&LOG_INFER) == Some("1") { Wish::Info } else { Wish::Usual };
     };
     let is = |words: &[&str]| words.iter().any(|word| level.eq_ignore_ascii_case(word));
     match () {
@@ -194,6 +197,7 @@ impl Passage {
             method: "",
             route: None,
             status: AtomicU16::new(CLIENT_GONE),
+            took: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             caller: OnceLock::new(),
@@ -215,7 +219,8 @@ impl Passage {
     }
 
     /// The answer is out, or its client has gone.
-    pub(crate) fn left(&self, status: u16, bytes: u64) {
+    pub(crate) fn left(&self, status: u16, bytes: u64, took: Duration) {
+        self.took.store(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
         self.status.store(status, Relaxed);
         self.bytes_out.store(bytes, Relaxed);
     }
@@ -262,7 +267,7 @@ impl Passage {
     }
 
     fn tell(&self, told: &Told, to: &(dyn Fn(&Record<'_>) + Send + Sync)) {
-        let duration = self.began.elapsed();
+        let duration = Duration::from_nanos(self.took.load(Relaxed));
         let caller = self.caller.get();
         let lap = |stage: Stage| self.laps.of(stage).map(|(ended, took)| Lap { stage: stage.as_str(), ended, took });
         to(&Record {

@@ -16,7 +16,7 @@ use base::tasks;
 use board::Entry;
 use tokens::{Counter, Counts};
 use wire::openai::Shape;
-use wire::scan::{self, Kind, Scan, Span};
+use wire::scan::{self, Kind, Member, Scan, Span};
 
 use crate::call::Call;
 use crate::error::Error;
@@ -65,22 +65,23 @@ fn each_piece(shape: Shape, scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
 }
 
 fn chat(scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
-    let messages = scan.get("messages").map(|member| scan.elements(member.value_span).unwrap_or_default());
-    for (message, _) in messages.unwrap_or_default() {
-        take(Piece::Message);
-        let Ok(message) = scan.inside(message) else { continue };
-        match message.get("content") {
-            Some(content) if content.kind == Kind::String => take(Piece::Text(content.value_span)),
-            Some(content) if content.kind == Kind::Array => {
-                for (part, _) in scan.elements(content.value_span).unwrap_or_default() {
-                    let Ok(part) = scan.inside(part) else { continue };
-                    if let Some(text) = part.get("text").filter(|text| text.kind == Kind::String) {
-                        take(Piece::Text(text.value_span));
-                    }
+    // What is no array of objects holds no text, and that is all there is to say of it here.
+    let is_text = |member: &Member| member.kind == Kind::String;
+    if let Some(messages) = scan.get("messages") {
+        let _ = scan.rows(messages.value_span, ["content"], |[content]| {
+            take(Piece::Message);
+            match content {
+                Some(content) if is_text(&content) => take(Piece::Text(content.value_span)),
+                Some(content) if content.kind == Kind::Array => {
+                    let _ = scan.rows(content.value_span, ["text"], |[text]| {
+                        if let Some(text) = text.filter(is_text) {
+                            take(Piece::Text(text.value_span));
+                        }
+                    });
                 }
+                _ => {}
             }
-            _ => {}
-        }
+        });
     }
     take(Piece::End);
 }
@@ -91,18 +92,29 @@ fn list(scan: &Scan<'_>, key: &str, take: &mut impl FnMut(Piece)) {
         take(Piece::Text(member.value_span));
         return take(Piece::End);
     }
-    let elements = scan.elements(member.value_span).unwrap_or_default();
-    if elements.first().is_some_and(|(_, kind)| *kind == Kind::Number) {
-        return take(Piece::Ids(elements.len()));
-    }
-    for (element, kind) in elements {
+    let (mut first, mut count) = (None, 0);
+    let _ = scan.each(member.value_span, |element, kind| {
+        count += 1;
+        if *first.get_or_insert(kind) == Kind::Number {
+            return;
+        }
         match kind {
             Kind::String => take(Piece::Text(element)),
-            Kind::Array => take(Piece::Ids(scan.elements(element).map_or(0, |ids| ids.len()))),
+            Kind::Array => take(Piece::Ids(length(scan, element))),
             _ => {}
         }
         take(Piece::End);
+    });
+    if first == Some(Kind::Number) {
+        take(Piece::Ids(count));
     }
+}
+
+/// Of the array that lies here.
+fn length(scan: &Scan<'_>, array: Span) -> usize {
+    let mut length = 0;
+    let _ = scan.each(array, |_, _| length += 1);
+    length
 }
 
 /// A JSON string without its quotes.
@@ -112,11 +124,11 @@ fn unquoted(raw: &str) -> &str {
 
 /// Of a text without its quotes.
 fn estimate(scan: &Scan<'_>, text: Span) -> u64 {
-    if text.len() <= SAMPLE {
-        return tokens::estimate(scan.at(text));
+    let bytes = scan.bytes().get(text.start..text.end).unwrap_or_default();
+    match bytes.get(..SAMPLE) {
+        None => tokens::estimate(bytes),
+        Some(start) => tokens::estimate(start).saturating_mul(bytes.len() as u64) / SAMPLE as u64,
     }
-    let start = scan.start_of(text, SAMPLE);
-    tokens::estimate(start).saturating_mul(text.len() as u64) / (start.len() as u64).max(1)
 }
 
 impl Prompts {

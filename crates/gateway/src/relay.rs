@@ -46,10 +46,17 @@ pub(crate) struct Held {
     pub(crate) streams: bool,
 }
 
+/// An answer that did not begin: nothing has been said to the client.
+#[derive(Debug)]
+pub(crate) struct Unsaid {
+    pub(crate) error: Error,
+    pub(crate) account: Box<Account>,
+}
+
 /// The client's answer.
-pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: Held) -> Result<Response, Error> {
+pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: Held) -> Result<Response, Unsaid> {
     if call.streamed && reply.status.is_success() {
-        let stream = Stream::begin(gateway, call, reply.flow, held).await?;
+        let stream = Box::pin(Stream::begin(gateway, call, reply.flow, held)).await?;
         return Ok(answer(call, stream_headers(call.face), Body::new(stream)));
     }
     let Held { lease, mut account, clock, streams } = held;
@@ -64,12 +71,9 @@ pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: He
         Ok(body) => {
             account.completed();
             let kind = if call.face == Face::Lines { NDJSON } else { JSON };
-            Ok(answer(call, HeaderMap::from_iter([(CONTENT_TYPE, kind)]), Body::from(body)))
+            Ok(answer(call, headers([(CONTENT_TYPE, kind)]), Body::from(body)))
         }
-        Err(error) => {
-            account.failed(&error);
-            Err(error)
-        }
+        Err(error) => Err(Unsaid { error, account }),
     }
 }
 
@@ -86,12 +90,18 @@ async fn whole(
     match (streams, &call.manner) {
         (true, Manner::Plain | Manner::Vectors { .. } | Manner::Embedded { .. }) => {
             let fold = Fold::new(call.ask.shape).prompt_estimate(account.prompt_estimate());
-            whole::fold(reply.flow, fold, clock, account).await
+            Box::pin(whole::fold(reply.flow, fold, clock, account)).await
         }
-        (true, _) => whole::last_line(reply.flow, Shaper::new(call, account, waited), clock, account).await,
+        (true, _) => {
+            let shaper = Shaper::new(call, account, waited);
+            Box::pin(whole::last_line(reply.flow, (call.ask.shape, shaper), clock, account)).await
+        }
         (false, manner) => {
             let body = whole::read(reply.flow, clock, account).await?;
-            account.working(|| put(call, manner, body, waited))
+            match manner {
+                Manner::Vectors { .. } | Manner::Embedded { .. } => account.working(|| put(call, manner, body, waited)),
+                _ => Ok(body),
+            }
         }
     }
 }
@@ -113,11 +123,19 @@ const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const SSE: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 fn stream_headers(face: Face) -> HeaderMap {
-    HeaderMap::from_iter([
+    headers([
         (CONTENT_TYPE, if matches!(face, Face::Lines | Face::Ollama) { NDJSON } else { SSE }),
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ])
+}
+
+/// With room for those of limits, of the request's id and of the server.
+fn headers<const N: usize>(some: [(HeaderName, HeaderValue); N]) -> HeaderMap {
+    const ROOM: usize = 16;
+    let mut headers = HeaderMap::with_capacity(ROOM);
+    headers.extend(some);
+    headers
 }
 
 fn answer(call: &Call, headers: HeaderMap, body: Body) -> Response {
@@ -137,7 +155,7 @@ pub(crate) async fn said(reply: Reply, clock: &Clock) -> Error {
         Err(error) => return error,
     };
     flow.keep();
-    Error::Said(Said::new(reply.status, Again::of(&reply.headers), &body))
+    Error::Said(Said::new(reply.status, Again::of(&reply.headers.unwrap_or_default()), &body))
 }
 
 /// The error that an engine sent as the first event of a stream.

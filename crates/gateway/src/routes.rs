@@ -28,15 +28,32 @@ use crate::cors;
 use crate::error::Error;
 use crate::http::Raw;
 use crate::layer::{Around, named};
+use crate::walk::{Reader, walk};
+
+/// A path whose POST goes straight to its walk.
+#[derive(Clone, Copy)]
+pub(crate) struct Straight {
+    pub(crate) path: &'static str,
+    pub(crate) face: Face,
+    pub(crate) read: Reader,
+}
+
+/// The calls that come most.
+pub(crate) const STRAIGHT: [Straight; 4] = [
+    Straight { path: "/v1/chat/completions", face: Face::OpenAi, read: openai::chat },
+    Straight { path: "/v1/messages", face: Face::Messages, read: messages::messages },
+    Straight { path: "/v1/embeddings", face: Face::OpenAi, read: openai::embeddings },
+    Straight { path: "/v1/completions", face: Face::OpenAi, read: openai::completions },
+];
 
 /// The routes of this face.
 pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
-    let router = Router::new()
+    let straight = STRAIGHT.into_iter().fold(Router::new(), |router, Straight { path, face, read }| {
+        router.route(path, post(move |State(gateway), request| walk(gateway, request, face, read)))
+    });
+    let router = straight
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/chat/completions", post(openai::chat))
-        .route("/v1/completions", post(openai::completions))
-        .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/rerank", any(openai::not_here))
         .route("/v1/moderations", any(openai::not_here))
         .route("/v1/audio/{*call}", any(openai::not_here))
@@ -45,7 +62,6 @@ pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
         .route("/v1/responses/{id}", get(responses::get).delete(responses::delete))
         .route("/v1/responses/{id}/cancel", post(responses::cancel))
         .route("/v1/responses/{id}/input_items", get(responses::input_items))
-        .route("/v1/messages", post(messages::messages))
         .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/api/chat", post(ollama::chat))
         .route("/api/generate", post(ollama::generate))
@@ -107,5 +123,5 @@ fn call_of(shape: Shape, raw: Raw, body: Bytes, (face, manner): (Face, Manner), 
     let scan = scan::object(&body).map_err(wire::Error::Json)?;
     let ask = Ask::read(shape, &scan)?;
     let spans = scan.into_spans();
-    Ok(Call { face, manner, alias: None, for_llama: Vec::new(), arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call { face, manner, alias: None, for_llama: Vec::new(), keep: None, arrival, headers, caller, body, spans, ask, streamed })
 }

@@ -50,7 +50,7 @@ pub(crate) struct Reply {
     /// Its status.
     pub(crate) status: StatusCode,
     /// Its headers, of a refusal; nobody asks for those of a success.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Option<Box<HeaderMap>>,
     /// Its bytes.
     pub(crate) flow: Flow,
 }
@@ -180,7 +180,7 @@ async fn on_line(target: &Target, place: Place, outgoing: &Outgoing<'_>, clock: 
         Ok(Ok(response)) => response,
     };
     let (head, body) = response.into_parts();
-    Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_line(body, place) })
+    Ok(Reply { status: head.status, headers: Some(head.headers.into()), flow: Flow::by_line(body, place) })
 }
 
 fn slots(lease: &Lease) -> usize {

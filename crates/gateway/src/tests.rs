@@ -3,6 +3,7 @@
 mod books;
 mod door;
 mod fake;
+mod fallbacks;
 mod faults;
 mod house;
 mod limits;

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use base::tasks;
-use board::{Entry, Lease, Search, State};
+use board::{Entry, Lease};
 
 use crate::account::Account;
-use crate::admit::{admit, go_to, is_metered, limit_headers};
+use crate::admit::{admit, is_metered, limit_headers};
 use crate::call::{Call, Face};
 use crate::choose::{choose, search};
 use crate::clock::Clock;
 use crate::error::{self, Error};
-use crate::http::{self, Arrival};
+use crate::http::{self, Arrived};
 use crate::identify::identify;
 use crate::metrics::Stage;
 use crate::prompt::{self, Prompts};
 use crate::relay::{self, Held, early, relay};
-use crate::send::retry::Tries;
 use crate::send::{self, Failed, Outgoing, Reply, Target};
+use crate::way::{Way, instead};
 use crate::{Config, Gateway};
 
 /// How a face reads its calls.
@@ -30,21 +30,26 @@ pub(crate) type Reader = fn(&Gateway, http::Raw) -> Result<Call, Error>;
 
 /// From request to answer.
 pub(crate) async fn walk(gateway: Gateway, request: Request, face: Face, read: Reader) -> Response {
-    match enter(&gateway, request, face, read).await {
+    go(gateway, Arrived::of(request), face, read).await
+}
+
+/// The same for a request of which is known already when it came.
+pub(crate) async fn go(gateway: Gateway, arrived: Arrived, face: Face, read: Reader) -> Response {
+    match enter(&gateway, arrived, face, read).await {
         Ok((call, prompts)) => carry(gateway, call, prompts).await,
         Err(error) => refused(&error, face),
     }
 }
 
 /// From call to answer.
-pub(crate) async fn carry(gateway: Gateway, call: Call, prompts: Prompts) -> Response {
+pub(crate) async fn carry(gateway: Gateway, call: Box<Call>, prompts: Prompts) -> Response {
     let face = call.face;
     let mut account = Box::new(Account::open(&gateway, &call, prompts.estimate())); // it goes through many hands
     let let_in = gateway.stopping().unless_ended(let_in(&gateway, &call, prompts, &mut account)).await;
     let rates = account.rates();
     let outcome = match let_in {
         Ok(way) if call.streamed => streamed(gateway, call, way, account).await,
-        Ok(way) => serve(&gateway, &call, way.search, account).await,
+        Ok(way) => serve(&gateway, &call, way, account).await,
         Err(error) => {
             account.failed(&error);
             drop(account);
@@ -57,22 +62,33 @@ pub(crate) async fn carry(gateway: Gateway, call: Call, prompts: Prompts) -> Res
 }
 
 /// The head of a stream goes out when its first event is there; earlier only where that takes long.
-async fn streamed(gateway: Gateway, call: Call, way: Way, account: Box<Account>) -> Result<Response, Error> {
+async fn streamed(gateway: Gateway, call: Box<Call>, way: Box<Way>, account: Box<Account>) -> Result<Response, Error> {
     let Config { keep_alive_comment: ping, cold_comment, .. } = *gateway.config();
-    let (call, after) = (Arc::new(call), if way.cold { cold_comment.min(ping) } else { ping });
+    let (call, after) = (Arc::from(call), if way.cold { cold_comment.min(ping) } else { ping });
     let same = Arc::clone(&call);
-    let work = Box::pin(async move { serve(&gateway, &same, way.search, account).await });
+    let work = Box::pin(async move { serve(&gateway, &same, way, account).await });
     early::soon(call, work, after, ping).await
 }
 
-/// Where, ask, out.
-async fn serve(gateway: &Gateway, call: &Call, search: Search, mut account: Box<Account>) -> Result<Response, Error> {
-    let asked = gateway.stopping().unless_ended(ask(gateway, call, search, &mut account)).await;
-    match asked {
-        Ok(Asked { lease, reply, clock, streams }) => relay(gateway, call, reply, Held { lease, account, clock, streams }).await,
-        Err(error) => {
+/// Where, ask, out; by a fallback once more, as long as the client knows of nothing.
+async fn serve(gateway: &Gateway, call: &Call, mut way: Box<Way>, mut account: Box<Account>) -> Result<Response, Error> {
+    loop {
+        let asked = gateway.stopping().unless_ended(ask(gateway, call, &mut way, &mut account)).await;
+        let goes_on = match asked {
+            Ok(Asked { lease, reply, clock, streams }) => {
+                match relay(gateway, call, reply, Held { lease, account, clock, streams }).await {
+                    Ok(response) => return Ok(response),
+                    Err(unsaid) => {
+                        account = unsaid.account;
+                        way.go_on(gateway.board(), unsaid.error, &account)
+                    }
+                }
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = goes_on {
             account.failed(&error);
-            Err(error)
+            return Err(error);
         }
     }
 }
@@ -83,28 +99,29 @@ pub(crate) fn refused(error: &Error, face: Face) -> Response {
     error.response(face)
 }
 
-async fn enter(gateway: &Gateway, request: Request, face: Face, read: Reader) -> Result<(Call, Prompts), Error> {
-    let raw = if face == Face::OpenAi { take_in(gateway, request).await? } else { receive(gateway, request).await? };
+async fn enter(gateway: &Gateway, arrived: Arrived, face: Face, read: Reader) -> Result<(Box<Call>, Prompts), Error> {
+    let raw = take_in(gateway, arrived).await?;
+    // What is made into another body is scanned again: that takes longer than this scan.
+    let raw = if face == Face::OpenAi { raw } else { http::Raw { reader: None, ..raw } };
     scan(gateway, raw, read).await
 }
 
-/// In, and who, for a body that is made into another one: that takes longer than to scan it again.
+/// In, and who, for a body that is made into another one.
 pub(crate) async fn receive(gateway: &Gateway, request: Request) -> Result<http::Raw, Error> {
-    Ok(http::Raw { reader: None, ..take_in(gateway, request).await? })
+    Ok(http::Raw { reader: None, ..take_in(gateway, Arrived::of(request)).await? })
 }
 
 /// In, and who.
-async fn take_in(gateway: &Gateway, request: Request) -> Result<http::Raw, Error> {
+async fn take_in(gateway: &Gateway, arrived: Arrived) -> Result<http::Raw, Error> {
     let limit = gateway.config().max_body_bytes;
-    let (head, body) = request.into_parts();
-    let arrival = head.extensions.get::<Arrival>().cloned().unwrap_or_else(|| Arrival::now(&head.headers));
-    http::check(&head.headers, limit)?;
-    let caller = identify(gateway.access(), &head.headers)?;
+    let Arrived { arrival, headers, body } = arrived;
+    http::check(&headers, limit)?;
+    let caller = identify(gateway.access(), &headers)?;
     arrival.identified(&caller);
-    let announced = http::announced(&head.headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let announced = http::announced(&headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let (body, reader) = http::read(body, limit, announced).await?;
     arrival.received(body.len());
-    Ok(http::Raw { arrival, headers: head.headers, caller, body, reader })
+    Ok(http::Raw { arrival, headers, caller, body, reader })
 }
 
 /// Scans the body; a large one off the async threads, unless it was scanned while it came.
@@ -112,36 +129,39 @@ pub(crate) async fn scan(
     gateway: &Gateway,
     raw: http::Raw,
     read: impl FnOnce(&Gateway, http::Raw) -> Result<Call, Error> + Send + 'static,
-) -> Result<(Call, Prompts), Error> {
+) -> Result<(Box<Call>, Prompts), Error> {
     const LARGE: usize = 256 << 10; // takes about half a millisecond
     let large = raw.unread() > LARGE;
     let (arrival, gateway) = (raw.arrival.clone(), gateway.clone());
     let work = move || {
-        let call = read(&gateway, raw)?;
+        let call = Box::new(read(&gateway, raw)?);
         let prompts = Prompts::of(call.ask.shape, &call.scan());
         Ok((call, prompts))
     };
-    let done = if large { tasks::blocking("scan-body", work).await.unwrap_or(Err(Error::Lost)) } else { work() };
+    let done = if large { Box::pin(tasks::blocking("scan-body", work)).await.unwrap_or(Err(Error::Lost)) } else { work() };
     arrival.laps.lap(Stage::Read);
     done
 }
 
-/// A call that may be served.
-struct Way {
-    search: Search,
-    /// Nobody serves it yet.
-    cold: bool,
+/// May now: with the deployment that will probably serve, or with one that may stand in for it.
+async fn let_in(gateway: &Gateway, call: &Call, prompts: Prompts, account: &mut Account) -> Result<Box<Way>, Error> {
+    let (mut search, mut entry) = search(gateway.board(), call)?;
+    gateway.note_asked();
+    let mut first = None;
+    loop {
+        account.found(&entry);
+        let Err(error) = let_in_for(gateway, call, &prompts, &entry, account).await else { break };
+        let Some(next) = instead(gateway.board(), &mut search, call, (&entry, &error)) else { return Err(first.unwrap_or(error)) };
+        entry = next;
+        first.get_or_insert(error);
+    }
+    call.arrival.laps.lap(Stage::Admit);
+    Ok(Box::new(Way::new(search, &entry, prompts)))
 }
 
-/// May now.
-async fn let_in(gateway: &Gateway, call: &Call, prompts: Prompts, account: &mut Account) -> Result<Way, Error> {
-    let (search, entry) = search(gateway.board(), call)?;
-    account.found(&entry);
-    gateway.note_asked();
-    let input = prompt::measure(gateway.counts(), call, &prompts, &entry, is_metered(call, &entry)).await?;
-    admit(gateway.access(), call, &entry, input, account)?;
-    call.arrival.laps.lap(Stage::Admit);
-    Ok(Way { search, cold: entry.state != State::Ready })
+async fn let_in_for(gateway: &Gateway, call: &Call, prompts: &Prompts, entry: &Entry, account: &mut Account) -> Result<(), Error> {
+    let input = prompt::measure(gateway.counts(), call, prompts, entry, is_metered(call, entry)).await?;
+    admit(gateway.access(), call, entry, input, account)
 }
 
 /// A call that an engine has begun to answer.
@@ -152,28 +172,42 @@ struct Asked {
     streams: bool,
 }
 
-/// Where, ask: a member, and another one, or the same later, if that is safe.
-async fn ask(gateway: &Gateway, call: &Call, mut search: Search, account: &mut Account) -> Result<Asked, Error> {
-    let mut tries = Tries::default();
+/// Where, ask: a member, and another one, or the same later, if that is safe; else a fallback.
+async fn ask(gateway: &Gateway, call: &Call, way: &mut Way, account: &mut Account) -> Result<Asked, Error> {
     loop {
-        let lease = choose(gateway.board(), &mut search, call).await?;
+        let lease = choose(gateway.board(), &mut way.search, call).await.map_err(|error| way.why(error))?;
         gateway.metrics().waited(lease.waited);
         call.arrival.laps.lap_after(Stage::Choose, lease.waited);
-        go_to(gateway.access(), &lease.entry, account)?;
-        account.sent(&lease);
+        if let Err(error) = way.enter(gateway, call, &lease.entry, account).await {
+            way.pass_over(&lease.entry, error)?;
+            continue;
+        }
         let target = gateway.sender().target(&lease)?;
         let clock = clock(gateway, call, &lease.entry);
-        tries.begin(&target);
+        if (way.is_again() && clock.is_over()) || !way.tries.begin(&target) {
+            return Err(way.why(Error::TotalTimeout));
+        }
+        account.sent(&lease);
+        if let Some(keep) = call.keep {
+            gateway.board().note_keep_alive(&lease.entry.name, keep);
+        }
         let failed = match ask_one(gateway, call, (&lease, &target), clock).await {
             Ok((reply, clock, streams)) => return Ok(Asked { lease, reply, clock, streams }),
             Err(failed) => failed,
         };
         send::report(&lease, &failed.error);
-        search.failed(&lease);
-        let Some(wait) = tries.again(&failed, &lease, &target, (&clock, search.has_others())) else { return Err(failed.error) };
+        way.search.failed(&lease);
+        let others = way.search.has_others();
+        let wait = way.tries.again(&failed, &lease, &target, (&clock, others));
         drop(lease); // before another is asked for: it may be the last slot
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+        match wait {
+            Some(wait) => {
+                way.failed(failed.error);
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
+                }
+            }
+            None => way.go_on(gateway.board(), failed.error, account)?,
         }
     }
 }

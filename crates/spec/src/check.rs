@@ -3,7 +3,9 @@
 //! In: findings. Out: [`Invalid`], which prints one line for each. From: Kubernetes field errors.
 
 use std::fmt;
+use std::time::Duration;
 
+use base::clock::human;
 use serde::{Deserialize, Serialize};
 
 /// One thing that is wrong.
@@ -54,6 +56,34 @@ impl base::Fault for Invalid {
         let hints: Vec<&str> = self.0.iter().map(|p| p.hint.as_str()).filter(|h| !h.is_empty()).collect();
         (!hints.is_empty()).then(|| hints.join("; "))
     }
+}
+
+/// The most that a call may take or wait: a year. Longer times are slips of the pen, and clocks do not reach much further.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+/// What is wrong with a time that something may take; `zero` says why it cannot be none, where it cannot.
+pub fn time(field: &str, time: Duration, zero: Option<&str>) -> Option<Problem> {
+    time_within(field, time, (zero, LONGEST))
+}
+
+/// The same for a time that something is kept: up to a hundred years.
+pub fn age(field: &str, time: Duration, zero: Option<&str>) -> Option<Problem> {
+    const CENTURY: u32 = 100;
+    time_within(field, time, (zero, LONGEST * CENTURY))
+}
+
+fn time_within(field: &str, time: Duration, (zero, longest): (Option<&str>, Duration)) -> Option<Problem> {
+    let (what, hint) = match zero {
+        Some(why) if time.is_zero() => {
+            (format!("0 {why}"), "write a time such as 500ms, 30s or 5m, or leave it out for the default".to_owned())
+        }
+        _ if time > longest => {
+            let most = human::print(longest);
+            (format!("{} is longer than anything may take", human::print(time)), format!("write {most} at most"))
+        }
+        _ => return None,
+    };
+    Some(Problem { field: field.to_owned(), what, hint })
 }
 
 /// The candidate that `word` was probably meant to be.

@@ -73,6 +73,9 @@ pub enum Error {
         /// The error as an OpenAI body, `{"error":{..}}`.
         body: Bytes,
     },
+    /// What came in place of a stream cannot be made into one.
+    #[error("the engine was asked for a stream and sent something else, which is no reply either")]
+    NoStream,
     /// The stream ended before the engine said why.
     #[error("the engine's stream ended before it had finished")]
     Cut,
@@ -98,6 +101,7 @@ impl Fault for Error {
             | Self::TooManyChoices { .. }
             | Self::Event(_)
             | Self::Engine { .. }
+            | Self::NoStream
             | Self::Cut => Kind::Upstream,
         }
     }
@@ -122,7 +126,7 @@ impl Fault for Error {
             Self::Shape(_) => "compare the body with the description of this request in the API reference",
             Self::FrameTooLarge { .. } | Self::ReplyTooLarge { .. } => "ask for fewer tokens, fewer log probabilities or fewer choices",
             Self::TooManyChoices { .. } => "ask for a smaller `n`",
-            Self::Event(_) | Self::Answer(_) => "check that the engine's address leads to an OpenAI-compatible server",
+            Self::Event(_) | Self::Answer(_) | Self::NoStream => "check that the engine's address leads to an OpenAI-compatible server",
             Self::Engine { .. } => "the engine's log says more",
             Self::Cut => "the engine may have crashed or run out of memory; its log says more. Try again",
         };

@@ -66,6 +66,11 @@ impl Fold {
         self
     }
 
+    /// Which kind of reply it will be.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// What the stream has brought so far.
     pub fn summary(&self) -> &Summary {
         &self.summary

@@ -5,7 +5,8 @@
 //! ([`splice`]); what the gateway has to know is read from the scan, and what it says itself is
 //! built ([`openai`], [`infer`], [`modserv`]). The engine's answer comes back as server-sent events
 //! ([`sse`]), read one chunk at a time ([`chunk`]), and becomes what the client asked for: the same
-//! stream, put right ([`stream`]), one JSON reply ([`fold`]), or lines ([`infer::Lines`]). Clients of other APIs have
+//! stream, put right ([`stream`]), one JSON reply ([`fold`]), or lines ([`infer::Lines`]); a reply that came whole where a stream
+//! was asked for is made into one ([`unfold`]). Clients of other APIs have
 //! their requests written as chats (`chat`), and their answers told by a [`talk::Codec`] each: [`responses`],
 //! [`anthropic`], [`ollama`]; embeddings are put right by [`vectors`].
 
@@ -22,6 +23,8 @@ pub mod chunk;
 pub mod stream;
 
 pub mod fold;
+
+pub mod unfold;
 
 pub mod infer;
 

@@ -6,13 +6,14 @@
 //! looked at only where a text is decoded, so that an unpaired surrogate passes through untouched (as
 //! serde_json does for a `RawValue`). Fails: with the byte and what was expected there. Holds: no
 //! recursion, no more than [`MAX_MEMBERS`] spans of members, and the spans of long strings, so that whoever looks into a
-//! value does not read a picture again ([`Scan::inside`], [`Scan::elements`]). A body may be scanned while it comes
-//! ([`Reader`]).
+//! value does not read a picture again ([`Scan::inside`], [`Scan::each`], [`Scan::rows`]). A body may be scanned while it comes
+//! ([`Reader`]); of one of which little is wanted no spans are kept ([`pick`]).
 //!
 //! **Duplicate keys.** Reading takes the last one, as the parsers of llama.cpp, Python and Go do. A key may be
 //! written with escapes (`"mod\u0065l"`); it is compared decoded, since that is what an engine compares.
 
 mod cursor;
+mod list;
 mod reader;
 mod string;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use base::{Fault, Kind as FaultKind};
+use cursor::Cursor;
 pub use cursor::MAX_DEPTH;
-use cursor::{Cursor, Step};
+use list::TOO_MANY;
 pub use reader::Reader;
 
 /// The most members that the scanned object may have.
@@ -74,10 +76,6 @@ impl Span {
     pub fn of(self, text: &str) -> &str {
         text.get(self.start..self.end).unwrap_or_default()
     }
-    /// The same of bytes that are known to be UTF-8 there; empty if they are not.
-    fn in_bytes(self, bytes: &[u8]) -> &str {
-        std::str::from_utf8(bytes.get(self.start..self.end).unwrap_or_default()).unwrap_or_default()
-    }
     /// How many bytes.
     pub fn len(self) -> usize {
         self.end.saturating_sub(self.start)
@@ -97,13 +95,43 @@ pub struct Member {
     pub value_span: Span,
     /// What the value is.
     pub kind: Kind,
+    /// The key has no escape: it is written as it is read.
+    plain: bool,
+}
+
+impl Member {
+    fn new(key: Key, value_span: Span, kind: Kind) -> Self {
+        Self { key_span: key.span, value_span, kind, plain: key.plain }
+    }
+    fn key(self) -> Key {
+        Key { span: self.key_span, plain: self.plain }
+    }
+    /// The value as it is written in the body that the member was found in.
+    pub fn raw(self, body: &[u8]) -> &str {
+        text_of(body, self.value_span)
+    }
+    /// The value in that body, if it is a whole number from 0 up; `16.0` and `1e3` are whole.
+    pub fn u64(self, body: &[u8]) -> Option<u64> {
+        if self.kind != Kind::Number {
+            return None;
+        }
+        whole(body.get(self.value_span.start..self.value_span.end)?)
+    }
+}
+
+/// A key with its quotes.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    span: Span,
+    /// It has no escape.
+    plain: bool,
 }
 
 /// The members of a body without the body: what a caller keeps beside its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Spans {
-    members: Box<[Member]>,
-    long: Box<[Span]>,
+    members: Vec<Member>,
+    long: Vec<Span>,
 }
 
 impl Spans {
@@ -123,58 +151,66 @@ pub struct Scan<'a> {
     long: Cow<'a, [Span]>,
 }
 
+/// What most bodies have no more of: room for so many members is made at once.
+const MEMBERS: usize = 12;
+
 /// Scans a body that must be one JSON object.
 pub fn object(body: &[u8]) -> Result<Scan<'_>, Error> {
-    let Spans { members, long } = Reader::default().finish(body)?;
+    let (mut cursor, mut members) = (Cursor::new(body), Vec::with_capacity(MEMBERS));
+    whole_object(&mut cursor, |member| members.push(member))?;
     let whole = Span { start: 0, end: body.len() };
-    Ok(Scan { bytes: body, whole, members: Cow::Owned(members.into()), long: Cow::Owned(long.into()) })
+    Ok(Scan { bytes: body, whole, members: Cow::Owned(members), long: Cow::Owned(cursor.long) })
 }
 
 /// Scans a text that must be one JSON object.
 pub fn object_in(text: &str) -> Result<Scan<'_>, Error> {
-    let mut cursor = Cursor::new(text.as_bytes());
-    let members = members(&mut cursor).and_then(|members| cursor.end().map(|()| members));
-    let members = members.map_err(|expected| cursor.error(expected))?;
-    let whole = Span { start: 0, end: text.len() };
-    Ok(Scan { bytes: text.as_bytes(), whole, members: Cow::Owned(members), long: Cow::Owned(cursor.long) })
+    object(text.as_bytes())
 }
 
-fn members(cursor: &mut Cursor<'_>) -> Step<Vec<Member>> {
-    let mut members = Vec::new();
-    cursor.enter(b'{', "`{` at the start of a JSON object")?;
-    while let Some(key_span) = cursor.next_key(members.is_empty())? {
-        if members.len() == MAX_MEMBERS {
-            cursor.at = key_span.start;
-            return Err(cursor.wrong("no more than 4096 members"));
-        }
-        let (value_span, kind) = cursor.value()?;
-        members.push(Member { key_span, value_span, kind });
+/// Scans a body that must be one JSON object, for its last members with these names.
+pub fn pick<const N: usize>(body: &[u8], names: [&str; N]) -> Result<[Option<Member>; N], Error> {
+    let mut found = [None; N];
+    whole_object(&mut Cursor::once(body), |member| list::note(body, member, &names, &mut found))?;
+    Ok(found)
+}
+
+/// Hands over the members of a body that must be one JSON object and nothing else.
+#[inline]
+fn whole_object(cursor: &mut Cursor<'_>, take: impl FnMut(Member)) -> Result<(), Error> {
+    let outcome = list::members(cursor, MAX_MEMBERS, take).and_then(|()| cursor.end());
+    let outcome = outcome.map_err(|expected| cursor.error(expected));
+    if cursor.non_ascii != 0 {
+        // A failure further on is only told when all before it is sound.
+        let to = outcome.as_ref().err().map_or(usize::MAX, |error| error.at).min(cursor.bytes.len());
+        check_utf8(cursor.bytes, (0, to), outcome.is_err())?;
     }
-    Ok(members)
+    outcome
+}
+
+/// Up to where these bytes are UTF-8, if what follows may be a character of which `more` comes.
+fn check_utf8(bytes: &[u8], (from, to): (usize, usize), more: bool) -> Result<usize, Error> {
+    let Err(bad) = simdutf8::compat::from_utf8(bytes.get(from..to).unwrap_or_default()) else { return Ok(to) };
+    let sound_to = from + bad.valid_up_to();
+    if more && bad.error_len().is_none() { Ok(sound_to) } else { Err(Error::at(bytes, sound_to, "valid UTF-8")) }
 }
 
 /// The elements of a text that must be one JSON array, each with its kind.
 pub fn array_in(text: &str) -> Result<Vec<(&str, Kind)>, Error> {
-    let mut cursor = Cursor::new(text.as_bytes());
-    let elements = elements(&mut cursor).and_then(|elements| cursor.end().map(|()| elements));
-    let elements = elements.map_err(|expected| cursor.error(expected))?;
-    Ok(elements.into_iter().map(|(span, kind)| (span.of(text), kind)).collect())
-}
-
-fn elements(cursor: &mut Cursor<'_>) -> Step<Vec<(Span, Kind)>> {
-    let mut elements = Vec::new();
-    cursor.enter(b'[', "`[` at the start of a JSON array")?;
-    while cursor.next_element(elements.is_empty())? {
-        elements.push(cursor.value()?);
-    }
-    Ok(elements)
+    let (mut cursor, mut all) = (Cursor::once(text.as_bytes()), Vec::new());
+    let outcome = list::elements(&mut cursor, |span, kind| all.push((span.of(text), kind))).and_then(|()| cursor.end());
+    outcome.map(|()| all).map_err(|expected| cursor.error(expected))
 }
 
 /// Checks a text as one JSON value of any kind and says which kind.
 pub fn value_in(text: &str) -> Result<Kind, Error> {
-    let mut cursor = Cursor::new(text.as_bytes());
+    let mut cursor = Cursor::once(text.as_bytes());
     let kind = cursor.value().and_then(|(_, kind)| cursor.end().map(|()| kind));
     kind.map_err(|expected| cursor.error(expected))
+}
+
+/// What lies here of bytes that are known to be UTF-8; nothing if they are not.
+fn text_of(bytes: &[u8], span: Span) -> &str {
+    std::str::from_utf8(bytes.get(span.start..span.end).unwrap_or_default()).unwrap_or_default()
 }
 
 /// A string without its quotes, a list without its brackets: what lies between the first and the last byte.
@@ -194,10 +230,10 @@ pub fn decode(quoted: &str) -> Option<Cow<'_, str>> {
 impl<'a> Scan<'a> {
     /// The text that was scanned.
     pub fn text(&self) -> &'a str {
-        self.whole.in_bytes(self.bytes)
+        text_of(self.bytes, self.whole)
     }
     /// The bytes that the spans count in.
-    pub(crate) fn bytes(&self) -> &'a [u8] {
+    pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
     /// Where in them the object lies.
@@ -210,43 +246,60 @@ impl<'a> Scan<'a> {
     }
     /// Keeps the spans and lets the text go.
     pub fn into_spans(self) -> Spans {
-        Spans { members: self.members.into_owned().into(), long: self.long.into_owned().into() }
+        Spans { members: self.members.into_owned(), long: self.long.into_owned() }
     }
     /// The value of a member as it is written.
     pub fn raw(&self, member: Member) -> &'a str {
-        member.value_span.in_bytes(self.bytes)
+        member.raw(self.bytes)
     }
     /// The key of a member as it is written, with its quotes.
     pub fn raw_key(&self, member: Member) -> &'a str {
-        member.key_span.in_bytes(self.bytes)
+        text_of(self.bytes, member.key_span)
     }
     /// The text of a value that lies here, as it is written.
     pub fn at(&self, span: Span) -> &'a str {
-        span.in_bytes(self.bytes)
+        text_of(self.bytes, span)
     }
     /// The first bytes of a text that lies here, about so many of them.
     pub fn start_of(&self, span: Span, most: usize) -> &'a str {
         let bytes = self.bytes.get(span.start..span.end.min(span.start.saturating_add(most))).unwrap_or_default();
         match std::str::from_utf8(bytes) {
             Ok(text) => text,
-            Err(cut) => Span { start: 0, end: cut.valid_up_to() }.in_bytes(bytes),
+            Err(cut) => text_of(bytes, Span { start: 0, end: cut.valid_up_to() }),
         }
     }
     /// The object that lies here, as one of this scan's values; its spans count in the same text.
     pub fn inside(&self, span: Span) -> Result<Scan<'_>, Error> {
-        let mut cursor = Cursor::within(self.bytes, span.start, &self.long);
-        let members = members(&mut cursor).map_err(|expected| cursor.error(expected))?;
+        let (mut cursor, mut members) = (self.cursor(span), Vec::new());
+        let outcome = list::members(&mut cursor, MAX_MEMBERS, |member| members.push(member));
+        outcome.map_err(|expected| cursor.error(expected))?;
         Ok(Scan { bytes: self.bytes, whole: span, members: Cow::Owned(members), long: Cow::Borrowed(&self.long) })
     }
-    /// The elements of the array that lies here, as one of this scan's values, each with its kind.
-    pub fn elements(&self, span: Span) -> Result<Vec<(Span, Kind)>, Error> {
-        let mut cursor = Cursor::within(self.bytes, span.start, &self.long);
-        elements(&mut cursor).map_err(|expected| cursor.error(expected))
+    /// Hands over the elements of the array that lies here, as one of this scan's values.
+    pub fn each(&self, span: Span, take: impl FnMut(Span, Kind)) -> Result<(), Error> {
+        let mut cursor = self.cursor(span);
+        list::elements(&mut cursor, take).map_err(|expected| cursor.error(expected))
+    }
+    /// Hands over, of each element of the array that lies here, the last members with these names; of one that is no object,
+    /// none. The array is passed once and nothing is set aside.
+    pub fn rows<const N: usize>(&self, span: Span, names: [&str; N], take: impl FnMut([Option<Member>; N])) -> Result<(), Error> {
+        let mut cursor = self.cursor(span);
+        list::rows(&mut cursor, &names, take).map_err(|expected| cursor.error(expected))
+    }
+    fn cursor(&self, span: Span) -> Cursor<'_> {
+        Cursor::within(self.bytes, span.start, &self.long)
     }
     /// True when the member has this key, however it is written.
     pub fn is(&self, member: Member, key: &str) -> bool {
-        let written = self.bytes.get(member.key_span.start + 1..member.key_span.end.saturating_sub(1)).unwrap_or_default();
-        written == key.as_bytes() || (written.contains(&b'\\') && decode(self.raw_key(member)).is_some_and(|name| name == key))
+        list::is(self.bytes, member, key)
+    }
+    /// The last members with these keys, in one pass.
+    pub fn pick<const N: usize>(&self, keys: [&str; N]) -> [Option<Member>; N] {
+        let mut found = [None; N];
+        for member in &*self.members {
+            list::note(self.bytes, *member, &keys, &mut found);
+        }
+        found
     }
     /// The last member with this key.
     pub fn get(&self, key: &str) -> Option<Member> {
@@ -268,8 +321,7 @@ impl<'a> Scan<'a> {
     }
     /// The value of a member that is a whole number from 0 up; `16.0` and `1e3` are whole.
     pub fn u64(&self, key: &str) -> Option<u64> {
-        let member = self.get(key).filter(|member| member.kind == Kind::Number)?;
-        whole(self.raw(member))
+        self.get(key)?.u64(self.bytes)
     }
     /// True when the member is there and is `null`.
     pub fn is_null(&self, key: &str) -> bool {
@@ -282,8 +334,13 @@ impl<'a> Scan<'a> {
 }
 
 /// A JSON number as a whole number, if it is one and fits.
-fn whole(number: &str) -> Option<u64> {
+fn whole(number: &[u8]) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: above it an f64 no longer holds every integer
+    const SURE: usize = 19; // so many digits fit, whatever they are
+    if number.len() <= SURE && number.iter().all(u8::is_ascii_digit) {
+        return Some(number.iter().fold(0, |n, digit| 10 * n + u64::from(digit - b'0')));
+    }
+    let number = std::str::from_utf8(number).unwrap_or_default();
     if let Ok(n) = number.parse() {
         return Some(n);
     }

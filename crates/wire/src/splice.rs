@@ -65,7 +65,8 @@ impl<'a> Edit<'a> {
 
 /// A text as a JSON string, quotes included.
 pub fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) { ["\"", text, "\""].concat() } else { serde_json::Value::from(text).to_string() }
 }
 
 /// The edited body as segments in their order; without edits the body itself.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use spec::Invalid;
+use base::ByteSize;
+use spec::{Deployment, Invalid, check};
 
 use super::problem::Problem;
 use super::settings::Config;
@@ -21,6 +22,8 @@ pub(super) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     routes(config, &mut found);
     otlp(config, &mut found);
     usage(config, &mut found);
+    responses(config, &mut found);
+    times(config, &mut found);
     if config.max_body_bytes.0 == 0 {
         found.add("max_body_bytes", "0 would refuse every call", "leave it out for 32 MiB");
     }
@@ -69,6 +72,10 @@ fn older_names(config: &Config, found: &mut Findings<'_>) {
         let key = if config.memory.budget.is_some() { "memory.budget" } else { "vram_budget_mb" };
         found.add(key, "nothing is left of the budget when the margin is kept free", "raise the budget, or lower the margin");
     }
+    if config.llama_ctx.is_some_and(|tokens| (1..Deployment::LEAST_CONTEXT).contains(&tokens)) {
+        let what = format!("less than {} tokens", Deployment::LEAST_CONTEXT);
+        found.add("llama_ctx", what, "leave it out, or write 0, for the model's own context");
+    }
 }
 
 fn remote(config: &Config, found: &mut Findings<'_>) {
@@ -112,6 +119,41 @@ fn usage(config: &Config, found: &mut Findings<'_>) {
             "sums would go before the calls that they are made of",
             "keep them at least as long as usage.keep_calls",
         );
+    }
+}
+
+fn responses(config: &Config, found: &mut Findings<'_>) {
+    const LEAST_MEMORY: ByteSize = ByteSize::mib(1);
+    let responses = &config.responses;
+    if responses.keep_most == 0 {
+        let hint = "write 1 or more; clients that want nothing kept send `store: false`";
+        found.add("responses.keep_most", "0 would keep none, so that nobody could go on with one", hint);
+    }
+    if responses.in_memory < LEAST_MEMORY {
+        let what = format!("{} does not hold the responses that are being made", responses.in_memory);
+        found.add("responses.in_memory", what, "write 1MiB or more; leave it out for 64 MiB");
+    }
+}
+
+/// Times that are none though something has to happen within them, or longer than anybody lives.
+fn times(config: &Config, found: &mut Findings<'_>) {
+    let problems = [
+        check::time("orphan_ttl", config.orphan_ttl, Some("would end every engine before it is claimed")),
+        check::time("shutdown_timeout", config.shutdown_timeout, None),
+        check::time("drain_timeout", config.drain_timeout, None),
+        check::time("max_wait", config.max_wait, None),
+        check::time("keep_alive_comment", config.keep_alive_comment, Some("would send nothing but comments")),
+        check::time("cold_comment", config.cold_comment, None),
+        check::time("client_write_timeout", config.client_write_timeout, Some("would let every client go")),
+        config.infer_timeout.and_then(|time| check::time("infer_timeout", time, None)),
+        config.llama_timeout.and_then(|time| check::time("llama_timeout", time, None)),
+        config.llama_connect_timeout.and_then(|time| check::time("llama_connect_timeout", time, None)),
+        check::age("usage.keep_calls", config.usage.keep_calls, Some("would keep nothing of any call")),
+        check::age("usage.keep_sums", config.usage.keep_sums, Some("would keep nothing of any call")),
+        check::age("responses.keep_for", config.responses.keep_for, Some("would keep no response")),
+    ];
+    for problem in problems.into_iter().flatten() {
+        found.add(&problem.field, problem.what, &problem.hint);
     }
 }
 

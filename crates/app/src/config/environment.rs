@@ -13,6 +13,7 @@ use base::Secret;
 use super::keys::Key;
 use super::problem::Problem;
 use super::tree::{Node, Origin, Value};
+use super::types::AccessLog;
 
 /// The variables, and where we are.
 #[derive(Clone, Default)]
@@ -148,7 +149,10 @@ pub(super) fn word(key: &Key, text: &str, at: Origin, folder: &Path) -> Result<N
     use super::keys::Kind;
     match key.kind {
         Kind::Deployments | Kind::Routes => super::read::yaml(&key.variable().into(), text),
-        Kind::Path if !text.starts_with('~') => Ok(Node { at, value: Value::Text(folder.join(text).to_string_lossy().into_owned()) }),
+        Kind::Place if !AccessLog::is_path(text) => Ok(Node { at, value: Value::Word(text.to_owned()) }),
+        Kind::Path | Kind::Place if !text.starts_with('~') => {
+            Ok(Node { at, value: Value::Text(folder.join(text).to_string_lossy().into_owned()) })
+        }
         _ => Ok(Node { at, value: Value::Word(text.to_owned()) }),
     }
 }

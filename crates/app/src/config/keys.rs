@@ -3,7 +3,7 @@
 //! In: the structs of [`super::settings`]. Out: one list, from which the flags of `serve`, the
 //! `PENSTOCK_...` variables and the reference page are made.
 
-use super::settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Usage};
+use super::settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Responses, Usage};
 
 /// One key.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub enum Kind {
     Text,
     /// A path.
     Path,
+    /// A word or a path.
+    Place,
     /// `true` or `false`.
     Truth,
     /// A number.
@@ -43,7 +45,7 @@ impl Kind {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Text => "text",
+            Self::Text | Self::Place => "text",
             Self::Path => "path",
             Self::Truth => "true or false",
             Self::Number => "number",
@@ -57,6 +59,7 @@ impl Kind {
     fn of(rust: &str) -> Self {
         match rust.trim_start_matches("Option<").trim_end_matches('>') {
             "PathBuf" => Self::Path,
+            "AccessLog" => Self::Place,
             "bool" => Self::Truth,
             "u32" | "u64" | "f64" => Self::Number,
             "Duration" => Self::Duration,
@@ -89,11 +92,12 @@ pub(super) type Declared = (&'static str, &'static str, &'static str);
 
 /// All keys, in the order of the reference.
 pub fn all() -> Vec<Key> {
-    let groups: [(&str, &[Declared]); 7] = [
+    let groups: [(&str, &[Declared]); 8] = [
         ("auth", Auth::KEYS),
         ("log", Log::KEYS),
         ("otlp", Otlp::KEYS),
         ("usage", Usage::KEYS),
+        ("responses", Responses::KEYS),
         ("memory", Memory::KEYS),
         ("engines", Engines::KEYS),
         ("engines.llama-server", Program::KEYS),

@@ -38,7 +38,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "fallback",
         "list",
-        "Deployments or routes that are asked, in this order, when this one is down, full, or fails a call before its first byte.",
+        "Deployments or routes that are asked, in this order, when this one is down, full, over its `limits` or `budget`, or fails a call before its first byte.",
     ),
     (
         "affinity",
@@ -54,7 +54,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "timeouts",
         "group",
-        "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s), `start` without a sign of progress (5m).",
+        "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s; 0 for no waiting), `start` without a sign of progress (5m).",
     ),
     (
         "prices",

@@ -57,6 +57,8 @@ settings! {
         otlp: Otlp = Otlp::default(),
         /// What is remembered of calls.
         usage: Usage = Usage::default(),
+        /// What is kept of `/v1/responses`.
+        responses: Responses = Responses::default(),
         /// The programs of the engines.
         engines: Engines = Engines::default(),
         /// How much memory models may take.
@@ -66,10 +68,10 @@ settings! {
         /// How long an engine lives when no Penstock claims it.
         #[serde(with = "human")]
         orphan_ttl: Duration = Duration::from_mins(1),
-        /// How long streams may go on after a stop was asked for, before they end with an error.
+        /// How long streams may go on after a stop was asked for, before they end with an error; 0 ends them at once.
         #[serde(with = "human")]
         shutdown_timeout: Duration = Duration::from_secs(20),
-        /// How long engines may take to end when Penstock stops.
+        /// How long engines may take to end when Penstock stops; 0 ends them at once.
         #[serde(with = "human")]
         drain_timeout: Duration = Duration::from_secs(15),
         /// The largest body of a call; a dozen photographs in base64 fit.
@@ -80,10 +82,10 @@ settings! {
         default_model: Option<String> = None,
         /// Callers that may wait in line for a model of `models_dir` or `llama_url`; one more is answered 429.
         max_queue_depth: u32 = 32,
-        /// How long they wait there.
+        /// How long they wait there; 0 for not at all.
         #[serde(with = "human")]
         max_wait: Duration = Duration::from_secs(30),
-        /// The whole time of a call of `/infer`; the deployment's own limit when not set.
+        /// The whole time of a call of `/infer`; the deployment's own limit when not set, or 0.
         #[serde(with = "maybe")]
         infer_timeout: Option<Duration> = None,
         /// A stream that is silent for so long gets a comment, so that no proxy on the way closes it.
@@ -112,10 +114,10 @@ settings! {
         /// The key that it asks for.
         #[serde(with = "hidden")]
         llama_api_key: Option<Secret> = None,
-        /// The whole time of a call to it.
+        /// The whole time of a call to it; 0 for the usual one.
         #[serde(with = "maybe")]
         llama_timeout: Option<Duration> = None,
-        /// Until it takes a connection.
+        /// Until it takes a connection; 0 for the usual time.
         #[serde(with = "maybe")]
         llama_connect_timeout: Option<Duration> = None,
         /// The same as `engines.llama-server.path`.
@@ -177,6 +179,19 @@ settings! {
         /// How long their sums by the hour are kept.
         #[serde(with = "human")]
         keep_sums: Duration = Duration::from_hours(400 * 24),
+    }
+}
+
+settings! {
+    /// What is kept of `/v1/responses`.
+    Responses {
+        /// How long a response can be fetched, or gone on with by `previous_response_id`.
+        #[serde(with = "human")]
+        keep_for: Duration = Duration::from_hours(30 * 24),
+        /// So many are kept in the database at most; the oldest go first.
+        keep_most: u64 = 100_000,
+        /// The latest are also kept in memory, up to so much.
+        in_memory: ByteSize = ByteSize::mib(64),
     }
 }
 

@@ -69,10 +69,10 @@ fn yaml_toml_and_json_say_the_same() {
 
 #[test]
 fn a_flag_comes_before_a_variable_and_a_variable_before_the_file() {
-    let text = "max_wait: 1s\nmax_queue_depth: 1\nllama_ctx: 1\n";
+    let text = "max_wait: 1s\nmax_queue_depth: 1\nllama_ctx: 128\n";
     let variables = [("PENSTOCK_MAX_WAIT", "2s"), ("PENSTOCK_MAX_QUEUE_DEPTH", "2")];
     let config = load("a.yaml", text, &variables, &[("max_wait", "3s")]).expect("a config").config;
-    assert_eq!((config.max_wait, config.max_queue_depth, config.llama_ctx), (Duration::from_secs(3), 2, Some(1)));
+    assert_eq!((config.max_wait, config.max_queue_depth, config.llama_ctx), (Duration::from_secs(3), 2, Some(128)));
 }
 
 #[test]
@@ -144,15 +144,57 @@ fn what_cannot_be_observed_with_is_refused() {
 }
 
 #[test]
+fn a_time_that_leaves_no_time_or_never_ends_is_refused_with_its_line() {
+    let text = "client_write_timeout: 0\nkeep_alive_comment: 0s\norphan_ttl: 0ms\nshutdown_timeout: 400d\nllama_ctx: 12\n\
+        usage: { keep_calls: 0, keep_sums: 99999999d }\nresponses: { keep_for: 0, keep_most: 0, in_memory: 0 }\n\
+        deployments:\n  - name: none\n    engine: echo\n    max_concurrent: 0\n    limits: { tokens_per_minute: 0 }\n    timeouts:\n      connect: 0\n      \
+        first_token: 0s\n      idle: 0\n      total: 0\n      start: 0\n  - name: long\n    engine: echo\n    timeouts: { total: 9999d, wait: 500d }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+    let meant = "max_wait: 0\ncold_comment: 0\nshutdown_timeout: 0\ndrain_timeout: 0\ninfer_timeout: 0\nllama_ctx: 0\nmax_queue_depth: 0\n\
+        deployments:\n  - { name: a, engine: echo, max_queue: 0, timeouts: { wait: 0 }, replicas: { keep_alive: 0 } }\n";
+    load("a.yaml", meant, &[], &[]).expect("where 0 means something");
+}
+
+#[test]
+fn a_place_counts_from_the_file_that_names_it_and_from_the_working_folder_where_a_flag_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (conf, work) = (folder.path().join("conf"), folder.path().join("work"));
+    std::fs::create_dir(&conf).expect("a folder");
+    std::fs::write(conf.join("a.yaml"), "access_log: ./access.log\nmodels_dir: models\n").expect("a file");
+    let load = |values: &[(&str, &str)], variables: &[(&str, &str)]| {
+        let values = values.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        let flags = Flags { config: Some(conf.join("a.yaml")), values };
+        Settings::load(&flags, &environment(&work, variables)).expect("a config").config
+    };
+    let of_file = load(&[], &[]);
+    assert_eq!((of_file.access_log, of_file.models_dir), (AccessLog::File(conf.join("access.log")), Some(conf.join("models"))));
+    assert_eq!(load(&[("access_log", "./access.log")], &[]).access_log, AccessLog::File(work.join("access.log")));
+    assert_eq!(load(&[], &[("PENSTOCK_ACCESS_LOG", "logs/access.log")]).access_log, AccessLog::File(work.join("logs/access.log")));
+    for (word, meant) in [("off", AccessLog::Off), ("stdout", AccessLog::Stdout), ("stderr", AccessLog::Stderr)] {
+        assert_eq!(load(&[("access_log", word)], &[]).access_log, meant);
+    }
+}
+
+#[test]
+fn durations_read_as_people_write_them() {
+    let shown = serde_json::to_value(Config::default()).expect("JSON");
+    assert_eq!((shown["usage"]["keep_calls"].as_str(), shown["usage"]["keep_sums"].as_str()), (Some("35d"), Some("400d")));
+    assert_eq!((shown["max_wait"].as_str(), shown["cold_comment"].as_str()), (Some("30s"), Some("400ms")));
+    let config = load("a.yaml", "usage: { keep_calls: 36h }\n", &[], &[]).expect("a config").config;
+    assert_eq!(serde_json::to_value(&config).expect("JSON")["usage"]["keep_calls"], "36h");
+}
+
+#[test]
 fn the_list_of_keys_is_what_serde_knows() {
     let listed: BTreeSet<String> = keys::all().into_iter().map(|key| key.path).collect();
     let mut known = BTreeSet::new();
-    let groups: [(&str, &[&str]); 8] = [
+    let groups: [(&str, &[&str]); 9] = [
         ("", decode::known_keys::<Config>()),
         ("auth.", decode::known_keys::<settings::Auth>()),
         ("log.", decode::known_keys::<settings::Log>()),
         ("otlp.", decode::known_keys::<settings::Otlp>()),
         ("usage.", decode::known_keys::<settings::Usage>()),
+        ("responses.", decode::known_keys::<settings::Responses>()),
         ("memory.", decode::known_keys::<settings::Memory>()),
         ("engines.", decode::known_keys::<settings::Engines>()),
         ("engines.llama-server.", decode::known_keys::<settings::Program>()),

@@ -59,6 +59,10 @@ pub enum AccessLog {
 }
 
 impl AccessLog {
+    /// A file without a folder and without a dot is more likely a slip of the pen.
+    pub(super) fn is_path(word: &str) -> bool {
+        word.contains(['/', '.'])
+    }
     pub(super) fn path(&mut self) -> Option<&mut PathBuf> {
         match self {
             Self::File(path) => Some(path),
@@ -85,8 +89,7 @@ impl<'de> Deserialize<'de> for AccessLog {
             "off" => Ok(Self::Off),
             "stdout" => Ok(Self::Stdout),
             "stderr" => Ok(Self::Stderr),
-            // A file without a folder and without a dot is more likely a slip of the pen.
-            word if word.contains(['/', '.']) => Ok(Self::File(text.into())),
+            word if Self::is_path(word) => Ok(Self::File(text.into())),
             word => Err(serde::de::Error::custom(format!(
                 "`{word}` is no place for a log; write off, stdout, stderr or a path, such as ./access.log"
             ))),

@@ -1,6 +1,6 @@
 //! The door: accepts connections, and lets those inside finish when it closes.
 //!
-//! In: an address and a router. Out: connections served by HTTP/1.1 or HTTP/2. Fails: when the
+//! In: an address and who answers. Out: connections served by HTTP/1.1 or HTTP/2. Fails: when the
 //! address cannot be had. Holds: at most [`MOST_CONNECTIONS`]; a client that opens one and sends no
 //! request head is let go, and so is one that does not take what it is sent ([`taken`]). No packet waits for more to come (TCP_NODELAY): each is a token.
 
@@ -8,21 +8,21 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::response::Response;
 use base::tasks::{self, Task};
 use gateway::Peer;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -67,10 +67,19 @@ pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
     Ok(Bound { address: listener.local_addr().map_err(failed)?, listener })
 }
 
-/// Serves.
-pub(super) fn open(bound: Bound, router: Router, client_write_timeout: Duration) -> Open {
+/// Answers the requests of one connection.
+pub(super) trait Answers: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + 'static {}
+
+impl<S> Answers for S where S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + 'static {}
+
+/// Serves; each connection is answered by a service of its own.
+pub(super) fn open<S: Answers>(
+    bound: Bound,
+    service: impl Fn(Peer) -> S + Send + 'static,
+    client_write_timeout: Duration,
+) -> Open {
     let close = CancellationToken::new();
-    let task = tasks::spawn("listener", accept(bound.listener, (router, client_write_timeout), close.clone()));
+    let task = tasks::spawn("listener", accept(bound.listener, (service, client_write_timeout), close.clone()));
     Open { close, task }
 }
 
@@ -82,7 +91,7 @@ impl Open {
     }
 }
 
-async fn accept(listener: TcpListener, (router, limit): (Router, Duration), close: CancellationToken) {
+async fn accept<S: Answers>(listener: TcpListener, (service, limit): (impl Fn(Peer) -> S, Duration), close: CancellationToken) {
     let inside = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
@@ -95,7 +104,7 @@ async fn accept(listener: TcpListener, (router, limit): (Router, Duration), clos
             () = close.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => serve((stream, Peer(peer), limit), router.clone(), &inside, place),
+            Ok((stream, peer)) => serve((stream, limit), service(Peer(peer)), &inside, place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -108,24 +117,17 @@ async fn accept(listener: TcpListener, (router, limit): (Router, Duration), clos
     }
 }
 
-fn serve(
-    (stream, peer, limit): (TcpStream, Peer, Duration),
-    router: Router,
-    inside: &GracefulShutdown,
-    place: Option<OwnedSemaphorePermit>,
-) {
+fn serve((stream, limit): (TcpStream, Duration), service: impl Answers, inside: &GracefulShutdown, place: Option<OwnedSemaphorePermit>) {
     if let Err(error) = prepare(&stream, limit) {
         tracing::debug!(%error, "a connection is gone already");
     }
     let mut builder = auto::Builder::new(Streams { limit });
     builder.http1().header_read_timeout(None); // the connection itself sees to that, at less cost
     builder.http2().timer(TokioTimer::new());
-    let router = TowerToHyperService::new(router);
     let requests = Arc::default();
     let taken = Taken::new(stream, limit, Arc::clone(&requests));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        let (answer, running) = (router.call(request), Running::begin(&requests));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (answer, running) = (service.call(request), Running::begin(&requests));
         async move { answer.await.map(|answer| answer.map(|body| Asked::new(body, running))) }
     });
     let connection = builder.serve_connection(TokioIo::new(taken), service).into_owned();

@@ -93,7 +93,11 @@ impl Rooms {
             infer_timeout: config.infer_timeout,
             keep_alive_comment: config.keep_alive_comment,
             cold_comment: config.cold_comment,
-            ..gateway::Config::default()
+            keeping: gateway::Keeping {
+                memory_bytes: usize::try_from(config.responses.in_memory.0).unwrap_or(usize::MAX),
+                most: config.responses.keep_most,
+                age: config.responses.keep_for,
+            },
         };
         Gateway::new(gateway::Parts {
             board: Arc::clone(&self.board),

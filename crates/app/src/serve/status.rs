@@ -27,10 +27,11 @@ pub(super) fn source(fleet: fleet::Handle, board: Arc<Board>, last_error: Arc<Mu
 fn document(snapshot: &Snapshot, board: &Board) -> StatusDoc {
     let waiting: BTreeMap<Name, u32> = board.demand().into_iter().map(|demand| (demand.deployment, demand.waiting)).collect();
     let count = |is: fn(Phase) -> bool| u32::try_from(snapshot.instances.iter().filter(|one| is(one.phase)).count()).unwrap_or(u32::MAX);
+    let instances: Vec<_> = snapshot.instances.iter().map(|one| instance(one, snapshot, board, &waiting)).collect();
     StatusDoc {
-        instances: snapshot.instances.iter().map(|one| instance(one, snapshot, board, &waiting)).collect(),
+        used_est_mb: instances.iter().map(|one| one.est_vram_mb).sum(),
+        instances,
         budget_mb: snapshot.budget.map_or(0, |budget| budget.0 >> 20),
-        used_est_mb: snapshot.used.as_mib_ceil(),
         margin_mb: snapshot.margin.as_mib_ceil(),
         error: snapshot.deployments.values().find_map(failure),
         server_time_unix: Timestamp::now().as_secs(),
@@ -50,7 +51,7 @@ fn instance(one: &Instance, snapshot: &Snapshot, board: &Board, waiting: &BTreeM
         model_id: one.deployment.to_string(),
         state: word(one.phase),
         last_used_unix: used.last_used.or(one.last_used).map_or(0, Timestamp::as_secs),
-        est_vram_mb: one.memory.as_mib_ceil(),
+        est_vram_mb: snapshot.held.get(&one.id).map_or(0, |held| held.as_mib_ceil()),
         queue_len: waiting.get(&one.deployment).copied().unwrap_or(0),
         inflight: used.in_flight,
         max_queue_depth: deployment.map_or(0, |deployment| deployment.record.spec.max_queue),

@@ -157,6 +157,23 @@ async fn names_that_are_taken_or_ill_formed_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn limits_that_leave_nothing_are_refused_by_the_file_and_by_the_api() {
+    let stage = Stage::new();
+    let config = "client_write_timeout: 0\ndeployments:\n  - name: none\n    engine: echo\n    max_concurrent: 0\n    timeouts: { connect: 0, idle: 0 }\n";
+    let mut said = vec![refused(&stage, config)];
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    for times in
+        [json!({"connect": 0}), json!({"first_token": "0s"}), json!({"idle": 0}), json!({"total": "0ms"}), json!({"total": "9999d"})]
+    {
+        let wish = json!({"name": "none", "engine": "echo", "timeouts": times});
+        said.push(seen(&stage, &client.post("/api/v1/deployments", &wish).await));
+    }
+    insta::assert_snapshot!(said.join("\n"));
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_too_large_or_malformed_are_refused() {
     let stage = Stage::new();
     let house = stage.house("max_body_bytes: 1KiB\ndeployments:\n  - name: echo\n    engine: echo\n").await;

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -83,6 +84,13 @@ impl Client {
         Line { client: self.clone(), sender, _connection: connection }
     }
 
+    /// A connection of HTTP/2, spoken from the first byte without TLS, for many asks at once.
+    pub(crate) async fn h2c(&self) -> SharedLine {
+        let stream = TcpStream::connect(self.address).await.expect("a connection");
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a handshake");
+        SharedLine { client: self.clone(), sender, _connection: tasks::spawn("test-client", async move { drop(connection.await) }) }
+    }
+
     /// Asks the small model for a capital.
     pub(crate) async fn capital(&self, model: &str) -> Reply {
         self.post("/v1/chat/completions", &capital(model)).await
@@ -130,6 +138,33 @@ impl Line {
         let request = self.client.request(Method::POST, path, &[], body.into());
         self.sender.ready().await.expect("a living connection");
         Reply::of(self.sender.send_request(request).await.expect("an answer")).await
+    }
+}
+
+/// A connection that many asks share.
+pub(crate) struct SharedLine {
+    client: Client,
+    sender: http2::SendRequest<Full<Bytes>>,
+    _connection: Task,
+}
+
+impl SharedLine {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        Reply::of(self.send(path, body).await).await
+    }
+
+    pub(crate) async fn stream(&self, path: &str, body: impl Into<Bytes>) -> Stream {
+        let (head, body) = self.send(path, body).await.into_parts();
+        let connection = tasks::spawn("nothing", async {}); // the connection is held by us
+        Stream { status: head.status.as_u16(), headers: head.headers, body, rest: String::new(), _connection: connection }
+    }
+
+    async fn send(&self, path: &str, body: impl Into<Bytes>) -> Response<Incoming> {
+        let mut request = self.client.request(Method::POST, path, &[], body.into());
+        let whole = format!("http://{}{path}", self.client.address);
+        *request.uri_mut() = whole.parse().expect("an address");
+        request.headers_mut().remove("host"); // HTTP/2 has it in the address
+        self.sender.clone().send_request(request).await.expect("an answer")
     }
 }
 

@@ -3,9 +3,9 @@
 use super::*;
 
 fn shown(wait: Duration) -> String {
-    let mut text = BytesMut::new();
+    let mut text = Text::default();
     go_duration(wait, &mut text);
-    String::from_utf8(text.to_vec()).unwrap()
+    String::from_utf8(text.written().to_vec()).unwrap()
 }
 
 #[test]

@@ -17,11 +17,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use wire::openai::Shape;
 use wire::stream::Outcome;
 
 use super::shaper::Shaper;
-use super::whole::next;
-use super::{Held, said_in_stream};
+use super::whole::{next, put_right};
+use super::{Held, Unsaid, said_in_stream};
 use crate::Gateway;
 use crate::account::Account;
 use crate::call::Call;
@@ -34,7 +35,8 @@ pub(super) struct Stream {
     flow: Option<Flow>,
     lease: Option<Lease>,
     shaper: Shaper,
-    account: Box<Account>,
+    /// Nothing until the first event is there: a stream that does not come gives it back.
+    account: Option<Box<Account>>,
     clock: Clock,
     out: Vec<Bytes>,
     timer: Pin<Box<Sleep>>,
@@ -52,15 +54,15 @@ impl fmt::Debug for Stream {
 
 impl Stream {
     /// Reads up to the first event, so that a stream that fails before it gets a real status.
-    pub(super) async fn begin(gateway: &Gateway, call: &Call, flow: Flow, held: Held) -> Result<Self, Error> {
-        let Held { lease, account, clock, .. } = held;
+    pub(super) async fn begin(gateway: &Gateway, call: &Call, flow: Flow, held: Held) -> Result<Self, Unsaid> {
+        let Held { lease, mut account, clock, .. } = held;
         let waited = lease.waited;
         let now = Instant::now();
         let mut stream = Self {
             flow: Some(flow),
             lease: Some(lease),
             shaper: Shaper::new(call, &account, waited),
-            account,
+            account: None,
             out: Vec::new(),
             timer: Box::pin(sleep_until(clock.first_by)),
             last_in: now,
@@ -69,9 +71,10 @@ impl Stream {
             stop: Box::pin(gateway.stopping().ended()),
             clock,
         };
-        match gateway.stopping().unless_ended(stream.first()).await {
+        match gateway.stopping().unless_ended(stream.first(call.ask.shape, &mut account)).await {
             Ok(()) => {
-                stream.account.first_byte();
+                account.first_byte();
+                stream.account = Some(account);
                 if let Some(lease) = &stream.lease {
                     lease.began();
                 }
@@ -81,19 +84,25 @@ impl Stream {
                 Ok(stream)
             }
             Err(error) => {
-                stream.account.failed(&error);
                 stream.report(&error);
-                Err(error)
+                account.note(stream.shaper.summary());
+                Err(Unsaid { error, account })
             }
         }
     }
 
-    async fn first(&mut self) -> Result<(), Error> {
+    async fn first(&mut self, shape: Shape, account: &mut Account) -> Result<(), Error> {
+        let mut begun = false;
         while self.out.is_empty() && self.shaper.ended().is_none() {
             let Some(flow) = &mut self.flow else { return Err(wire::Error::Cut.into()) };
             match next(&self.clock, flow, true).await? {
-                Some(bytes) => self.take(&bytes)?,
-                None => self.end(),
+                Some(bytes) if begun => self.take(&bytes, account)?,
+                Some(bytes) => {
+                    begun = true;
+                    let bytes = put_right(flow, &self.clock, shape, bytes).await?;
+                    self.take(&bytes, account)?;
+                }
+                None => self.end(account),
             }
         }
         match (self.shaper.ended(), self.out.first()) {
@@ -104,38 +113,38 @@ impl Stream {
     }
 
     /// Bytes from the engine.
-    fn take(&mut self, bytes: &Bytes) -> Result<(), Error> {
+    fn take(&mut self, bytes: &Bytes, account: &mut Account) -> Result<(), Error> {
         self.last_in = Instant::now();
-        let Self { shaper, out, account, .. } = self;
+        let Self { shaper, out, .. } = self;
         account.working(|| shaper.push(bytes, out))?;
         if self.shaper.ended().is_some() {
-            self.close();
+            self.close(account);
         }
         Ok(())
     }
 
     /// The engine has closed its stream.
-    fn end(&mut self) {
+    fn end(&mut self, account: &mut Account) {
         self.shaper.finish(&mut self.out);
-        self.close();
+        self.close(account);
     }
 
     /// Nothing more will be asked of the engine; what has been said stands in the account.
-    fn close(&mut self) {
-        self.account.note(self.shaper.summary());
+    fn close(&mut self, account: &mut Account) {
+        account.note(self.shaper.summary());
         match self.shaper.ended() {
-            Some(Outcome::Done) => self.account.completed(),
-            Some(Outcome::Failed) => self.account.failed_upstream(),
-            Some(Outcome::Cut) if !self.out.is_empty() || self.account.has_begun() => self.fail(&wire::Error::Cut.into()),
+            Some(Outcome::Done) => account.completed(),
+            Some(Outcome::Failed) => account.failed_upstream(),
+            Some(Outcome::Cut) if !self.out.is_empty() || account.has_begun() => self.fail(&wire::Error::Cut.into(), account),
             Some(Outcome::Cut) | None => {}
         }
     }
 
     /// The last words of a stream that broke.
-    fn fail(&mut self, error: &Error) {
+    fn fail(&mut self, error: &Error, account: &mut Account) {
         self.flow = None;
-        self.account.note(self.shaper.summary());
-        self.account.failed(error);
+        account.note(self.shaper.summary());
+        account.failed(error);
         self.report(error);
         self.out.push(self.shaper.error_event(error));
         self.shaper.broken();
@@ -165,37 +174,50 @@ impl Stream {
         Some(bytes)
     }
 
+    /// What comes next for the client.
+    fn poll(&mut self, cx: &mut Context<'_>, account: &mut Account) -> Poll<Option<Bytes>> {
+        loop {
+            if let Some(bytes) = self.ready() {
+                return Poll::Ready(Some(bytes));
+            }
+            if !ready!(self.step(cx, account)) {
+                self.let_go();
+                return Poll::Ready(None);
+            }
+        }
+    }
+
     /// Takes one step; `false` when there is nothing more to wait for.
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn step(&mut self, cx: &mut Context<'_>, account: &mut Account) -> Poll<bool> {
         if self.shaper.ended().is_some() {
             return Poll::Ready(false);
         }
         let Some(flow) = &mut self.flow else { return Poll::Ready(false) };
         match flow.poll_next(cx) {
             Poll::Ready(Some(Ok(bytes))) if self.last_in < self.clock.total_by => {
-                if let Err(error) = self.take(&bytes) {
-                    self.fail(&error);
+                if let Err(error) = self.take(&bytes, account) {
+                    self.fail(&error, account);
                 }
             }
-            Poll::Ready(Some(Ok(_))) => self.fail(&Error::TotalTimeout),
+            Poll::Ready(Some(Ok(_))) => self.fail(&Error::TotalTimeout, account),
             // All has been said: how the connection ends does not matter any more.
-            Poll::Ready(Some(Err(_))) if self.shaper.summary().is_finished() => self.end(),
-            Poll::Ready(Some(Err(source))) => self.fail(&Error::Broken { source }),
-            Poll::Ready(None) => self.end(),
-            Poll::Pending if self.stop.as_mut().poll(cx).is_ready() => self.fail(&Error::Stopping),
-            Poll::Pending => ready!(self.tick(cx)),
+            Poll::Ready(Some(Err(_))) if self.shaper.summary().is_finished() => self.end(account),
+            Poll::Ready(Some(Err(source))) => self.fail(&Error::Broken { source }, account),
+            Poll::Ready(None) => self.end(account),
+            Poll::Pending if self.stop.as_mut().poll(cx).is_ready() => self.fail(&Error::Stopping, account),
+            Poll::Pending => ready!(self.tick(cx, account)),
         }
         Poll::Ready(true)
     }
 
     /// The timer is not set anew for each token: when it rings, it is seen whether anything is due.
-    fn tick(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn tick(&mut self, cx: &mut Context<'_>, account: &mut Account) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             if now >= self.clock.total_by || now >= self.last_in + self.clock.idle {
                 let error = self.clock.late(false);
-                self.fail(&error);
+                self.fail(&error, account);
                 return Poll::Ready(());
             }
             if now >= self.last_out + self.ping {
@@ -230,25 +252,21 @@ impl Body for Stream {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        loop {
-            if let Some(bytes) = self.ready() {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            if !ready!(self.step(cx)) {
-                self.let_go();
-                return Poll::Ready(None);
-            }
-        }
+        let Some(mut account) = self.account.take() else { return Poll::Ready(None) };
+        let polled = self.poll(cx, &mut account);
+        self.account = Some(account);
+        polled.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.account.note(self.shaper.summary());
         let (from, has_left) = (Instant::now(), self.flow.is_some());
         self.let_go();
+        let Some(account) = &mut self.account else { return };
+        account.note(self.shaper.summary());
         if has_left {
-            self.account.left(from.elapsed());
+            account.left(from.elapsed());
         }
     }
 }

@@ -5,14 +5,15 @@
 //! the connection to the engine with it.
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use wire::fold::Fold;
-use wire::openai::Usage;
+use wire::openai::{Shape, Usage};
 use wire::stream::Outcome;
+use wire::unfold;
 
 use super::shaper::Shaper;
 use crate::account::Account;
-use crate::clock::Clock;
+use crate::clock::{Clock, until};
 use crate::error::Error;
 use crate::send::Flow;
 
@@ -21,21 +22,22 @@ const MOST_REPLY: usize = 256 << 20;
 
 /// A stream made into the reply that would have come without one.
 pub(super) async fn fold(mut flow: Flow, mut fold: Fold, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
-    let mut first = true;
+    let (mut first, shape) = (true, fold.shape());
     let outcome = loop {
         match next(clock, &mut flow, first).await {
             Ok(None) => break Ok(()),
             Err(Error::Broken { .. }) if fold.summary().is_finished() => break Ok(()), // all has been said
             Err(error) => break Err(error),
-            Ok(Some(bytes)) => {
+            Ok(Some(mut bytes)) => {
                 if std::mem::take(&mut first) {
-                    account.first_byte();
+                    bytes = put_right(&mut flow, clock, shape, bytes).await?;
                 }
                 let pushed = account.working(|| fold.push(&bytes));
                 account.note(fold.summary());
                 if let Err(error) = pushed {
                     break Err(error.into());
                 }
+                account.first_byte(); // an error in its place is no answer yet
                 if fold.summary().done {
                     break Ok(());
                 }
@@ -49,16 +51,22 @@ pub(super) async fn fold(mut flow: Flow, mut fold: Fold, clock: &Clock, account:
 }
 
 /// A stream of which the client wants the last line only.
-pub(super) async fn last_line(mut flow: Flow, mut shaper: Shaper, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
+pub(super) async fn last_line(
+    mut flow: Flow,
+    (shape, mut shaper): (Shape, Shaper),
+    clock: &Clock,
+    account: &mut Account,
+) -> Result<Bytes, Error> {
     let (mut first, mut lines) = (true, Vec::new());
     while shaper.ended().is_none() {
-        if let Some(bytes) = next(clock, &mut flow, first).await? {
+        if let Some(mut bytes) = next(clock, &mut flow, first).await? {
             if std::mem::take(&mut first) {
-                account.first_byte();
+                bytes = put_right(&mut flow, clock, shape, bytes).await?;
             }
             let pushed = account.working(|| shaper.push(&bytes, &mut lines));
             account.note(shaper.summary());
             pushed?;
+            account.first_byte();
         } else {
             shaper.finish(&mut lines);
             account.note(shaper.summary());
@@ -71,13 +79,24 @@ pub(super) async fn last_line(mut flow: Flow, mut shaper: Shaper, clock: &Clock,
     }
 }
 
+/// How a stream begins; a reply that came in one piece in its place is made into one.
+pub(super) async fn put_right(flow: &mut Flow, clock: &Clock, shape: Shape, start: Bytes) -> Result<Bytes, Error> {
+    if !unfold::is_whole(&start) {
+        return Ok(start);
+    }
+    let reply = Box::pin(rest(flow, clock, MOST_REPLY, Some(start))).await?; // boxed: hardly any engine does so
+    Ok(unfold::unfold(shape, &reply)?)
+}
+
 /// One reply as it is.
 pub(super) async fn read(mut flow: Flow, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
-    let body = collect(&mut flow, clock, MOST_REPLY).await?;
-    account.first_byte();
+    let start = next(clock, &mut flow, true).await?;
+    if start.is_some() {
+        account.first_byte();
+    }
+    let body = rest(&mut flow, clock, MOST_REPLY, start).await?;
     flow.keep();
-    let scan = wire::scan::object(&body).map_err(wire::Error::Event)?;
-    if let Some(usage) = Usage::of(&scan) {
+    if let Some(usage) = Usage::of_reply(&body).map_err(wire::Error::Event)? {
         account.counted(usage);
     }
     Ok(body)
@@ -85,7 +104,13 @@ pub(super) async fn read(mut flow: Flow, clock: &Clock, account: &mut Account) -
 
 /// All bytes, up to a bound.
 pub(super) async fn collect(flow: &mut Flow, clock: &Clock, limit: usize) -> Result<Bytes, Error> {
-    let Some(start) = next(clock, flow, true).await? else { return Ok(Bytes::new()) };
+    let start = next(clock, flow, true).await?;
+    rest(flow, clock, limit, start).await
+}
+
+/// What follows on the first bytes, with them.
+async fn rest(flow: &mut Flow, clock: &Clock, limit: usize, start: Option<Bytes>) -> Result<Bytes, Error> {
+    let Some(start) = start else { return Ok(Bytes::new()) };
     let mut all: Option<BytesMut> = None;
     while let Some(bytes) = next(clock, flow, false).await? {
         let held = all.get_or_insert_with(|| BytesMut::from(start.as_ref()));
@@ -99,11 +124,11 @@ pub(super) async fn collect(flow: &mut Flow, clock: &Clock, limit: usize) -> Res
 
 /// The next bytes, in time; `first` while none has come.
 pub(super) async fn next(clock: &Clock, flow: &mut Flow, first: bool) -> Result<Option<Bytes>, Error> {
-    let by = if first { clock.first_by } else { clock.total_by.min(Instant::now() + clock.idle) };
-    match timeout_at(by, flow.next()).await {
-        Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-        Ok(None) => Ok(None),
-        Ok(Some(Err(source))) => Err(Error::Broken { source }),
-        Err(_elapsed) => Err(clock.late(first)),
+    let by = || if first { clock.first_by } else { clock.total_by.min(Instant::now() + clock.idle) };
+    match until(by, flow.next()).await {
+        Some(Some(Ok(bytes))) => Ok(Some(bytes)),
+        Some(None) => Ok(None),
+        Some(Some(Err(source))) => Err(Error::Broken { source }),
+        None => Err(clock.late(first)),
     }
 }

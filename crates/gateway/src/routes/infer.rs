@@ -4,10 +4,12 @@
 //! same walk; only the manner of the answer differs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+use board::Entry;
 use http::HeaderMap;
 use serde::Serialize;
 use spec::Source;
@@ -43,6 +45,7 @@ fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
         face: Face::Lines,
         manner: Manner::Lines,
         for_llama: Vec::new(),
+        keep: None,
         alias: None,
         arrival,
         headers,
@@ -71,20 +74,22 @@ pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -
         Err(error) => return error.response(Face::Lines),
     };
     let table = gateway.board().table();
-    let listed = table.deployments.values().filter(|entry| caller.may_infer(entry.name.as_str()).is_ok());
-    let models: Vec<Model<'_>> = listed
-        .map(|entry| {
-            let version = entry.version.as_deref();
-            let path = match (version, &entry.spec.model, &entry.spec.url) {
-                (Some(version), _, _) => version.path.to_string_lossy(),
-                (None, Some(Source::File(path)), _) => path.to_string_lossy(),
-                (None, Some(source), _) => source.to_string().into(),
-                (None, None, url) => url.as_deref().unwrap_or_default().into(),
-            };
-            let quant = version.map_or("", |version| version.quantisation.as_str());
-            let family = version.map_or("", |version| version.architecture.as_str());
-            Model { id: entry.name.as_str(), name: entry.name.as_str(), path, quant, family }
-        })
-        .collect();
+    let mine = table.names().into_iter().filter(|(name, _)| caller.may_infer(name.as_str()).is_ok());
+    let models: Vec<Model<'_>> = mine.map(|(name, _)| shown(name.as_str(), table.entry(name.as_str()))).collect();
     Json(serde_json::json!({ "models": models })).into_response()
+}
+
+/// A public name, and the deployment behind it; of a route, the first.
+fn shown<'a>(name: &'a str, entry: Option<&'a Arc<Entry>>) -> Model<'a> {
+    let version = entry.and_then(|entry| entry.version.as_deref());
+    let spec = entry.map(|entry| &entry.spec);
+    let path = match (version, spec.and_then(|spec| spec.model.as_ref()), spec.and_then(|spec| spec.url.as_deref())) {
+        (Some(version), _, _) => version.path.to_string_lossy(),
+        (None, Some(Source::File(path)), _) => path.to_string_lossy(),
+        (None, Some(source), _) => source.to_string().into(),
+        (None, None, url) => url.unwrap_or_default().into(),
+    };
+    let quant = version.map_or("", |version| version.quantisation.as_str());
+    let family = version.map_or("", |version| version.architecture.as_str());
+    Model { id: name, name, path, quant, family }
 }

@@ -20,14 +20,10 @@ use crate::choose;
 use crate::count;
 use crate::error::{Error, note_request_id};
 use crate::http::Raw;
-use crate::walk::{receive, refused, walk};
+use crate::walk::{receive, refused};
 
 /// A chat.
-pub(super) async fn messages(State(gateway): State<Gateway>, request: Request) -> Response {
-    walk(gateway, request, Face::Messages, read).await
-}
-
-fn read(_: &Gateway, raw: Raw) -> Result<Call, Error> {
+pub(super) fn messages(_: &Gateway, raw: Raw) -> Result<Call, Error> {
     let request = anthropic::Request::parse(&raw.body, false)?;
     let body = request.chat(&request.model)?;
     let manner = Manner::Message { thinks: request.thinks() };

@@ -87,16 +87,16 @@ async fn talk(gateway: &Gateway, request: Request, kind: Kind) -> Result<Respons
     if request.is_empty(kind) {
         return only_load(gateway, &raw, &request, (kind, &model, keep)).await;
     }
-    keep_alive(gateway.board(), &raw.caller, &model, keep);
-    let (call, prompts) = scan(gateway, raw, move |_, raw| read(raw, &request, (kind, model))).await?;
+    let (call, prompts) = scan(gateway, raw, move |_, raw| read(raw, &request, (kind, model, keep))).await?;
     Ok(carry(gateway.clone(), call, prompts).await)
 }
 
-fn read(raw: Raw, request: &ollama::Request, (kind, model): (Kind, String)) -> Result<Call, Error> {
+fn read(raw: Raw, request: &ollama::Request, (kind, model, keep): (Kind, String, Option<Keep>)) -> Result<Call, Error> {
     let body = request.body(kind, &model)?;
     let manner = Manner::Ollama { kind, thinks: request.thinks() };
     let mut call = call_of(request.shape(kind), raw, body, (Face::Ollama, manner), request.wants_stream())?;
     call.alias = Some(request.model.clone());
+    call.keep = keep.map(kept);
     if call.ask.shape == Shape::Chat {
         call.for_llama = wire::for_llama(request.wants_thought());
     }
@@ -118,25 +118,31 @@ async fn only_load(
 async fn load(gateway: &Gateway, caller: &Arc<Caller>, (model, shape): (&str, Shape), keep: Option<Keep>) -> Result<&'static str, Error> {
     let ask = Ask { shape, model: model.to_owned(), stream: false, include_usage: false, n: 1, max_tokens: None, prompts: 1 };
     let entry = find(gateway.board(), caller, &ask)?;
-    keep_alive(gateway.board(), caller, model, keep);
     if keep == Some(Keep::For(Duration::ZERO)) {
+        unload(gateway.board(), model);
         return Ok("unload");
+    }
+    if let Some(keep) = keep {
+        gateway.board().note_keep_alive(&entry.name, kept(keep));
     }
     gateway.note_asked();
     gateway.stopping().unless_ended(warm(gateway.board(), &entry)).await?;
     Ok("load")
 }
 
-/// Says how long the model shall stay, if this caller may use it at all.
-fn keep_alive(board: &Board, caller: &Caller, model: &str, keep: Option<Keep>) {
+/// Lets a model go: of a route, all that it leads to.
+fn unload(board: &Board, model: &str) {
     let table = board.table();
-    let entry = table.entry(model).filter(|_| caller.may_infer(model).is_ok());
-    if let (Some(entry), Some(keep)) = (entry, keep) {
-        let keep = match keep {
-            Keep::For(time) => KeepAlive::For(time),
-            Keep::Forever => KeepAlive::Forever,
-        };
-        board.note_keep_alive(&entry.name, keep);
+    let targets = table.routes.get(model).into_iter().flat_map(|route| route.spec.targets.iter().map(|target| &target.deployment));
+    for name in table.deployments.get(model).map(|entry| &entry.name).into_iter().chain(targets) {
+        board.note_keep_alive(name, KeepAlive::For(Duration::ZERO));
+    }
+}
+
+fn kept(keep: Keep) -> KeepAlive {
+    match keep {
+        Keep::For(time) => KeepAlive::For(time),
+        Keep::Forever => KeepAlive::Forever,
     }
 }
 
@@ -149,11 +155,11 @@ async fn vectors(gateway: &Gateway, request: Request, old: bool) -> Result<Respo
         load(gateway, &raw.caller, (&model, Shape::Embeddings), keep).await?;
         return Ok(json_answer(Embedded { model: request.model, old }.nothing()));
     }
-    keep_alive(gateway.board(), &raw.caller, &model, keep);
     let read = move |_: &Gateway, raw: Raw| {
         let body = request.body(&model);
         let mut call = call_of(Shape::Embeddings, raw, body, (Face::Ollama, Manner::Embedded { old }), false)?;
         call.alias = Some(request.model);
+        call.keep = keep.map(kept);
         Ok(call)
     };
     let (call, prompts) = scan(gateway, raw, read).await?;

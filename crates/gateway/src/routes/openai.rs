@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`, `/v1/completions`, `/v1/embeddings`.
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
 use wire::openai::{Ask, Shape};
@@ -9,21 +9,21 @@ use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::error::Error;
 use crate::http::Raw;
-use crate::walk::{refused, walk};
+use crate::walk::refused;
 
 /// A chat.
-pub(super) async fn chat(State(gateway): State<Gateway>, request: Request) -> Response {
-    walk(gateway, request, Face::OpenAi, |_, raw| read(Shape::Chat, raw)).await
+pub(super) fn chat(_: &Gateway, raw: Raw) -> Result<Call, Error> {
+    read(Shape::Chat, raw)
 }
 
 /// A text to go on with.
-pub(super) async fn completions(State(gateway): State<Gateway>, request: Request) -> Response {
-    walk(gateway, request, Face::OpenAi, |_, raw| read(Shape::Completions, raw)).await
+pub(super) fn completions(_: &Gateway, raw: Raw) -> Result<Call, Error> {
+    read(Shape::Completions, raw)
 }
 
 /// Texts as vectors.
-pub(super) async fn embeddings(State(gateway): State<Gateway>, request: Request) -> Response {
-    walk(gateway, request, Face::OpenAi, |_, raw| read(Shape::Embeddings, raw)).await
+pub(super) fn embeddings(_: &Gateway, raw: Raw) -> Result<Call, Error> {
+    read(Shape::Embeddings, raw)
 }
 
 /// What no engine of ours does.
@@ -46,5 +46,5 @@ fn read(shape: Shape, mut raw: Raw) -> Result<Call, Error> {
         _ => Manner::Plain,
     };
     let streamed = ask.stream;
-    Ok(Call { face: Face::OpenAi, manner, alias: None, for_llama: Vec::new(), arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call { face: Face::OpenAi, manner, alias: None, for_llama: Vec::new(), keep: None, arrival, headers, caller, body, spans, ask, streamed })
 }

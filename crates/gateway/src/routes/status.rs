@@ -24,7 +24,7 @@ pub struct StatusDoc {
     pub instances: Vec<StatusInstance>,
     /// Memory that may be used, in MiB; 0 for no budget.
     pub budget_mb: u64,
-    /// Memory that is held, by estimate, in MiB.
+    /// Memory that is held, by estimate, in MiB: the sum of what the instances hold.
     pub used_est_mb: u64,
     /// Memory kept free within the budget, in MiB.
     pub margin_mb: u64,
@@ -59,7 +59,7 @@ pub struct StatusInstance {
     pub state: &'static str,
     /// When it was last used; 0 for never.
     pub last_used_unix: i64,
-    /// Its memory, by estimate, in MiB.
+    /// The memory that it holds, by estimate, in MiB; 0 before its start and after its end.
     pub est_vram_mb: u64,
     /// Callers in line for its model, those that run not counted.
     pub queue_len: u32,

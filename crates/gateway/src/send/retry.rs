@@ -1,7 +1,7 @@
 //! May this call be tried again, and when?
 //!
 //! In: how a try failed, who else could serve, what the caller's patience allows. Out: a verdict. Fails: never. Holds: the
-//! number of tries of one call; retries of all calls come out of the deployment's [`budget`](super::budget).
+//! number of tries of one call; retries of all calls come out of the [`budget`](super::budget) of the deployment that they go to.
 //!
 //! | what happened | again? | why |
 //! |---|---|---|
@@ -10,12 +10,15 @@
 //! | HTTP/2: `REFUSED_STREAM`, or `GOAWAY` before this call | yes | the server says that it has not looked at it |
 //! | 429, 503 | yes | the engine says that it has not taken the call: it is full, or still loading |
 //! | 429, 503 with `x-should-retry: false` or `insufficient_quota` | elsewhere only | it says that asking it again will not help |
-//! | 500, 502, 504, a connection that broke, no first byte in time | no | an engine may work on it, or have done so: once more costs twice |
+//! | 500, 502, 504, a connection that broke, no first byte in time | by a fallback only | an engine may work on it, or have done so: once more costs twice, which whoever configured a fallback is ready to pay |
 //! | anything after the first byte | no | the client has it |
 //!
 //! Another instance is asked at once. The same one is asked after what it said (`Retry-After`), if the caller would wait
-//! so long in line (`timeouts.wait`), else after a wait that doubles, anywhere between nothing and its ceiling.
+//! so long in line (`timeouts.wait`), else after a wait that doubles, anywhere between nothing and its ceiling. A fallback
+//! pays for what comes to it: while it answers nobody is sent away because its deployment's neighbour is down, and when it
+//! is down as well the outage is not made worse.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::Backoff;
@@ -33,26 +36,47 @@ const WAITS: Backoff = Backoff { first: Duration::from_millis(100), most: Durati
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     made: u32,
+    /// The next one is still to be paid for, by the deployment that it goes to.
+    owes: bool,
+    /// Whose retries were spent last, by where they lie.
+    by: usize,
 }
 
 impl Tries {
-    /// One more is made.
-    pub(crate) fn begin(&mut self, target: &Target) {
-        self.made += 1;
-        if self.made == 1 {
-            target.budget.called();
+    /// One more is made; `false` when this deployment may make no more retries.
+    pub(crate) fn begin(&mut self, target: &Target) -> bool {
+        let by = std::mem::replace(&mut self.by, Arc::as_ptr(&target.budget).addr());
+        if by != self.by {
+            target.budget.called(); // for this deployment it is a call as any other
         }
+        if std::mem::take(&mut self.owes) && !target.budget.spend() {
+            return false;
+        }
+        self.made += 1;
+        true
     }
 
     /// How long to wait before the call is tried once more; `None` when it is not. `others`: somebody has not been asked yet.
-    pub(crate) fn again(&self, failed: &Failed, lease: &Lease, target: &Target, (clock, others): (&Clock, bool)) -> Option<Duration> {
+    pub(crate) fn again(&mut self, failed: &Failed, lease: &Lease, target: &Target, (clock, others): (&Clock, bool)) -> Option<Duration> {
         let spec = &lease.entry.spec;
         if !failed.safe || self.made >= spec.retries.attempts {
             return None;
         }
         let wait = if others { Duration::ZERO } else { self.wait(&failed.error)? };
         let patience = spec.timeouts.wait.min(clock.total_by.saturating_duration_since(Instant::now()));
-        (wait <= patience && target.budget.spend()).then_some(wait)
+        self.owes = others; // whoever waits for the same one shall not do it for nothing
+        (wait <= patience && (others || target.budget.spend())).then_some(wait)
+    }
+
+    /// Whether a fallback may be asked where nothing else may: the engine failed, or was too slow, and may be at work on the call.
+    pub(crate) fn may_leave(&mut self, error: &Error, attempts: u32) -> bool {
+        let failed = match error {
+            Error::FirstByteTimeout | Error::Broken { .. } | Error::Wire(wire::Error::Cut | wire::Error::NoStream) => true,
+            Error::Said(said) => said.status.is_server_error(),
+            _ => false,
+        };
+        self.owes = failed;
+        failed && self.made < attempts
     }
 
     fn wait(&self, error: &Error) -> Option<Duration> {

@@ -270,3 +270,36 @@ async fn a_large_body_is_passed_on_whole() {
     assert_eq!(house.chat(&body).await.status, 200);
     assert!(engine.seen()[0].body == body, "600 kB, byte for byte");
 }
+
+#[tokio::test]
+async fn a_reply_that_comes_whole_where_a_stream_was_asked_for_is_told_as_a_stream() {
+    let house = House::new().await;
+    let reply = r#"{"id":"c1","object":"chat.completion","created":1,"model":"up","choices":[{"index":0,"message":{"role":"assistant","content":"über"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#;
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| fake::whole("200 OK", reply));
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 4)])]);
+    let plain = house.chat(STREAM).await;
+    assert_eq!((plain.status.as_u16(), plain.header("content-type")), (200, "text/event-stream"));
+    assert_eq!((plain.body.matches("data: ").count(), plain.body.matches("data: [DONE]\n\n").count()), (2, 1), "{}", plain.body);
+    assert!(plain.body.contains(r#""delta":{"role":"assistant","content":"über"}"#) && !plain.body.contains("prompt_tokens"));
+    let counted = house.chat(&STREAM.replace(r#""stream":true"#, r#""stream":true,"stream_options":{"include_usage":true}"#)).await;
+    assert!(counted.body.contains(r#""choices":[],"usage":{"prompt_tokens":7"#), "{}", counted.body);
+    let folded = house.chat(CHAT).await.json();
+    assert_eq!((folded["object"].as_str(), folded["usage"]["total_tokens"].as_u64()), (Some("chat.completion"), Some(10)));
+    assert_eq!(folded["choices"][0]["message"]["content"], "über");
+    for (path, body) in [
+        ("/api/chat", STREAM.to_owned()),
+        ("/v1/messages", STREAM.replacen('{', r#"{"max_tokens":9,"#, 1)),
+        ("/v1/responses", r#"{"model":"m","input":"hi","stream":true}"#.to_owned()),
+    ] {
+        let answer = house.ask(house.request(path, body)).await;
+        assert!(answer.status == 200 && answer.body.contains("über"), "{path}: {}", answer.body);
+    }
+    assert_eq!(house.rows("m").await, (6, 6, 42, 18));
+    let other = Fake::unix(house.dir.path(), "other.sock", |_, _| fake::whole("200 OK", r#"{"status":"ok"}"#));
+    house.publish([entry("m", STREAMS, &[(&other.endpoint, 4)])]);
+    for body in [STREAM, CHAT] {
+        let refused = house.chat(body).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (502, "upstream_error"));
+        assert!(refused.body.contains("asked for a stream and sent something else, which is no reply either"), "{}", refused.body);
+    }
+}

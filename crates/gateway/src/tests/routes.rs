@@ -2,25 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::Timestamp;
-use board::{Entry, Table};
+use board::{Entry, KeepAlive, Table};
 use spec::deployment::Origin;
 use spec::{Affinity, Endpoint, Limits, Name, Reason, ReasonCode, Route, RouteRecord, Target};
 
 use super::fake::{self, Fake};
 use super::house::{ALL, House, STREAMS, entry, limited};
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-fn route(of: &str, targets: &[(&str, u32)], fallback: &[&str]) -> Route {
+pub(super) fn route(of: &str, targets: &[(&str, u32)], fallback: &[&str]) -> Route {
     let targets = targets.iter().map(|(to, weight)| Target { deployment: name(to), weight: *weight }).collect();
     Route { name: name(of), targets, fallback: fallback.iter().map(|n| name(n)).collect(), affinity: Affinity::None }
 }
 
-fn publish(house: &House, entries: impl IntoIterator<Item = Entry>, routes: impl IntoIterator<Item = Route>) {
+pub(super) fn publish(house: &House, entries: impl IntoIterator<Item = Entry>, routes: impl IntoIterator<Item = Route>) {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let record = |spec: Route| RouteRecord { spec, generation: 1, origin: Origin::Api, created_at: at, updated_at: at };
     let deployments: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
@@ -28,11 +29,11 @@ fn publish(house: &House, entries: impl IntoIterator<Item = Entry>, routes: impl
     house.board.publish(Table { deployments, routes });
 }
 
-fn engine(house: &House, of: &str) -> Fake {
+pub(super) fn engine(house: &House, of: &str) -> Fake {
     Fake::unix(house.dir.path(), of, |_, _| fake::whole("200 OK", r#"{"object":"chat.completion","choices":[]}"#))
 }
 
-const ASK: &str = r#"{"model":"chat","messages":[{"role":"user","content":"hi"}]}"#;
+pub(super) const ASK: &str = r#"{"model":"chat","messages":[{"role":"user","content":"hi"}]}"#;
 
 #[tokio::test]
 async fn a_route_is_a_model_like_any_other_and_each_target_gets_its_own_name() {
@@ -51,6 +52,44 @@ async fn a_route_is_a_model_like_any_other_and_each_target_gets_its_own_name() {
     assert_eq!(ids, ["a", "b", "chat"]);
     assert_eq!(house.ask(house.get("/v1/models/chat")).await.json()["id"], "chat");
     assert_eq!(house.rows("chat").await.0, 80, "booked under the name that was asked for");
+}
+
+#[tokio::test]
+async fn whoever_lists_models_lists_routes_and_whoever_lists_what_is_loaded_does_not() {
+    let house = House::new().await;
+    let a = engine(&house, "a");
+    let routes = [route("chat", &[("a", 1)], &[]), route("nobody", &[("gone", 1)], &["a"])];
+    publish(&house, [entry("a", ALL, &[(&a.endpoint, 4)])], routes);
+    for (path, list, id) in
+        [("/v1/models", "data", "id"), ("/models", "models", "id"), ("/api/tags", "models", "name"), ("/api/ps", "models", "name")]
+    {
+        let listed = house.ask(house.get(path)).await.json();
+        let ids: Vec<&str> =
+            listed[list].as_array().unwrap().iter().map(|one| one[id].as_str().unwrap().trim_end_matches(":latest")).collect();
+        let expected: &[&str] = if path == "/api/ps" { &["a"] } else { &["a", "chat", "nobody"] };
+        assert_eq!(ids, expected, "{path}");
+    }
+    for model in ["chat", "nobody"] {
+        assert_eq!(house.chat(&ASK.replace("chat", model)).await.status, 200, "what is listed can be called");
+    }
+}
+
+#[tokio::test]
+async fn keep_alive_of_a_call_to_a_route_is_that_of_the_deployment_that_serves_it() {
+    let house = House::new().await;
+    let b = Fake::unix(house.dir.path(), "b", |_, _| fake::answer());
+    let mut down = entry("a", STREAMS, &[]);
+    down.state = board::State::Down(Reason::new(ReasonCode::ModelMissing, "it is not there", "bring it"));
+    publish(&house, [down, entry("b", STREAMS, &[(&b.endpoint, 4)])], [route("chat", &[("a", 1), ("b", 1)], &[])]);
+    let keep = |of: &str| house.board.demand().into_iter().find(|demand| demand.deployment.as_str() == of).unwrap().keep_alive;
+    let asked = ASK.replacen('{', r#"{"keep_alive":"1h","#, 1);
+    assert_eq!(house.ask(house.request("/api/chat", asked)).await.status, 200);
+    assert_eq!((keep("a"), keep("b")), (None, Some(KeepAlive::For(Duration::from_hours(1)))));
+    let loads = house.ask(house.request("/api/generate", r#"{"model":"chat","keep_alive":-1}"#)).await;
+    assert_eq!((loads.status.as_u16(), keep("a"), keep("b")), (200, None, Some(KeepAlive::Forever)));
+    house.ask(house.request("/api/generate", r#"{"model":"chat","keep_alive":0}"#)).await;
+    let none = Some(KeepAlive::For(Duration::ZERO));
+    assert_eq!((keep("a"), keep("b")), (none, none), "whatever it leads to is let go");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 //! Pure: whether a file is there or a model fits is found out by others.
 
 use super::{Deployment, Retries, pipeline};
-use crate::check::{Invalid, Problem};
+use crate::check::{self, Invalid, Problem};
 use crate::engine::{EngineKind, RuntimeKind};
 use crate::route::fallback_problems;
 
@@ -15,16 +15,18 @@ const MOST_REMOTE: u32 = 65_536;
 const MOST_REPLICAS: u32 = 256;
 /// In percent: somebody must be left to serve.
 const MOST_EJECTED: u32 = 90;
-/// Less than a chat template and one sentence take.
-const LEAST_CONTEXT: u32 = 64;
 
 impl Deployment {
+    /// Less than a chat template and one sentence take.
+    pub const LEAST_CONTEXT: u32 = 64;
+
     /// Everything that is wrong with the wish by itself.
     pub fn check(&self) -> Result<(), Invalid> {
         let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.pipeline_problem()];
         let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
         let fallback = fallback_problems(&self.name, &self.fallback);
-        Invalid::from_problems(problems.into_iter().flatten().chain(self.number_problems()).chain(limits).chain(fallback).collect())
+        let numbers = self.number_problems().into_iter().chain(self.time_problems());
+        Invalid::from_problems(problems.into_iter().flatten().chain(numbers).chain(limits).chain(fallback).collect())
     }
 
     fn engine_problem(&self) -> Option<Problem> {
@@ -72,8 +74,12 @@ impl Deployment {
         if !(1..=most).contains(&self.slots()) {
             found.push(problem("parallel", format!("{} is not between 1 and {most}", self.slots()), "use 1 to serve one call at a time"));
         }
-        if self.context.is_some_and(|context| context < LEAST_CONTEXT) {
-            found.push(problem("context", format!("less than {LEAST_CONTEXT} tokens"), "leave it out to use the model's own context"));
+        if self.context.is_some_and(|context| context < Self::LEAST_CONTEXT) {
+            found.push(problem(
+                "context",
+                format!("less than {} tokens", Self::LEAST_CONTEXT),
+                "leave it out to use the model's own context",
+            ));
         }
         if self.threads == Some(0) {
             found.push(problem("threads", "0 threads cannot work".to_owned(), "leave it out, or use 1 or more"));
@@ -101,6 +107,20 @@ impl Deployment {
             found.push(problem("replicas.max", format!("more than {MOST_REPLICAS}"), "one deployment has at most that many instances"));
         }
         found
+    }
+
+    fn time_problems(&self) -> Vec<Problem> {
+        let times = &self.timeouts;
+        let found = [
+            check::time("timeouts.connect", times.connect, Some("would give no engine the time to take a connection")),
+            check::time("timeouts.first_token", times.first_token, Some("would give no engine the time to answer")),
+            check::time("timeouts.idle", times.idle, Some("would end every stream after its first piece")),
+            check::time("timeouts.total", times.total, Some("would end every call before it is sent")),
+            check::time("timeouts.wait", times.wait, None), // 0: nobody waits
+            check::time("timeouts.start", times.start, Some("would give no engine the time to come up")),
+            self.replicas.keep_alive.and_then(|time| check::age("replicas.keep_alive", time, None)), // 0: it leaves at once
+        ];
+        found.into_iter().flatten().collect()
     }
 }
 

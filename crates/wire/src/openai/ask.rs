@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::Shape;
 use crate::Error;
-use crate::scan::{self, Kind, Scan};
+use crate::scan::{self, Kind, Member, Scan};
 
 /// The most choices per prompt that a request may ask for.
 pub const MAX_N: u64 = 128;
@@ -35,28 +35,34 @@ pub struct Ask {
 impl Ask {
     /// Reads the members of a body that the gateway needs.
     pub fn read(shape: Shape, scan: &Scan<'_>) -> Result<Self, Error> {
-        let model = model(scan)?;
-        let prompts = match shape {
-            Shape::Chat => messages(scan).map(|()| 1)?,
-            Shape::Completions => prompts(scan, "prompt")?,
-            Shape::Embeddings => prompts(scan, "input")?,
+        let prompt_key = match shape {
+            Shape::Chat => "messages",
+            Shape::Completions => "prompt",
+            Shape::Embeddings => "input",
         };
-        let stream = shape != Shape::Embeddings && boolean(scan, "stream")?.unwrap_or(false);
+        let keys = ["model", prompt_key, "stream", "stream_options", "n", "max_completion_tokens", "max_tokens"];
+        let mut members = scan.pick(keys);
+        for member in &mut members {
+            *member = member.filter(|member| member.kind != Kind::Null);
+        }
+        let [model_member, prompt, stream, options, n_member, newer_bound, bound] = members;
+        let model = model(scan, model_member)?;
+        let prompts = match shape {
+            Shape::Chat => messages(scan, prompt).map(|()| 1)?,
+            _ => prompts(scan, prompt_key, prompt)?,
+        };
+        let streams = shape != Shape::Embeddings;
+        let stream = streams && boolean(scan, "stream", stream)?.unwrap_or(false);
         Ok(Self {
             shape,
             model,
             stream,
-            include_usage: shape != Shape::Embeddings && include_usage(scan, stream)?,
-            n: n(scan)?,
-            max_tokens: max_tokens(shape, scan)?,
+            include_usage: streams && include_usage(scan, stream, options)?,
+            n: n(scan, n_member)?,
+            max_tokens: max_tokens(shape, scan, newer_bound, bound)?,
             prompts,
         })
     }
-}
-
-/// The kind and text of a member, unless it is absent or null.
-fn present<'a>(scan: &Scan<'a>, key: &str) -> Option<(Kind, &'a str)> {
-    scan.get(key).filter(|member| member.kind != Kind::Null).map(|member| (member.kind, scan.raw(member)))
 }
 
 fn wrong(param: &'static str, expected: &'static str, found: Kind) -> Error {
@@ -67,97 +73,93 @@ fn value(param: &'static str, problem: &'static str) -> Error {
     Error::Value { param, problem: Cow::Borrowed(problem) }
 }
 
-fn model(scan: &Scan<'_>) -> Result<String, Error> {
-    match present(scan, "model") {
+fn model(scan: &Scan<'_>, member: Option<Member>) -> Result<String, Error> {
+    match member {
         None => Err(Error::Missing { param: "model" }),
-        Some((Kind::String, raw)) => match scan::decode(raw) {
+        Some(member) if member.kind == Kind::String => match scan::decode(scan.raw(member)) {
             Some(name) if !name.trim().is_empty() => Ok(name.into_owned()),
             _ => Err(value("model", "must name a model; `/v1/models` lists those that there are")),
         },
-        Some((kind, _)) => Err(wrong("model", "a string", kind)),
+        Some(member) => Err(wrong("model", "a string", member.kind)),
     }
 }
 
-fn messages(scan: &Scan<'_>) -> Result<(), Error> {
-    match present(scan, "messages") {
+fn messages(scan: &Scan<'_>, member: Option<Member>) -> Result<(), Error> {
+    match member {
         None => Err(Error::Missing { param: "messages" }),
-        Some((Kind::Array, raw)) if is_empty(raw) => Err(value("messages", "must hold at least one message")),
-        Some((Kind::Array, _)) => Ok(()),
-        Some((kind, _)) => Err(wrong("messages", "an array", kind)),
+        Some(member) if member.kind == Kind::Array && is_empty(scan, member) => Err(value("messages", "must hold at least one message")),
+        Some(member) if member.kind == Kind::Array => Ok(()),
+        Some(member) => Err(wrong("messages", "an array", member.kind)),
     }
 }
 
 /// A string or one list of token ids is one prompt; other lists hold one for each element.
-fn prompts(scan: &Scan<'_>, param: &'static str) -> Result<u64, Error> {
-    match present(scan, param) {
-        None => Err(Error::Missing { param }),
-        Some((Kind::String, _)) => Ok(1),
-        Some((Kind::Array, raw)) => {
-            let elements = scan::array_in(raw)?;
-            match elements.first() {
-                None => Err(value(param, "must hold at least one text")),
-                Some((_, Kind::Number)) => Ok(1),
-                Some((_, Kind::String | Kind::Array)) => Ok(elements.len() as u64),
-                Some((_, kind)) => Err(wrong(param, "a string, or an array of strings, of token ids or of lists of token ids", *kind)),
-            }
-        }
-        Some((kind, _)) => Err(wrong(param, "a string or an array", kind)),
+fn prompts(scan: &Scan<'_>, param: &'static str, member: Option<Member>) -> Result<u64, Error> {
+    let member = match member {
+        None => return Err(Error::Missing { param }),
+        Some(member) if member.kind == Kind::String => return Ok(1),
+        Some(member) if member.kind == Kind::Array => member,
+        Some(member) => return Err(wrong(param, "a string or an array", member.kind)),
+    };
+    let (mut first, mut count) = (None, 0);
+    scan.each(member.value_span, |_, kind| {
+        first.get_or_insert(kind);
+        count += 1;
+    })?;
+    match first {
+        None => Err(value(param, "must hold at least one text")),
+        Some(Kind::Number) => Ok(1),
+        Some(Kind::String | Kind::Array) => Ok(count),
+        Some(kind) => Err(wrong(param, "a string, or an array of strings, of token ids or of lists of token ids", kind)),
     }
 }
 
-fn boolean(scan: &Scan<'_>, param: &'static str) -> Result<Option<bool>, Error> {
-    match present(scan, param) {
+fn boolean(scan: &Scan<'_>, param: &'static str, member: Option<Member>) -> Result<Option<bool>, Error> {
+    match member {
         None => Ok(None),
-        Some((Kind::Bool, raw)) => Ok(Some(raw == "true")),
-        Some((kind, _)) => Err(wrong(param, "a boolean", kind)),
+        Some(member) if member.kind == Kind::Bool => Ok(Some(scan.raw(member) == "true")),
+        Some(member) => Err(wrong(param, "a boolean", member.kind)),
     }
 }
 
-fn include_usage(scan: &Scan<'_>, stream: bool) -> Result<bool, Error> {
-    match present(scan, "stream_options") {
-        None => Ok(false),
-        Some(_) if !stream => Err(value("stream_options", "is only allowed together with `\"stream\": true`")),
-        Some((Kind::Object, raw)) => {
-            let options = scan::object_in(raw)?;
-            match present(&options, "include_usage") {
-                None => Ok(false),
-                Some((Kind::Bool, raw)) => Ok(raw == "true"),
-                Some((kind, _)) => Err(wrong("stream_options.include_usage", "a boolean", kind)),
-            }
-        }
-        Some((kind, _)) => Err(wrong("stream_options", "an object", kind)),
+fn include_usage(scan: &Scan<'_>, stream: bool, member: Option<Member>) -> Result<bool, Error> {
+    let Some(member) = member else { return Ok(false) };
+    if !stream {
+        return Err(value("stream_options", "is only allowed together with `\"stream\": true`"));
     }
+    if member.kind != Kind::Object {
+        return Err(wrong("stream_options", "an object", member.kind));
+    }
+    let options = scan.inside(member.value_span)?;
+    let wish = options.get("include_usage").filter(|member| member.kind != Kind::Null);
+    Ok(boolean(&options, "stream_options.include_usage", wish)?.unwrap_or(false))
 }
 
-fn n(scan: &Scan<'_>) -> Result<u64, Error> {
-    match present(scan, "n") {
+fn n(scan: &Scan<'_>, member: Option<Member>) -> Result<u64, Error> {
+    match member {
         None => Ok(1),
-        Some((Kind::Number, _)) => match scan.u64("n") {
+        Some(member) if member.kind == Kind::Number => match member.u64(scan.bytes()) {
             Some(n @ 1..=MAX_N) => Ok(n),
             _ => Err(value("n", "must be a whole number from 1 to 128")),
         },
-        Some((kind, _)) => Err(wrong("n", "an integer", kind)),
+        Some(member) => Err(wrong("n", "an integer", member.kind)),
     }
 }
 
 /// A negative bound means "no bound" to some engines; it is theirs to refuse.
-fn max_tokens(shape: Shape, scan: &Scan<'_>) -> Result<Option<u64>, Error> {
-    let params: &[&'static str] = match shape {
-        Shape::Chat => &["max_completion_tokens", "max_tokens"],
-        Shape::Completions => &["max_tokens"],
-        Shape::Embeddings => &[],
+fn max_tokens(shape: Shape, scan: &Scan<'_>, newer: Option<Member>, older: Option<Member>) -> Result<Option<u64>, Error> {
+    let bound = |param, member: Option<Member>| match member {
+        None => Ok(None),
+        Some(member) if member.kind == Kind::Number => Ok(member.u64(scan.bytes())),
+        Some(member) => Err(wrong(param, "an integer", member.kind)),
     };
-    let mut bound = None;
-    for param in params {
-        match present(scan, param) {
-            None => {}
-            Some((Kind::Number, _)) => bound = bound.or(scan.u64(param)),
-            Some((kind, _)) => return Err(wrong(param, "an integer", kind)),
-        }
-    }
-    Ok(bound)
+    let newer = if shape == Shape::Chat { bound("max_completion_tokens", newer)? } else { None };
+    let older = if shape == Shape::Embeddings { None } else { bound("max_tokens", older)? };
+    Ok(newer.or(older))
 }
 
-fn is_empty(array: &str) -> bool {
-    array.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+/// Of an array.
+fn is_empty(scan: &Scan<'_>, member: Member) -> bool {
+    let inside = scan.bytes().get(member.value_span.start + 1..member.value_span.end).unwrap_or_default();
+    inside.trim_ascii_start().starts_with(b"]")
 }

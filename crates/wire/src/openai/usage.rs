@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::scan::{self, Scan};
+use crate::scan::{self, Member, Scan};
 
 /// Token counts of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,18 +31,35 @@ impl Usage {
 
     /// Reads the text of a `usage` member.
     pub fn parse(text: &str) -> Option<Self> {
-        let scan = scan::object_in(text).ok()?;
-        let prompt = scan.u64("prompt_tokens")?;
-        let completion = scan.u64("completion_tokens").unwrap_or(0);
-        let total = scan.u64("total_tokens").unwrap_or(prompt.saturating_add(completion));
-        let cached = scan.object("prompt_tokens_details").and_then(|details| details.u64("cached_tokens")).unwrap_or(0);
-        let reasoning = scan.object("completion_tokens_details").and_then(|details| details.u64("reasoning_tokens")).unwrap_or(0);
+        Self::read(text.as_bytes())
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let names = ["prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"];
+        let [prompt, completion, total, of_prompt, of_completion] = scan::pick(body, names).ok()?;
+        let count = |member: Option<Member>| member.and_then(|member| member.u64(body));
+        let detail = |details: Option<Member>, name| {
+            let details = details?.raw(body).as_bytes();
+            let [count] = scan::pick(details, [name]).ok()?;
+            count?.u64(details)
+        };
+        let prompt = count(prompt)?;
+        let completion = count(completion).unwrap_or(0);
+        let total = count(total).unwrap_or(prompt.saturating_add(completion));
+        let cached = detail(of_prompt, "cached_tokens").unwrap_or(0);
+        let reasoning = detail(of_completion, "reasoning_tokens").unwrap_or(0);
         Some(Self { prompt, completion, total, cached, reasoning })
     }
 
-    /// Reads the `usage` of a whole reply.
+    /// Reads the `usage` of a scanned reply.
     pub fn of(reply: &Scan<'_>) -> Option<Self> {
         Self::parse(reply.value("usage")?)
+    }
+
+    /// Reads the `usage` of a whole reply, which must be one JSON object.
+    pub fn of_reply(reply: &[u8]) -> Result<Option<Self>, scan::Error> {
+        let [usage] = scan::pick(reply, ["usage"])?;
+        Ok(usage.and_then(|usage| Self::read(reply.get(usage.value_span.start..usage.value_span.end)?)))
     }
 
     /// As a `usage` member.

@@ -3,18 +3,21 @@
 //! In: a text, or as much of it as has come, and a place in it. Out: the place after the next token or value. Holds:
 //! the open brackets as bits of one integer, so that depth costs no memory and no recursion; where the long strings
 //! lie, so that nobody reads them twice. Fails: with the byte and what was expected there; a failure at the end of a
-//! text of which more will come only means that it has to come.
+//! text of which more will come only means that it has to come. The place moves only past what is complete, so that one
+//! can go on from there.
+
+#![expect(clippy::inline_always, reason = "a token is a few instructions; a call and the hand-over of its outcome are as many")]
 
 mod scalar;
+mod text;
 
-use super::{Error, Kind, Span, string};
+use super::{Error, Key, Kind, Span};
 
 /// How deep arrays and objects may nest, the outermost included.
 pub const MAX_DEPTH: u32 = 128;
 
 /// Where a string of at least so many bytes ends is kept.
-pub(super) const LONG: usize = 4096;
-const HEX_DIGITS: usize = 4;
+pub(super) const LONG: usize = 512;
 
 /// What was expected, where it failed; where that was stands in [`Cursor::failed`].
 pub(super) type Step<T = ()> = Result<T, &'static str>;
@@ -25,10 +28,11 @@ pub(super) struct Cursor<'a> {
     pub(super) at: usize,
     /// This is not the whole text yet.
     pub(super) more: bool,
-    /// A byte that is not ASCII has been passed.
-    pub(super) non_ascii: bool,
-    /// Long strings that were passed.
+    /// Not 0 when a byte that is not ASCII has been passed.
+    pub(super) non_ascii: u32,
+    /// Strings of so many bytes and more that were passed.
     pub(super) long: Vec<Span>,
+    long_from: usize,
     /// Long strings that somebody has passed before.
     known: &'a [Span],
     /// Where the last failure was.
@@ -40,14 +44,16 @@ pub(super) struct Cursor<'a> {
 pub(super) struct Walk {
     open: Open,
     start: usize,
-    kind: Option<Kind>,
+    kind: Kind,
     place: Place,
 }
 
 /// Where in it.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// A value stands next.
+    /// It stands next.
+    First,
+    /// It is known of what kind it is; it, or one of the values in it, stands next.
     Before,
     /// Inside a string that begins here.
     String(usize),
@@ -65,7 +71,7 @@ struct Open {
 impl Walk {
     /// Before a value.
     pub(super) fn new() -> Self {
-        Self { open: Open::default(), start: 0, kind: None, place: Place::Before }
+        Self { open: Open::default(), start: 0, kind: Kind::Null, place: Place::First }
     }
 }
 
@@ -85,168 +91,179 @@ impl Open {
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, more: false, non_ascii: false, long: Vec::new(), known: &[], failed: 0 }
+        Self { bytes, at: 0, more: false, non_ascii: 0, long: Vec::new(), long_from: LONG, known: &[], failed: 0 }
+    }
+
+    /// Where nobody will look into a value: the long strings are not kept.
+    pub(super) fn once(bytes: &'a [u8]) -> Self {
+        Self { long_from: usize::MAX, ..Self::new(bytes) }
     }
 
     /// At another place of a text whose long strings are known.
     pub(super) fn within(bytes: &'a [u8], at: usize, known: &'a [Span]) -> Self {
         let known = known.get(known.partition_point(|span| span.start < at)..).unwrap_or_default();
-        Self { at, known, ..Self::new(bytes) }
+        Self { at, known, ..Self::once(bytes) }
     }
 
     /// Steps into the outermost bracket.
+    #[inline]
     pub(super) fn enter(&mut self, bracket: u8, expected: &'static str) -> Step {
-        self.white();
-        self.take(bracket, expected)
+        let (at, byte) = self.solid(self.at);
+        if byte != bracket {
+            return Err(self.wrong(at, expected));
+        }
+        self.at = at + 1;
+        Ok(())
+    }
+
+    /// True when an object begins next.
+    #[inline]
+    pub(super) fn is_before_object(&self) -> bool {
+        self.solid(self.at).1 == b'{'
     }
 
     /// The next key of the outermost object, its colon passed; `None` after the closing brace.
-    pub(super) fn next_key(&mut self, first: bool) -> Step<Option<Span>> {
-        self.white();
-        match self.peek() {
-            Some(b'}') => {
-                self.at += 1;
-                Ok(None)
+    #[inline(always)]
+    pub(super) fn next_key(&mut self, first: bool) -> Step<Option<Key>> {
+        let (mut at, byte) = self.solid(self.at);
+        match byte {
+            b'}' => {
+                self.at = at + 1;
+                return Ok(None);
             }
-            _ if first => self.key().map(Some),
-            Some(b',') => {
-                self.at += 1;
-                self.white();
-                self.key().map(Some)
-            }
-            _ => Err(self.wrong("`,` or `}` after a member")),
+            _ if first => {}
+            b',' => at += 1,
+            _ => return Err(self.wrong(at, "`,` or `}` after a member")),
         }
+        let (key, next) = self.key(at)?;
+        self.at = next;
+        Ok(Some(key))
     }
 
     /// True when another element of the outermost array follows; passes the closing bracket otherwise.
+    #[inline(always)]
     pub(super) fn next_element(&mut self, first: bool) -> Step<bool> {
-        self.white();
-        match self.peek() {
-            Some(b']') if first => {
-                self.at += 1;
-                Ok(false)
-            }
-            _ if first => Ok(true),
-            Some(b',') => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(b']') => {
-                self.at += 1;
-                Ok(false)
-            }
-            _ => Err(self.wrong("`,` or `]` after an element")),
-        }
+        let (at, byte) = self.solid(self.at);
+        let follows = match byte {
+            b']' => false,
+            _ if first => return Ok(true),
+            b',' => true,
+            _ => return Err(self.wrong(at, "`,` or `]` after an element")),
+        };
+        self.at = at + 1;
+        Ok(follows)
     }
 
     /// Passes one value and whatever is inside it.
     pub(super) fn value(&mut self) -> Step<(Span, Kind)> {
-        self.walk(&mut Walk::new())
+        self.run(&mut Walk::new())
     }
 
-    /// Goes on with a value. After a failure at the end of what has come, place and walk are such that one can go on from there.
+    /// Goes on with a value. After a failure at the end of what has come, one can go on from there.
     pub(super) fn walk(&mut self, walk: &mut Walk) -> Step<(Span, Kind)> {
-        let mut before = None;
-        loop {
-            if self.more {
-                before = Some((*walk, self.at));
-            }
-            match self.step(walk) {
-                Ok(true) => return Ok((Span { start: walk.start, end: self.at }, walk.kind.unwrap_or(Kind::Null))),
-                Ok(false) => {}
-                Err(error) => {
-                    if !matches!(walk.place, Place::String(_))
-                        && let Some(before) = before
-                    {
-                        (*walk, self.at) = before;
-                    }
-                    return Err(error);
-                }
-            }
-        }
+        self.run(walk)
     }
 
-    /// One step through a value; `true` when it has been passed.
-    #[inline]
-    fn step(&mut self, walk: &mut Walk) -> Step<bool> {
-        match walk.place {
-            Place::Before => {
-                if walk.kind.is_none() {
-                    self.white();
-                    walk.start = self.at;
-                }
-                let kind = self.begin(walk)?;
-                walk.kind.get_or_insert(kind);
+    #[inline(always)]
+    fn run(&mut self, walk: &mut Walk) -> Step<(Span, Kind)> {
+        let mut is_next = match walk.place {
+            Place::First => self.first(walk)?,
+            Place::Before => true,
+            Place::String(start) => self.string(walk, start).map(|()| false)?,
+            Place::After => false,
+        };
+        loop {
+            if is_next {
+                self.begin(walk)?;
             }
-            Place::String(start) => {
-                self.string_rest(start)?;
-                walk.place = Place::After;
+            if walk.open.depth == 0 {
+                return Ok((Span { start: walk.start, end: self.at }, walk.kind));
             }
-            Place::After if walk.open.depth == 0 => return Ok(true),
-            Place::After => self.go_on(walk)?,
+            is_next = self.go_on(walk)?;
         }
-        Ok(matches!(walk.place, Place::After) && walk.open.depth == 0)
     }
 
     /// Only space may follow.
     pub(super) fn end(&mut self) -> Step {
-        self.white();
-        if self.at == self.bytes.len() { Ok(()) } else { Err(self.wrong("nothing after the JSON value")) }
+        (self.at, _) = self.solid(self.at);
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.wrong(self.at, "nothing after the JSON value")) }
     }
 
-    /// Passes a scalar or an opening bracket.
-    #[inline]
-    fn begin(&mut self, walk: &mut Walk) -> Step<Kind> {
-        let kind = match self.peek() {
-            Some(b'"') => {
-                walk.kind.get_or_insert(Kind::String);
-                let start = self.at;
-                self.at += 1;
-                walk.place = Place::String(start);
-                self.string_rest(start)?;
-                Kind::String
+    /// Looks what kind of value it is; false when it has been passed at once, as most are: strings.
+    #[inline(always)]
+    fn first(&mut self, walk: &mut Walk) -> Step<bool> {
+        let (at, byte) = self.solid(self.at);
+        walk.kind = match byte {
+            b'"' => {
+                (walk.kind, walk.start) = (Kind::String, at);
+                (self.at, walk.place) = (at + 1, Place::String(at));
+                return self.string(walk, at).map(|()| false);
             }
-            Some(b'-' | b'0'..=b'9') => self.number().map(|()| Kind::Number)?,
-            Some(b'{') => return self.bracket(walk, true).map(|()| Kind::Object),
-            Some(b'[') => return self.bracket(walk, false).map(|()| Kind::Array),
-            Some(b't') => self.word("true").map(|()| Kind::Bool)?,
-            Some(b'f') => self.word("false").map(|()| Kind::Bool)?,
-            Some(b'n') => self.word("null").map(|()| Kind::Null)?,
-            _ => return Err(self.wrong("a JSON value")),
+            b'-' | b'0'..=b'9' => Kind::Number,
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b't' | b'f' => Kind::Bool,
+            b'n' => Kind::Null,
+            _ => return Err(self.wrong(at, "a JSON value")),
         };
-        walk.place = Place::After;
-        Ok(kind)
+        (self.at, walk.start, walk.place) = (at, at, Place::Before);
+        Ok(true)
     }
 
-    /// After a value inside a bracket: up to the next value, or past the closing bracket.
-    #[inline]
-    fn go_on(&mut self, walk: &mut Walk) -> Step {
+    /// Passes opening brackets, and what comes first in them: a string, a number, a word, or nothing.
+    #[inline(always)]
+    fn begin(&mut self, walk: &mut Walk) -> Step {
+        loop {
+            let (at, byte) = self.solid(self.at);
+            let end = match byte {
+                b'"' => {
+                    (self.at, walk.place) = (at + 1, Place::String(at));
+                    return self.string(walk, at);
+                }
+                b'{' | b'[' => {
+                    if self.bracket(at, walk, byte == b'{')? {
+                        continue;
+                    }
+                    return Ok(());
+                }
+                b'-' | b'0'..=b'9' => self.number(at),
+                b't' => self.word(at, "true"),
+                b'f' => self.word(at, "false"),
+                b'n' => self.word(at, "null"),
+                _ => Err(self.wrong(at, "a JSON value")),
+            }?;
+            (self.at, walk.place) = (end, Place::After);
+            return Ok(());
+        }
+    }
+
+    /// After a value inside a bracket: up to the next value, which is told, or past the closing bracket.
+    #[inline(always)]
+    fn go_on(&mut self, walk: &mut Walk) -> Step<bool> {
         let in_object = walk.open.in_object();
         if !in_object {
             self.integers();
         }
-        self.white();
-        match (self.peek(), in_object) {
-            (Some(b','), _) => {
-                self.at += 1;
-                self.white();
-                if in_object {
-                    self.key()?;
-                    self.white();
-                }
-                walk.place = Place::Before;
+        let (at, byte) = self.solid(self.at);
+        match (byte, in_object) {
+            (b',', true) => {
+                let (_, next) = self.key(at + 1)?;
+                (self.at, walk.place) = (next, Place::Before);
             }
-            (Some(b'}'), true) | (Some(b']'), false) => {
-                self.at += 1;
+            (b',', false) => (self.at, walk.place) = (at + 1, Place::Before),
+            (b'}', true) | (b']', false) => {
+                self.at = at + 1;
                 walk.open.pop();
+                return Ok(false);
             }
-            (_, true) => return Err(self.wrong("`,` or `}` after a member")),
-            (_, false) => return Err(self.wrong("`,` or `]` after an element")),
+            (_, true) => return Err(self.wrong(at, "`,` or `}` after a member")),
+            (_, false) => return Err(self.wrong(at, "`,` or `]` after an element")),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Passes `,123,45` up to what follows: lists of token ids are long, and this is all that is in them.
+    #[inline]
     fn integers(&mut self) {
         let mut rest = self.bytes.get(self.at..).unwrap_or_default();
         while let [b',', b'1'..=b'9', digits @ ..] = rest {
@@ -259,137 +276,56 @@ impl<'a> Cursor<'a> {
         self.at = self.bytes.len() - rest.len();
     }
 
-    fn bracket(&mut self, walk: &mut Walk, object: bool) -> Step {
+    /// Passes an opening bracket; false when nothing is in it.
+    #[inline(always)]
+    fn bracket(&mut self, at: usize, walk: &mut Walk, object: bool) -> Step<bool> {
         if walk.open.depth + 1 >= MAX_DEPTH {
-            return Err(self.wrong("no more than 128 levels of nesting"));
+            return Err(self.wrong(at, "no more than 128 levels of nesting"));
         }
-        self.at += 1;
-        self.white();
-        if self.peek() == Some(if object { b'}' } else { b']' }) {
-            self.at += 1;
-            walk.place = Place::After;
-            return Ok(());
+        let (inside, byte) = self.solid(at + 1);
+        if byte == if object { b'}' } else { b']' } {
+            (self.at, walk.place) = (inside + 1, Place::After);
+            return Ok(false);
         }
-        if self.peek().is_none() {
-            return Err(self.wrong(if object { "a key in double quotes" } else { "a JSON value" }));
-        }
+        let next = if object {
+            self.key(inside)?.1
+        } else if inside == self.bytes.len() {
+            return Err(self.wrong(inside, "a JSON value"));
+        } else {
+            inside
+        };
         walk.open.push(object);
-        if object {
-            self.key()?;
-            self.white();
-        }
-        walk.place = Place::Before;
-        Ok(())
+        (self.at, walk.place) = (next, Place::Before);
+        Ok(true)
     }
 
-    #[inline]
-    fn key(&mut self) -> Step<Span> {
-        let start = self.at;
-        if self.peek() != Some(b'"') {
-            return Err(self.wrong("a key in double quotes"));
+    /// The next byte that is no space, and its place; 0, which may stand nowhere, at the end.
+    #[inline(always)]
+    fn solid(&self, at: usize) -> (usize, u8) {
+        match self.byte(at) {
+            Some(byte) if byte > b' ' => (at, byte),
+            _ => self.after_space(at),
         }
-        self.string()?;
-        let end = self.at;
-        self.white();
-        self.take(b':', "`:` after a key")?;
-        Ok(Span { start, end })
     }
 
-    #[inline]
-    fn string(&mut self) -> Step {
-        let start = self.at;
-        self.at += 1;
-        self.string_rest(start)
-    }
-
-    /// Up to the end of a string that begins at `start`.
-    #[inline]
-    fn string_rest(&mut self, start: usize) -> Step {
-        if !self.known.is_empty() && self.is_known(start) {
-            return Ok(());
-        }
-        self.at = string::pass(self.bytes, self.at, &mut self.non_ascii);
-        if self.peek() != Some(b'"') {
-            return self.not_a_string();
-        }
-        self.at += 1;
-        if self.at - start >= LONG {
-            self.long.push(Span { start, end: self.at });
-        }
-        Ok(())
-    }
-
-    /// Passes a string whose end is known.
-    fn is_known(&mut self, start: usize) -> bool {
-        while let [known, rest @ ..] = self.known
-            && known.start <= start
-        {
-            self.known = rest;
-            if known.start == start {
-                self.at = known.end;
-                return true;
+    #[inline(never)]
+    fn after_space(&self, mut at: usize) -> (usize, u8) {
+        loop {
+            match self.byte(at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => at += 1,
+                other => return (at, other.unwrap_or(0)),
             }
         }
-        false
+    }
+
+    #[inline(always)]
+    fn byte(&self, at: usize) -> Option<u8> {
+        self.bytes.get(at).copied()
     }
 
     #[cold]
-    fn not_a_string(&mut self) -> Step {
-        match self.peek() {
-            // It does not begin a whole escape: this says what is wrong with it, or comes to the end of what is here.
-            Some(b'\\') => {
-                let slash = self.at;
-                let outcome = self.escape();
-                self.at = slash;
-                outcome
-            }
-            Some(_) => Err(self.wrong("an escape such as \\n in place of a control character")),
-            None => Err(self.wrong("a closing quote")),
-        }
-    }
-
-    fn escape(&mut self) -> Step {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                for _ in 0..HEX_DIGITS {
-                    self.at += 1;
-                    if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
-                        return Err(self.wrong("four hexadecimal digits after \\u"));
-                    }
-                }
-                self.at += 1;
-            }
-            _ => return Err(self.wrong("an escape: one of \" \\ / b f n r t u")),
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn take(&mut self, byte: u8, expected: &'static str) -> Step {
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            return Ok(());
-        }
-        Err(self.wrong(expected))
-    }
-
-    #[inline]
-    fn white(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
-            self.at += 1;
-        }
-    }
-
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    #[cold]
-    pub(super) fn wrong(&mut self, expected: &'static str) -> &'static str {
-        self.failed = self.at;
+    pub(super) fn wrong(&mut self, at: usize, expected: &'static str) -> &'static str {
+        self.failed = at;
         expected
     }
 

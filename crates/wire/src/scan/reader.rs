@@ -5,7 +5,7 @@
 //! ready when its last byte is. Fails: as soon as it is sure that this is no JSON object. Holds: no bytes.
 
 use super::cursor::{Cursor, Step, Walk};
-use super::{Error, MAX_MEMBERS, Member, Span, Spans};
+use super::{Error, Key, MAX_MEMBERS, Member, Span, Spans, TOO_MANY};
 
 /// A token of more than this that is not complete is left until all has come, so that it is not begun again for each piece.
 const MOST_AGAIN: usize = 4096;
@@ -28,7 +28,7 @@ enum Place {
     #[default]
     Start,
     Key,
-    Value(Span, Walk),
+    Value(Key, Walk),
     End,
 }
 
@@ -49,7 +49,7 @@ impl Reader {
     /// Scans the rest: `bytes` is all there is.
     pub fn finish(mut self, bytes: &[u8]) -> Result<Spans, Error> {
         self.scan(bytes, false)?;
-        Ok(Spans { members: self.members.into(), long: self.long.into() })
+        Ok(Spans { members: self.members, long: self.long })
     }
 
     fn scan(&mut self, bytes: &[u8], more: bool) -> Result<(), Error> {
@@ -58,7 +58,7 @@ impl Reader {
         cursor.long = std::mem::take(&mut self.long);
         let outcome = self.run(&mut cursor).map_err(|expected| cursor.error(expected));
         self.long = std::mem::take(&mut cursor.long);
-        let (from, to, non_ascii) = (std::mem::replace(&mut self.at, cursor.at), cursor.at, cursor.non_ascii);
+        let (from, to, non_ascii) = (std::mem::replace(&mut self.at, cursor.at), cursor.at, cursor.non_ascii != 0);
         if non_ascii && !std::mem::replace(&mut self.non_ascii, true) {
             self.utf8_to = from;
         }
@@ -75,12 +75,7 @@ impl Reader {
 
     fn run(&mut self, cursor: &mut Cursor<'_>) -> Step {
         while !matches!(self.place, Place::End) {
-            let from = cursor.at;
-            self.step(cursor).inspect_err(|_| {
-                if !matches!(self.place, Place::Value(..)) {
-                    cursor.at = from;
-                }
-            })?;
+            self.step(cursor)?;
         }
         cursor.end()
     }
@@ -92,16 +87,13 @@ impl Reader {
                 Place::Key
             }
             Place::Key => match cursor.next_key(self.members.is_empty())? {
-                Some(key) if self.members.len() == MAX_MEMBERS => {
-                    cursor.at = key.start;
-                    return Err(cursor.wrong("no more than 4096 members"));
-                }
+                Some(key) if self.members.len() == MAX_MEMBERS => return Err(cursor.wrong(key.span.start, TOO_MANY)),
                 Some(key) => Place::Value(key, Walk::new()),
                 None => Place::End,
             },
-            Place::Value(key_span, walk) => {
+            Place::Value(key, walk) => {
                 let (value_span, kind) = cursor.walk(walk)?;
-                self.members.push(Member { key_span: *key_span, value_span, kind });
+                self.members.push(Member::new(*key, value_span, kind));
                 Place::Key
             }
             Place::End => Place::End,
@@ -114,11 +106,7 @@ impl Reader {
         if !self.non_ascii || to <= self.utf8_to {
             return Ok(());
         }
-        let Err(bad) = simdutf8::compat::from_utf8(bytes.get(self.utf8_to..to).unwrap_or_default()) else {
-            self.utf8_to = to;
-            return Ok(());
-        };
-        self.utf8_to += bad.valid_up_to();
-        if more && bad.error_len().is_none() { Ok(()) } else { Err(Error::at(bytes, self.utf8_to, "valid UTF-8")) }
+        self.utf8_to = super::check_utf8(bytes, (self.utf8_to, to), more)?;
+        Ok(())
     }
 }

@@ -16,9 +16,10 @@ const FIRST_PLAIN: u8 = 0x20;
 const SHORT: usize = 3 * 16;
 const HEX_DIGITS: usize = 4;
 
-/// The offset, from `at` on, of the first byte that cannot be passed; the length if all can. Notes bytes that are not ASCII.
+/// The offset, from `at` on, of the first byte that cannot be passed; the length if all can. `non_ascii` is not 0 afterwards if
+/// there was a byte that is not ASCII.
 #[inline]
-pub(super) fn pass(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn pass(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     let stop = near(bytes, at, non_ascii);
     if bytes.get(stop) == Some(&b'"') { stop } else { far(bytes, stop, non_ascii) }
 }
@@ -26,7 +27,7 @@ pub(super) fn pass(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
 /// As far as a short string goes, and no further than up to the first backslash.
 #[cfg(target_arch = "x86_64")]
 #[inline]
-fn near(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn near(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     match pulp::core_arch::x86::Sse2::try_new() {
         Some(simd) => wide::near(simd, bytes, at, non_ascii),
         None => at,
@@ -35,12 +36,13 @@ fn near(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
 
 #[cfg(not(target_arch = "x86_64"))]
 #[inline]
-fn near(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn near(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     plain_until(bytes.get(..(at + SHORT).min(bytes.len())).unwrap_or_default(), at, non_ascii)
 }
 
+/// The whole way.
 #[cfg(target_arch = "x86_64")]
-fn far(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn far(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     match pulp::x86::V3::try_new() {
         Some(simd) => simd.vectorize(wide::Pass { simd, bytes, at, non_ascii }),
         None => by_words(bytes, at, non_ascii),
@@ -48,12 +50,12 @@ fn far(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn far(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn far(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     by_words(bytes, at, non_ascii)
 }
 
 /// The same, eight bytes at a time.
-fn by_words(bytes: &[u8], mut at: usize, non_ascii: &mut bool) -> usize {
+fn by_words(bytes: &[u8], mut at: usize, non_ascii: &mut u32) -> usize {
     loop {
         at = plain_until(bytes, at, non_ascii);
         match escape(bytes, at) {
@@ -81,7 +83,7 @@ fn special(word: u64) -> u64 {
 }
 
 /// The offset, from `at` on, of the first byte that ends a run of plain string content; the length if none does.
-fn plain_until(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
+fn plain_until(bytes: &[u8], at: usize, non_ascii: &mut u32) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let (words, tail) = rest.as_chunks::<WORD>();
     let mut seen = 0;
@@ -90,12 +92,12 @@ fn plain_until(bytes: &[u8], at: usize, non_ascii: &mut bool) -> usize {
         seen |= word;
         let hits = special(word);
         if hits != 0 {
-            *non_ascii |= seen & HIGHS != 0;
+            *non_ascii |= u32::from(seen & HIGHS != 0);
             return at + n * WORD + hits.trailing_zeros() as usize / 8;
         }
     }
     let plain = tail.iter().take_while(|&&byte| byte >= FIRST_PLAIN && byte != b'"' && byte != b'\\').count();
-    *non_ascii |= seen & HIGHS != 0 || !tail.is_ascii();
+    *non_ascii |= u32::from(seen & HIGHS != 0 || !tail.is_ascii());
     at + words.len() * WORD + plain
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::string::pass;
-use super::{Error, Kind, MAX_DEPTH, MAX_MEMBERS, Reader, Spans, array_in, decode, object, object_in, value_in};
+use super::{Error, Kind, MAX_DEPTH, MAX_MEMBERS, Reader, Span, Spans, array_in, decode, object, object_in, pick, value_in};
 use crate::sample;
 
 #[test]
@@ -117,18 +117,23 @@ fn long_strings_are_not_read_again_by_those_who_look_inside() {
     let picture = "A".repeat(1 << 20);
     let body = format!(r#"{{"messages":[{{"content":[{{"type":"image","url":"{picture}"}},{{"text":"what \"is\" it?"}}]}}],"n":1}}"#);
     let scan = object(body.as_bytes()).unwrap();
-    let messages = scan.elements(scan.get("messages").unwrap().value_span).unwrap();
-    let message = scan.inside(messages[0].0).unwrap();
-    assert_eq!(message.text(), scan.at(messages[0].0));
-    let parts = message.elements(message.get("content").unwrap().value_span).unwrap();
-    let (image, text) = (message.inside(parts[0].0).unwrap(), message.inside(parts[1].0).unwrap());
+    let listed = |span| {
+        let mut all = Vec::new();
+        scan.each(span, |span, _| all.push(span)).unwrap();
+        all
+    };
+    let messages = listed(scan.get("messages").unwrap().value_span);
+    let message = scan.inside(messages[0]).unwrap();
+    assert_eq!(message.text(), scan.at(messages[0]));
+    let parts = listed(message.get("content").unwrap().value_span);
+    let (image, text) = (message.inside(parts[0]).unwrap(), message.inside(parts[1]).unwrap());
     assert_eq!(image.str("url").unwrap(), picture);
     assert_eq!(text.str("text").unwrap(), "what \"is\" it?");
     assert_eq!(scan.long.len(), 1, "the place of the picture is what is kept");
     let mut broken = body.clone().into_bytes();
     broken[1 << 10] = b'\n';
     let again = super::Scan { bytes: &broken, ..scan.clone() };
-    assert!(again.inside(messages[0].0).is_ok(), "nobody has looked at the picture");
+    assert!(again.inside(messages[0]).is_ok(), "nobody has looked at the picture");
     assert!(object(&broken).is_err());
 }
 
@@ -143,6 +148,25 @@ fn in_pieces(body: &[u8], lengths: &[usize]) -> Result<Spans, Error> {
         }
     }
     reader.finish(body)
+}
+
+#[test]
+fn space_may_come_in_a_piece_of_its_own() {
+    let body = b"{\"a\" :  [ {\"b\" :  [ 1 ,  2 ] ,  \"c\" :  \"d\" } ,  null ] }";
+    for length in 1..8 {
+        assert_eq!(in_pieces(body, &[length]).unwrap(), object(body).unwrap().into_spans(), "{length}");
+    }
+}
+
+#[test]
+fn rows_of_an_array_are_the_members_that_are_asked_for() {
+    let body = br#"{"m":[{"a":1,"b":"x"},{"b":2,"\u0062":3},7,[{"a":1}],{}]}"#;
+    let scan = object(body).unwrap();
+    let mut rows = Vec::new();
+    scan.rows(scan.get("m").unwrap().value_span, ["a", "b"], |row| rows.push(row.map(|m| m.map(|m| scan.raw(m))))).unwrap();
+    assert_eq!(rows, [[Some("1"), Some("\"x\"")], [None, Some("3")], [None, None], [None, None], [None, None]]);
+    let whole = Span { start: 0, end: body.len() };
+    assert!(scan.rows(whole, ["a"], |_| {}).is_err(), "an object has no rows");
 }
 
 #[test]
@@ -170,12 +194,12 @@ proptest! {
         start in 0_usize..70,
     ) {
         let text = format!("{}{content}{stop}{rest}", "x".repeat(start));
-        let mut non_ascii = false;
+        let mut non_ascii = 0;
         // What looks like an incomplete escape may be completed by what follows; a stop of nothing goes on into the rest.
         prop_assume!(!(stop == "\\u12" && rest.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit())));
         let end = if stop.is_empty() { text.len() } else { start + content.len() };
         prop_assert_eq!(pass(text.as_bytes(), start, &mut non_ascii), end);
-        prop_assert!(non_ascii || content.is_ascii());
+        prop_assert!(non_ascii != 0 || content.is_ascii());
     }
 
     #[test]
@@ -219,6 +243,49 @@ proptest! {
         let found: Vec<(&str, &str)> = scan.members().iter().map(|m| (scan.raw_key(*m), scan.raw(*m))).collect();
         let written: Vec<(&str, &str)> = object.pieces.iter().map(|p| (p.key.as_str(), p.value.as_str())).collect();
         prop_assert_eq!(found, written);
+    }
+
+    #[test]
+    fn the_members_that_are_picked_are_those_that_serde_json_reads(object in sample::object()) {
+        let text = object.text();
+        let names = ["model", "stream", "", "Model", "\0", "mod\\u0065l"];
+        // An unpaired surrogate is no text for serde_json; the members of such a body are tried elsewhere.
+        let Ok(theirs) = serde_json::from_str::<std::collections::HashMap<String, &RawValue>>(&text) else { return Ok(()) };
+        let scan = super::object(text.as_bytes()).unwrap();
+        for picked in [pick(text.as_bytes(), names).unwrap(), scan.pick(names)] {
+            for (name, member) in names.iter().zip(picked) {
+                prop_assert_eq!(member.map(|member| scan.raw(member)), theirs.get(*name).map(|raw| raw.get()), "{}", name);
+                prop_assert_eq!(member, scan.get(name));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_inside_a_value_is_what_serde_json_reads_there(rows in prop::collection::vec(sample::object(), 0..5), more in sample::value()) {
+        let rows: Vec<String> = rows.iter().map(sample::Object::text).collect();
+        let body = format!("{{\"rows\":[{}],\"more\":{more}}}", [rows.as_slice(), std::slice::from_ref(&more)].concat().join(" ,\n"));
+        let scan = super::object(body.as_bytes()).unwrap();
+        let list = scan.get("rows").unwrap();
+        let theirs: Vec<&RawValue> = serde_json::from_str(scan.raw(list)).unwrap();
+        let (mut each, mut models) = (Vec::new(), Vec::new());
+        scan.each(list.value_span, |span, _| each.push(scan.at(span))).unwrap();
+        prop_assert_eq!(&each, &theirs.iter().map(|raw| raw.get()).collect::<Vec<_>>());
+        scan.rows(list.value_span, ["model"], |[model]| models.push(model.map(|model| scan.raw(model)))).unwrap();
+        let expected = each.iter().map(|row| object_in(row).ok().and_then(|row| row.value("model").map(str::to_owned)));
+        prop_assert_eq!(models.iter().map(|model| model.map(str::to_owned)).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_broken_body_that_comes_in_pieces_is_refused_in_the_same_words(
+        object in sample::object(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        lengths in sample::lengths(),
+    ) {
+        let mut body = object.text().into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        prop_assert_eq!(in_pieces(&body, &lengths), super::object(&body).map(super::Scan::into_spans));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -46,7 +47,8 @@ async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
     };
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
-    (open(bound, Router::new().route("/", get(endless)), LIMIT), address, gone)
+    let router = Router::new().route("/", get(endless));
+    (open(bound, move |_| TowerToHyperService::new(router.clone()), LIMIT), address, gone)
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -98,7 +100,8 @@ async fn a_connection_on_which_nothing_is_asked_is_closed_and_one_that_waits_for
     };
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
-    let _door = open(bound, Router::new().route("/", get(slow)), LIMIT);
+    let router = Router::new().route("/", get(slow));
+    let _door = open(bound, move |_| TowerToHyperService::new(router.clone()), LIMIT);
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut stuck = TcpStream::connect(address).await.unwrap();
     stuck.write_all(b"GET / HT").await.unwrap();

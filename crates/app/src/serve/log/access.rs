@@ -45,12 +45,19 @@ pub(in crate::serve) struct AccessLog {
 /// What the threads that serve and the writer share.
 #[derive(Debug, Default)]
 pub(in crate::serve) struct Buffer {
-    bytes: Mutex<Vec<u8>>,
+    waiting: Mutex<Waiting>,
     begun: Notify,
     full: Notify,
     reopen: AtomicBool,
     dropped: AtomicU64,
     lines: AtomicU64,
+}
+
+/// Lines that wait to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lines: u64,
 }
 
 impl AccessLog {
@@ -127,15 +134,16 @@ impl Buffer {
     }
 
     fn put(&self, line: &[u8]) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = bytes.len();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = waiting.bytes.len();
         if before + line.len() > MOST_BYTES {
-            drop(bytes);
+            drop(waiting);
             self.dropped.fetch_add(1, Relaxed);
             return;
         }
-        bytes.extend_from_slice(line);
-        drop(bytes);
+        waiting.bytes.extend_from_slice(line);
+        waiting.lines += 1;
+        drop(waiting);
         if before == 0 {
             self.begun.notify_one();
         } else if before < ENOUGH && before + line.len() >= ENOUGH {
@@ -165,7 +173,7 @@ enum Target {
 
 impl Writer {
     async fn run(mut self, over: CancellationToken) {
-        let mut spare = Vec::new();
+        let mut spare = Waiting::default();
         loop {
             let last = tokio::select! {
                 () = self.line.begun.notified() => false,
@@ -186,18 +194,20 @@ impl Writer {
     }
 
     /// Writes what lies in the buffer and leaves `spare` in its place.
-    async fn empty(&mut self, spare: Vec<u8>) -> Vec<u8> {
-        let bytes = std::mem::replace(&mut *self.line.bytes.lock().unwrap_or_else(PoisonError::into_inner), spare);
+    async fn empty(&mut self, spare: Waiting) -> Waiting {
+        let mut taken = std::mem::replace(&mut *self.line.waiting.lock().unwrap_or_else(PoisonError::into_inner), spare);
         let anew = self.line.reopen.swap(false, Relaxed);
-        let Some(mut target) = self.target.take() else { return bytes };
+        let Some(mut target) = self.target.take() else { return taken };
         let work = move || {
             let reopened = if anew { target.reopen() } else { Ok(()) };
-            let written = target.write(&bytes);
-            (target, bytes, reopened.and(written))
+            let written = target.write(&taken.bytes);
+            taken.bytes.clear();
+            taken.bytes.shrink_to(ENOUGH * 2);
+            (target, taken, reopened.and(written))
         };
-        let Some((target, mut bytes, outcome)) = tasks::blocking("access-log", work).await else { return Vec::new() };
+        let Some((target, mut taken, outcome)) = tasks::blocking("access-log", work).await else { return Waiting::default() };
         self.target = Some(target);
-        let lines = bytes.split_inclusive(|byte| *byte == b'\n').count() as u64;
+        let lines = std::mem::take(&mut taken.lines);
         match outcome {
             Ok(()) => self.line.lines.fetch_add(lines, Relaxed),
             Err(error) => {
@@ -205,9 +215,7 @@ impl Writer {
                 self.line.dropped.fetch_add(lines, Relaxed)
             }
         };
-        bytes.clear();
-        bytes.shrink_to(ENOUGH * 2);
-        bytes
+        taken
     }
 
     fn tell(&mut self, error: &io::Error) {

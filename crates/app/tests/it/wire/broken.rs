@@ -115,14 +115,21 @@ async fn a_malformed_event_is_passed_on_and_never_waited_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_stream_at_all_is_an_error_and_not_an_empty_answer() {
-    let door = Door::of(&[("html", ""), ("wrong", ""), ("whole", "")]).await;
+    let door = Door::of(&[("html", ""), ("json", ""), ("wrong", ""), ("whole", "")]).await;
     door.upstream.plays("html", Script::whole(200, "text/html", "<html><body>Bad Gateway</body></html>"));
     door.upstream.plays("wrong", Script::says("nothing that anybody could read\n\n"));
-    door.upstream.plays("whole", Script::json(200, super::whole("whole").to_string()));
-    for model in ["html", "wrong", "whole"] {
+    door.upstream.plays("json", Script::json(200, r#"{"status":"ok"}"#));
+    for (model, words) in
+        [("html", "asked for a stream and sent something else"), ("json", "sent something else"), ("wrong", "ended before")]
+    {
         let reply = soon(door.post(CHAT, &chat(model, STREAM))).await;
         assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (502, Some("upstream_error")), "{model}: {}", reply.text);
+        assert!(reply.text.contains(words), "{model}: {}", reply.text);
     }
+    door.upstream.plays("whole", Script::json(200, super::whole("whole").to_string()));
+    let told = soon(door.post(CHAT, &chat("whole", STREAM))).await;
+    assert_eq!((told.status, told.header("content-type")), (200, "text/event-stream"), "a whole reply is told as a stream");
+    assert!(told.text.contains(r#""content":"Hi""#) && told.text.ends_with("\n\ndata: [DONE]\n\n"), "{}", told.text);
     door.close().await;
 }
 

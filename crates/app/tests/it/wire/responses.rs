@@ -6,6 +6,8 @@ use testkit::upstream::{Script, Step};
 
 use super::streams::json_of;
 use super::{DONE, Door, HI, ROLE, STOP, USAGE, soon, soon_is};
+use crate::client::Client;
+use crate::stage::{Stage, stop};
 
 const RESPONSES: &str = "/v1/responses";
 
@@ -238,4 +240,31 @@ async fn what_cannot_be_done_is_said_before_the_engine_is_asked() {
     }
     assert!(door.upstream.asks().is_empty());
     door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_are_kept_as_the_config_says() {
+    let stage = Stage::new();
+    let config = "responses: { keep_most: 1 }\ndeployments:\n  - { name: m, engine: echo }\n";
+    let ask = async |client: &Client| {
+        let made = client.post(RESPONSES, &json!({"model": "m", "input": "Hi"})).await;
+        assert_eq!(made.status, 200, "{}", made.text);
+        format!("{RESPONSES}/{}", made.json()["id"].as_str().expect("an id"))
+    };
+    let house = stage.house(config).await;
+    let client = stage.client(&house);
+    let old = [ask(&client).await, ask(&client).await, ask(&client).await];
+    stop(house).await;
+    // What is too much goes when the next one is written.
+    let house = stage.house(config).await;
+    let last = ask(&stage.client(&house)).await;
+    stop(house).await;
+    let house = stage.house(config).await;
+    let client = stage.client(&house);
+    let mut gone = 0;
+    for path in &old {
+        gone += usize::from(client.get(path).await.status == 404);
+    }
+    assert_eq!((gone, client.get(&last).await.status), (old.len() - 1, 200));
+    stop(house).await;
 }

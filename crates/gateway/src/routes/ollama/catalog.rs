@@ -41,10 +41,10 @@ pub(in crate::routes) async fn tags(State(gateway): State<Gateway>, headers: Hea
         let table = gateway.board().table();
         let mine = table.names().into_iter().filter(|(name, _)| caller.may_infer(name.as_str()).is_ok());
         let models: Vec<Value> = mine
-            .filter_map(|(name, since)| {
-                let mut model = summary(name.as_str(), table.entry(name.as_str())?);
+            .map(|(name, since)| {
+                let mut model = summary(name.as_str(), table.entry(name.as_str()).map(AsRef::as_ref));
                 model.insert("modified_at".to_owned(), since.to_string().into());
-                Some(Value::Object(model))
+                Value::Object(model)
             })
             .collect();
         json!({ "models": models })
@@ -58,7 +58,7 @@ pub(in crate::routes) async fn ps(State(gateway): State<Gateway>, headers: Heade
         let loaded = table.deployments.values().filter(|entry| entry.state == Standing::Ready && may(&caller, entry));
         let models: Vec<Value> = loaded
             .map(|entry| {
-                let mut model = summary(entry.name.as_str(), entry);
+                let mut model = summary(entry.name.as_str(), Some(entry));
                 let held: u64 = status.instances.iter().filter(|of| of.model_id == entry.name.as_str()).map(|of| of.est_vram_mb).sum();
                 let wanted = demand.iter().find(|demand| demand.deployment == entry.name);
                 let keep = match wanted.and_then(|wanted| wanted.keep_alive) {
@@ -104,8 +104,8 @@ fn tagged(name: &str) -> String {
     if name.contains(':') { name.to_owned() } else { format!("{name}:latest") }
 }
 
-fn summary(name: &str, entry: &Entry) -> Map<String, Value> {
-    let version = entry.version.as_deref();
+fn summary(name: &str, entry: Option<&Entry>) -> Map<String, Value> {
+    let version = entry.and_then(|entry| entry.version.as_deref());
     let name = tagged(name);
     let mut model = Map::new();
     let mut put = |key: &str, value: Value| model.insert(key.to_owned(), value);
@@ -114,7 +114,7 @@ fn summary(name: &str, entry: &Entry) -> Map<String, Value> {
     put("size", version.map_or(0, |version| version.size.0).into());
     put("digest", version.map_or("", |version| version.digest.trim_start_matches("sha256:")).into());
     put("details", details(version));
-    put("capabilities", capabilities(entry).into());
+    put("capabilities", entry.map(capabilities).unwrap_or_default().into());
     model
 }
 

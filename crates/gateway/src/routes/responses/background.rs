@@ -20,7 +20,7 @@ use crate::walk::carry;
 const MOST_ERROR: usize = 1 << 20;
 
 /// Lets it be made.
-pub(super) fn start(gateway: &Gateway, call: Call, prompts: Prompts, ticket: &Ticket) -> Result<Bytes, Error> {
+pub(super) fn start(gateway: &Gateway, call: Box<Call>, prompts: Prompts, ticket: &Ticket) -> Result<Bytes, Error> {
     let running = ticket.kept.run(&ticket.id)?;
     let queued = ticket.object.standing("queued");
     ticket.keep(&queued);

@@ -19,7 +19,7 @@ const MOST_HEADERS: usize = 100;
 pub(in crate::send) struct Head {
     pub(in crate::send) status: StatusCode,
     /// Those of a refusal; nobody asks for those of a success.
-    pub(in crate::send) headers: HeaderMap,
+    pub(in crate::send) headers: Option<Box<HeaderMap>>,
     pub(super) framing: Framing,
     pub(super) lasts: bool,
 }
@@ -46,7 +46,7 @@ impl Head {
             (_, Said { length: Some(length), .. }) => (Framing::length(length), lasts),
             _ => (Framing::UntilClosed, false),
         };
-        let headers = if status.is_success() { HeaderMap::new() } else { map(response.headers) };
+        let headers = (!status.is_success()).then(|| map(response.headers).into());
         Ok(Some((Self { status, headers, framing, lasts }, length)))
     }
 

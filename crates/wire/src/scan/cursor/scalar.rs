@@ -1,56 +1,53 @@
 //! One step past a number or a word.
 //!
-//! In: a cursor at its first byte. Out: the cursor behind it. Fails: with what was expected. Holds: nothing. A number at the
+//! In: the place of its first byte. Out: the place behind it. Fails: with what was expected. Holds: nothing. A number at the
 //! end of a text of which more will come is not at its end yet.
+
+#![expect(clippy::inline_always, reason = "as in the module above")]
 
 use super::{Cursor, Step};
 
 impl Cursor<'_> {
-    /// Passes a number.
-    pub(super) fn number(&mut self) -> Step {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
+    /// The place behind a number.
+    #[inline(always)]
+    pub(super) fn number(&mut self, mut at: usize) -> Step<usize> {
+        if self.byte(at) == Some(b'-') {
+            at += 1;
         }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
+        at = if self.byte(at) == Some(b'0') { at + 1 } else { self.digits(at)? };
+        if self.byte(at) == Some(b'.') {
+            at = self.digits(at + 1)?;
         }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
+        if matches!(self.byte(at), Some(b'e' | b'E')) {
+            at += 1;
+            if matches!(self.byte(at), Some(b'+' | b'-')) {
+                at += 1;
             }
-            self.digits()?;
+            at = self.digits(at)?;
         }
-        if self.more && self.at == self.bytes.len() {
-            return Err(self.wrong("the end of a number"));
+        if self.more && at == self.bytes.len() {
+            return Err(self.wrong(at, "the end of a number"));
         }
-        Ok(())
+        Ok(at)
     }
 
-    fn digits(&mut self) -> Step {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
+    #[inline(always)]
+    fn digits(&mut self, at: usize) -> Step<usize> {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        match rest.iter().take_while(|byte| byte.is_ascii_digit()).count() {
+            0 => Err(self.wrong(at, "a digit")),
+            digits => Ok(at + digits),
         }
-        if self.at > start { Ok(()) } else { Err(self.wrong("a digit")) }
     }
 
-    /// Passes `true`, `false` or `null`.
-    pub(super) fn word(&mut self, word: &'static str) -> Step {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+    /// The place behind `true`, `false` or `null`.
+    #[inline]
+    pub(super) fn word(&mut self, at: usize, word: &'static str) -> Step<usize> {
+        let rest = self.bytes.get(at..).unwrap_or_default();
         if rest.starts_with(word.as_bytes()) {
-            self.at += word.len();
-            return Ok(());
+            return Ok(at + word.len());
         }
-        if self.more && word.as_bytes().starts_with(rest) {
-            self.at = self.bytes.len();
-        }
-        Err(self.wrong("true, false or null"))
+        let comes = self.more && word.as_bytes().starts_with(rest);
+        Err(self.wrong(if comes { self.bytes.len() } else { at }, "true, false or null"))
     }
 }

@@ -24,7 +24,7 @@ const HIGH_HALF: [u8; 16] = [0, 0, 0b0001, 0, 0, 0b0010, 0b0100, 0b1000, 0, 0, 0
 
 /// The start of a string with the registers that every machine of this kind has, 16 bytes at a time.
 #[inline]
-pub(super) fn near(simd: Sse2, bytes: &[u8], mut at: usize, non_ascii: &mut bool) -> usize {
+pub(super) fn near(simd: Sse2, bytes: &[u8], mut at: usize, non_ascii: &mut u32) -> usize {
     let all = |byte: u8| simd._mm_set1_epi8(byte.cast_signed());
     let last = at + SHORT;
     while at < last
@@ -34,7 +34,7 @@ pub(super) fn near(simd: Sse2, bytes: &[u8], mut at: usize, non_ascii: &mut bool
         let flipped = simd._mm_xor_si128(x, all(FLIP));
         let low = simd._mm_cmpeq_epi8(simd._mm_min_epu8(flipped, all(FIRST_PLAIN)), flipped);
         let hits = simd._mm_movemask_epi8(simd._mm_or_si128(low, simd._mm_cmpeq_epi8(x, all(b'\\'))));
-        *non_ascii |= simd._mm_movemask_epi8(x) != 0;
+        *non_ascii |= simd._mm_movemask_epi8(x).cast_unsigned();
         if hits != 0 {
             return at + hits.trailing_zeros() as usize;
         }
@@ -48,7 +48,7 @@ pub(super) struct Pass<'a, 'b> {
     pub(super) simd: V3,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
-    pub(super) non_ascii: &'b mut bool,
+    pub(super) non_ascii: &'b mut u32,
 }
 
 impl NullaryFnOnce for Pass<'_, '_> {
@@ -83,7 +83,7 @@ impl NullaryFnOnce for Pass<'_, '_> {
                     None => return at - 1,
                 }
             } else if bytes.get(at).is_some_and(|byte| !byte.is_ascii()) {
-                (ascii, *non_ascii) = (false, true);
+                (ascii, *non_ascii) = (false, 1);
             } else {
                 return at;
             }
