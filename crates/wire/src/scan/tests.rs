@@ -175,6 +175,21 @@ fn a_huge_number_in_small_pieces_is_not_begun_again_for_each() {
     assert_eq!(in_pieces(body.as_bytes(), &[64]).unwrap(), object(body.as_bytes()).unwrap().into_spans());
 }
 
+#[test]
+fn a_backslash_escapes_what_follows_only_if_it_is_not_escaped_itself_wherever_it_stands() {
+    for start in 0..200 {
+        for slashes in 0..6 {
+            for after in ["\"", "n\"", "\"\"", "nn\"\""] {
+                let text = format!("{}{}{after}{}\"", "x".repeat(start), "\\".repeat(slashes), "y".repeat(150));
+                let end = (0..text.len()).find(|at| {
+                    text.as_bytes()[*at] == b'"' && text[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 0
+                });
+                assert_eq!(Some(pass(text.as_bytes(), 0, &mut 0)), end, "{text}");
+            }
+        }
+    }
+}
+
 /// Text as it stands in a string, some of it long.
 fn content() -> impl Strategy<Value = String> {
     let piece = prop_oneof![

@@ -66,6 +66,17 @@ impl NullaryFnOnce for Pass<'_, '_> {
                 at += BLOCK;
                 continue;
             }
+            // The bytes before these. The last before the block escapes its first one only if it is not escaped itself.
+            if let Some(before) = at.checked_sub(1).and_then(|at| bytes.get(at..)?.first_chunk::<BLOCK>())
+                && (before[0] == b'\\') == (carry == 1)
+            {
+                let before: [__m256i; 2] = pulp::cast(*before);
+                if eye.is_prose([low, high], halves, before) {
+                    carry = u64::from(block[BLOCK - 1] == b'\\');
+                    at += BLOCK;
+                    continue;
+                }
+            }
             let (stops, slashes) = (eye.bits(low.stops, high.stops), eye.bits(low.slashes, high.slashes));
             let escaped = escaped(slashes, &mut carry);
             let wrong = escaped & !eye.bits(eye.may_be_escaped(halves[0]), eye.may_be_escaped(halves[1]));
@@ -108,6 +119,8 @@ fn escaped(slashes: u64, carry: &mut u64) -> u64 {
 struct Eye {
     simd: V3,
     slash: __m256i,
+    quote: __m256i,
+    line_end: __m256i,
     flip: __m256i,
     last: __m256i,
     after: __m256i,
@@ -125,6 +138,8 @@ impl Eye {
         Self {
             simd,
             slash: all(b'\\'),
+            quote: all(b'"'),
+            line_end: all(b'n'),
             flip: all(FLIP),
             last: all(FIRST_PLAIN),
             after: all(FIRST_PLAIN + 1),
@@ -154,6 +169,24 @@ impl Eye {
         let or = |a, b| simd.avx2._mm256_or_si256(a, b);
         let any = or(or(low.stops, low.slashes), or(high.stops, high.slashes));
         simd.avx._mm256_testz_si256(any, any) != 0
+    }
+
+    /// True when nothing stops and what is escaped is a line end or a quote, as nearly always. A second backslash is neither,
+    /// so that no backslash here is escaped itself.
+    #[inline(always)]
+    fn is_prose(&self, [low, high]: [Seen; 2], x: [__m256i; 2], before: [__m256i; 2]) -> bool {
+        let (low, high) = (self.is_odd(low, x[0], before[0]), self.is_odd(high, x[1], before[1]));
+        let Self { simd, .. } = *self;
+        let any = simd.avx2._mm256_or_si256(low, high);
+        simd.avx._mm256_testz_si256(any, any) != 0
+    }
+
+    #[inline(always)]
+    fn is_odd(&self, seen: Seen, x: __m256i, before: __m256i) -> __m256i {
+        let Self { simd, .. } = *self;
+        let escaped = simd.avx2._mm256_cmpeq_epi8(before, self.slash);
+        let usual = simd.avx2._mm256_or_si256(simd.avx2._mm256_cmpeq_epi8(x, self.line_end), simd.avx2._mm256_cmpeq_epi8(x, self.quote));
+        simd.avx2._mm256_or_si256(simd.avx2._mm256_andnot_si256(usual, escaped), simd.avx2._mm256_andnot_si256(escaped, seen.stops))
     }
 
     #[inline(always)]
