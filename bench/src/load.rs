@@ -139,11 +139,6 @@ impl Load {
         }
     }
 
-    /// True when time must be looked at all the time, since calls begin by the clock.
-    pub(crate) fn is_exact(&self) -> bool {
-        matches!(self.arrivals, Arrivals::Every { .. }) || self.right.body.is_none()
-    }
-
     /// Bytes came, or there is room to write.
     pub(crate) fn woken(&mut self, seat: usize, buffer: &mut [u8], now: impl Fn() -> u64) {
         let Some(Some(client)) = self.clients.get_mut(seat) else { return };

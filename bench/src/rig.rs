@@ -1,7 +1,8 @@
 //! The loop: upstream and clients on one thread, woken by the same poll, reading the same clock.
 //!
 //! In: connections, orders. Out: outcomes. Fails: when the system gives no sockets. Holds: one run at a
-//! time. While calls begin by the clock it never sleeps, so that none begins late because of a timer.
+//! time. While a run is on it never sleeps: no call begins late because of a timer, and no gateway pays for waking
+//! a sleeper on another core, which is the more the slower it is itself, and which clients on other machines would not ask of it.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,8 +22,6 @@ const LISTENER: Token = Token(0);
 const MOST_EVENTS: usize = 1024;
 /// What one read takes at most.
 const BUFFER_BYTES: usize = 256 << 10;
-/// How often a loop that has nothing else to do looks at the clock.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The loop and what it holds.
 #[derive(Debug)]
@@ -95,11 +94,7 @@ impl Rig {
     }
 
     fn sleep(&self) -> Option<Duration> {
-        let exact = self.run.as_ref().is_some_and(|(load, _)| load.is_exact());
-        if exact || self.mock.next_ns().is_some() {
-            return Some(Duration::ZERO);
-        }
-        self.run.is_some().then_some(LOOK_EVERY)
+        (self.run.is_some() || self.mock.next_ns().is_some()).then_some(Duration::ZERO)
     }
 
     fn woken(&mut self, token: Token, buffer: &mut [u8]) -> Result<()> {

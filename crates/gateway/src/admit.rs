@@ -121,20 +121,7 @@ impl Text {
         }
     }
     fn number(&mut self, number: u64) {
-        self.digits(number, 1);
-    }
-    /// With zeros before it, up to so many digits.
-    fn digits(&mut self, mut number: u64, least: usize) {
-        const MOST: usize = 20;
-        let (mut digits, mut first) = ([b'0'; MOST], MOST);
-        for (at, digit) in digits.iter_mut().enumerate().rev() {
-            if number == 0 && MOST - first >= least {
-                break;
-            }
-            *digit = b'0' + (number % 10) as u8;
-            (number, first) = (number / 10, at);
-        }
-        self.put(digits.get(first..).unwrap_or_default());
+        self.put(itoa::Buffer::new().format(number).as_bytes());
     }
     fn written(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -158,20 +145,20 @@ fn go_duration(wait: Duration, to: &mut Text) {
     }
     to.number(seconds % 60);
     if millis > 0 {
-        let (fraction, digits) = trimmed(millis);
-        to.put(b".");
-        to.digits(fraction.into(), digits);
+        let zeros = usize::from(millis < 100) + usize::from(millis < 10);
+        let fraction = trimmed(millis);
+        to.put([&b"."[..], b".0", b".00"].get(zeros).copied().unwrap_or_default());
+        to.number(fraction.into());
     }
     to.put(b"s");
 }
 
-/// Thousandths without the zeros at their end, and how many digits are left.
-fn trimmed(mut millis: u32) -> (u32, usize) {
-    let mut digits = 3;
+/// A fraction without its zeros at the end.
+fn trimmed(mut millis: u32) -> u32 {
     while millis.is_multiple_of(10) && millis > 0 {
-        (millis, digits) = (millis / 10, digits - 1);
+        millis /= 10;
     }
-    (millis, digits)
+    millis
 }
 
 #[cfg(test)]

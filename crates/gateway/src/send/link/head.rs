@@ -3,8 +3,10 @@
 //! In: bytes, as many as have come. Out: status, headers, how the body is framed, and whether the connection lasts. Fails: on what
 //! is no HTTP, on more than [`MOST`], on lengths that contradict each other. From: RFC 9112, section 6.3.
 
+use std::mem::MaybeUninit;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use httparse::{Header, Status};
+use httparse::{Header, ParserConfig, Status};
 
 use super::Fault;
 use super::body::Framing;
@@ -30,9 +32,9 @@ impl Head {
         if bytes.is_empty() {
             return Ok(None);
         }
-        let mut room = [httparse::EMPTY_HEADER; MOST_HEADERS];
-        let mut response = httparse::Response::new(&mut room);
-        let Status::Complete(length) = response.parse(bytes)? else {
+        let mut room = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let mut response = httparse::Response::new(&mut []);
+        let Status::Complete(length) = ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut room)? else {
             return if bytes.len() > MOST { Err(Fault::Odd("is too long")) } else { Ok(None) };
         };
         let code = response.code.unwrap_or_default();
