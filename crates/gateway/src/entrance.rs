@@ -63,6 +63,13 @@ pub struct Visitor {
     peer: Peer,
 }
 
+impl Visitor {
+    /// A `POST` of this path goes straight to its walk.
+    pub fn goes_straight(&self, path: &str) -> bool {
+        self.ways.straight.iter().any(|(way, _)| way.path == path)
+    }
+}
+
 impl<B> hyper::service::Service<Request<B>> for Visitor
 where
     B: HttpBody<Data = Bytes> + Send + 'static,

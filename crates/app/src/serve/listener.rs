@@ -4,6 +4,7 @@
 //! address cannot be had. Holds: at most [`MOST_CONNECTIONS`]; a client that opens one and sends no
 //! request head is let go, and so is one that does not take what it is sent ([`taken`]). No packet waits for more to come (TCP_NODELAY): each is a token.
 
+mod plain;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -16,19 +17,22 @@ use std::time::Duration;
 
 use axum::response::Response;
 use base::tasks::{self, Task};
-use gateway::Peer;
+use bytes::Bytes;
+use gateway::{Peer, Visitor};
+use http_body_util::Full;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use taken::{Asked, Running, Streams, Taken};
+use plain::Then;
+use taken::{Asked, Requests, Running, Streams, Taken};
 
 use crate::error::Error;
 
@@ -67,10 +71,22 @@ pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
     Ok(Bound { address: listener.local_addr().map_err(failed)?, listener })
 }
 
-/// Answers the requests of one connection.
-pub(super) trait Answers: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + 'static {}
+/// Answers requests with this body.
+pub(super) trait Answer<B>: Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Send + Sync + 'static {}
 
-impl<S> Answers for S where S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Send + 'static {}
+impl<S, B> Answer<B> for S where S: Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Send + Sync + 'static {}
+
+/// Answers the requests of one connection.
+pub(super) trait Answers: Answer<Incoming> + Answer<Full<Bytes>> {
+    /// A `POST` of this path may come by the [`plain`] road.
+    fn is_plain(&self, path: &str) -> bool;
+}
+
+impl Answers for Visitor {
+    fn is_plain(&self, path: &str) -> bool {
+        self.goes_straight(path)
+    }
+}
 
 /// Serves; each connection is answered by a service of its own.
 pub(super) fn open<S: Answers>(
@@ -104,7 +120,7 @@ async fn accept<S: Answers>(listener: TcpListener, (service, limit): (impl Fn(Pe
             () = close.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => serve((stream, limit), service(Peer(peer)), &inside, place),
+            Ok((stream, peer)) => serve((stream, limit), service(Peer(peer)), (inside.watcher(), close.clone()), place),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -117,28 +133,40 @@ async fn accept<S: Answers>(listener: TcpListener, (service, limit): (impl Fn(Pe
     }
 }
 
-fn serve((stream, limit): (TcpStream, Duration), service: impl Answers, inside: &GracefulShutdown, place: Option<OwnedSemaphorePermit>) {
+fn serve(
+    (stream, limit): (TcpStream, Duration),
+    service: impl Answers,
+    (watcher, close): (Watcher, CancellationToken),
+    place: Option<OwnedSemaphorePermit>,
+) {
     if let Err(error) = prepare(&stream, limit) {
         tracing::debug!(%error, "a connection is gone already");
     }
+    tasks::spawn("connection", async move {
+        let _place = place;
+        let requests = Arc::default();
+        let mut taken = Taken::new(stream, limit, Arc::clone(&requests));
+        if plain::serve(&mut taken, &service, &requests, &close).await == Then::Other {
+            // Boxed, so that a plain connection carries none of this.
+            Box::pin(serve_all((taken, limit), service, requests, watcher)).await;
+        }
+    })
+    .detach();
+}
+
+/// Whatever HTTP/1.1 and HTTP/2 know.
+async fn serve_all((taken, limit): (Taken, Duration), service: impl Answers, requests: Arc<Requests>, watcher: Watcher) {
     let mut builder = auto::Builder::new(Streams { limit });
     builder.http1().header_read_timeout(None); // the connection itself sees to that, at less cost
     builder.http2().timer(TokioTimer::new());
-    let requests = Arc::default();
-    let taken = Taken::new(stream, limit, Arc::clone(&requests));
     let service = service_fn(move |request: Request<Incoming>| {
         let (answer, running) = (service.call(request), Running::begin(&requests));
         async move { answer.await.map(|answer| answer.map(|body| Asked::new(body, running))) }
     });
     let connection = builder.serve_connection(TokioIo::new(taken), service).into_owned();
-    let watched = inside.watch(connection);
-    tasks::spawn("connection", async move {
-        let _place = place;
-        if let Err(error) = watched.await {
-            tracing::debug!(error, "a connection ended early");
-        }
-    })
-    .detach();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error, "a connection ended early");
+    }
 }
 
 /// No waiting for more to send; a client whose machine has vanished is given up as one that takes nothing.

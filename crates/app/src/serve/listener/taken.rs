@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base::tasks;
+use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -55,6 +56,8 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(super) struct Taken {
     stream: TcpStream,
+    /// What was read and is to be read again.
+    ahead: Bytes,
     limit: Duration,
     late: Option<Pin<Box<Sleep>>>,
     requests: Arc<Requests>,
@@ -66,7 +69,12 @@ pub(super) struct Taken {
 impl Taken {
     /// A client that takes nothing for `limit` is let go.
     pub(super) fn new(stream: TcpStream, limit: Duration, requests: Arc<Requests>) -> Self {
-        Self { stream, limit, late: None, requests, seen: 0, idle: None }
+        Self { stream, ahead: Bytes::new(), limit, late: None, requests, seen: 0, idle: None }
+    }
+
+    /// These bytes have been read and come once more, before all others.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.ahead = bytes;
     }
 
     /// Whether nothing has been asked for too long.
@@ -95,6 +103,11 @@ impl Taken {
 
 impl AsyncRead for Taken {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let much = into.remaining().min(self.ahead.len());
+            into.put_slice(&self.ahead.split_to(much));
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut self.stream).poll_read(cx, into);
         if polled.is_pending() && self.is_idle(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

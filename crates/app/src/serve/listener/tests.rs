@@ -16,7 +16,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::{Open, bind, open};
+use super::{Answers, Open, bind, open};
+
+impl Answers for TowerToHyperService<Router> {
+    fn is_plain(&self, _: &str) -> bool {
+        false
+    }
+}
 
 const LIMIT: Duration = Duration::from_millis(100);
 
