@@ -52,24 +52,18 @@ pub(super) enum Then {
     Other,
 }
 
-enum Next {
-    Request(Request<Full<Bytes>>),
-    Over,
-    Other,
-}
-
 /// Serves the connection as long as its requests are plain.
 pub(super) async fn serve<S: Answers>(io: &mut Taken, service: &S, requests: &Arc<Requests>, close: &CancellationToken) -> Then {
     let mut road = Road { io, buffer: BytesMut::new() };
     let mut closed = pin!(close.cancelled());
     loop {
         match road.next(service, closed.as_mut()).await {
-            Next::Over => return Then::Over,
-            Next::Other => {
+            Err(Then::Over) => return Then::Over,
+            Err(Then::Other) => {
                 road.io.put_back(road.buffer.freeze());
                 return Then::Other;
             }
-            Next::Request(request) => {
+            Ok(request) => {
                 let _running = Running::begin(requests);
                 match road.answer(service, request, close).await {
                     Ok(true) => {}
@@ -91,36 +85,40 @@ struct Road<'a> {
 }
 
 impl Road<'_> {
-    /// The next request.
-    async fn next<S: Answers>(&mut self, service: &S, mut closed: Pin<&mut WaitForCancellationFuture<'_>>) -> Next {
+    /// The next request, or what becomes of the connection.
+    async fn next<S: Answers>(
+        &mut self,
+        service: &S,
+        mut closed: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Result<Request<Full<Bytes>>, Then> {
         if self.buffer.is_empty() {
             let more = std::future::poll_fn(|cx| match closed.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Ok(0)),
                 Poll::Pending => self.poll_more(cx),
             });
             if !more.await.is_ok_and(|bytes| bytes > 0) {
-                return Next::Over;
+                return Err(Then::Over);
             }
         }
         match Head::read(&mut self.buffer, |path| service.is_plain(path)) {
             Some(head) => self.body(head).await,
-            None => Next::Other,
+            None => Err(Then::Other),
         }
     }
 
-    async fn body(&mut self, head: Head) -> Next {
+    async fn body(&mut self, head: Head) -> Result<Request<Full<Bytes>>, Then> {
         while self.buffer.len() < head.length {
             let more = timeout(PATIENCE, std::future::poll_fn(|cx| self.poll_more(cx))).await;
             if !more.is_ok_and(|more| more.is_ok_and(|bytes| bytes > 0)) {
                 self.buffer = head.before(&self.buffer);
-                return Next::Other;
+                return Err(Then::Other);
             }
         }
         let body = self.buffer.split_to(head.length).freeze();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new(); // the body keeps the memory, not the connection
         }
-        Next::Request(head.request(Full::new(body)))
+        Ok(head.request(Full::new(body)))
     }
 
     /// Reads once; how much.

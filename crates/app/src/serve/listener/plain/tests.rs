@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use base::tasks;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::BodyExt as _;
@@ -237,9 +238,9 @@ async fn a_door_that_closes_lets_those_inside_finish_and_idle_ones_go() {
     assert!(soon(idle.read(&mut some)).await.unwrap() > 0);
     let mut busy = ask(address, "/endless").await;
     assert!(soon(busy.read(&mut some)).await.unwrap() > 0);
-    let closing = tokio::spawn(door.close());
+    let closing = tasks::spawn("closing", door.close());
     assert_eq!(soon(idle.read(&mut some)).await.unwrap(), 0);
     drop(busy);
-    soon(closing).await.unwrap();
+    soon(closing.join()).await;
     assert!(TcpStream::connect(address).await.is_err());
 }
