@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use access::{Access, Caller};
-use http::{HeaderMap, HeaderName};
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 use crate::error::Error;
 

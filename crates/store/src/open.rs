@@ -22,6 +22,8 @@ use crate::lock::{Lock, PRIVATE};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// Pages of the log after which it is folded into the file: a quarter of the usual, so that no change waits long for it.
+const CHECKPOINT: &str = "256";
 /// Connections that read.
 const READERS: u32 = 4;
 /// How long a statement waits for a lock, and a caller for a connection.
@@ -53,6 +55,7 @@ impl Store {
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
+            .pragma("wal_autocheckpoint", CHECKPOINT)
             .foreign_keys(true)
             .busy_timeout(PATIENCE);
         let writer = pool(1).connect_with(options.clone()).await?;

@@ -20,7 +20,7 @@ use crate::leash::{Leash, Order};
 use crate::packages::{self, Need};
 use crate::scratch::Scratch;
 use crate::site::Site;
-use crate::{say, shell, site};
+use crate::{dist, say, shell, site};
 
 /// Until the rig must have said where it listens.
 const START: Duration = Duration::from_secs(10);
@@ -68,17 +68,13 @@ impl Stage {
     /// Builds, and starts the rig.
     pub(super) fn set(site: &Site, jobs: usize, choice: &Choice) -> Result<Self> {
         packages::ensure(&[Need { program: "taskset", proof: &[], package: "util-linux" }])?;
-        say::step("building the rig and Penstock in release");
-        let jobs = jobs.to_string();
-        let mut cargo = site.cargo();
-        cargo.args(["build", "--release", "--package", "bench", "--jobs", &jobs]);
-        if choice.binary.is_none() {
-            cargo.args(["--package", "app"]);
-        }
-        shell::run(&mut cargo)?;
-        let built = site.target().join("release");
-        let penstock = choice.binary.as_ref().map_or_else(|| Ok(built.join("penstock")), std::path::absolute)?;
-        let bench = built.join("penstock-bench");
+        say::step("building the rig");
+        shell::run(site.cargo().args(["build", "--release", "--package", "bench", "--jobs", &jobs.to_string()]))?;
+        let bench = site.target().join("release/penstock-bench");
+        let penstock = match &choice.binary {
+            Some(binary) => std::path::absolute(binary)?,
+            None => dist::build(site, jobs)?,
+        };
         // The gateway has the first core to itself; where there is but one, all share it.
         let cores = [0, site::cores().min(2) - 1];
         let folder = Scratch::new("rig")?;

@@ -72,7 +72,10 @@ pub(super) async fn bind(address: SocketAddr) -> Result<Bound, Error> {
 }
 
 /// Answers requests with this body.
-pub(super) trait Answer<B>: Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Send + Sync + 'static {}
+pub(super) trait Answer<B>:
+    Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Send + Sync + 'static
+{
+}
 
 impl<S, B> Answer<B> for S where S: Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Send + Sync + 'static {}
 
@@ -89,11 +92,7 @@ impl Answers for Visitor {
 }
 
 /// Serves; each connection is answered by a service of its own.
-pub(super) fn open<S: Answers>(
-    bound: Bound,
-    service: impl Fn(Peer) -> S + Send + 'static,
-    client_write_timeout: Duration,
-) -> Open {
+pub(super) fn open<S: Answers>(bound: Bound, service: impl Fn(Peer) -> S + Send + 'static, client_write_timeout: Duration) -> Open {
     let close = CancellationToken::new();
     let task = tasks::spawn("listener", accept(bound.listener, (service, client_write_timeout), close.clone()));
     Open { close, task }

@@ -46,5 +46,18 @@ fn read(shape: Shape, mut raw: Raw) -> Result<Call, Error> {
         _ => Manner::Plain,
     };
     let streamed = ask.stream;
-    Ok(Call { face: Face::OpenAi, manner, alias: None, for_llama: Vec::new(), keep: None, arrival, headers, caller, body, spans, ask, streamed })
+    Ok(Call {
+        face: Face::OpenAi,
+        manner,
+        alias: None,
+        for_llama: Vec::new(),
+        keep: None,
+        arrival,
+        headers,
+        caller,
+        body,
+        spans,
+        ask,
+        streamed,
+    })
 }

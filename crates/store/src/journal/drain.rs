@@ -14,7 +14,7 @@ use spec::{Event, EventKind};
 use tokio::sync::watch;
 
 use super::buffer::{Buffer, Written};
-use super::reader::{Cursor, Read, read};
+use super::reader::{Bite, Cursor, Read, read};
 use super::segment::{self, Head, Segment};
 use super::stand::JournalStand;
 use crate::error::Error;
@@ -23,6 +23,10 @@ use crate::usage::Booked;
 
 /// Between two batches, while rows come in slowly.
 const GATHER: Duration = Duration::from_millis(200);
+/// Between two small bites, so that those who serve on the same processor get their turn.
+const BREATH: Duration = Duration::from_millis(5);
+/// With so many rows behind, bites are large and follow at once.
+const FAR_BEHIND: u64 = 32_768;
 const WAITS: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
 
 /// The task's own.
@@ -44,6 +48,7 @@ pub(super) struct Drain {
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
     GoOn,
+    Breathe,
     Wait,
 }
 
@@ -63,8 +68,11 @@ impl Drain {
                         tracing::info!(failures, "the database takes usage rows again");
                     }
                     failures = 0;
-                    if then == Then::Wait && self.wait().await.is_err() {
-                        return;
+                    match then {
+                        Then::GoOn => {}
+                        Then::Breathe => self.breathe(BREATH).await,
+                        Then::Wait if self.writing.changed().await.is_err() => return,
+                        Then::Wait => self.breathe(GATHER).await,
                     }
                 }
                 Err(Error::Closed) => return,
@@ -79,14 +87,12 @@ impl Drain {
         }
     }
 
-    /// Until there is more. Rows gather a little, unless somebody waits for them.
-    async fn wait(&mut self) -> Result<(), watch::error::RecvError> {
-        self.writing.changed().await?;
+    /// Lets rows gather, unless somebody waits for them.
+    async fn breathe(&self, pause: Duration) {
         tokio::select! {
             () = self.buffer.hurried() => {}
-            () = tokio::time::sleep(GATHER) => {}
+            () = tokio::time::sleep(pause) => {}
         }
-        Ok(())
     }
 
     /// Brings one batch in.
@@ -101,7 +107,11 @@ impl Drain {
         };
         let last = cursor.segment == written.segment;
         let (want, end) = (self.place, last.then_some(written.len));
-        let mut read = self.blocking(move || read(cursor, want, end)).await?;
+        let (bite, then) = match written.next.saturating_sub(want) {
+            FAR_BEHIND.. => (Bite::LARGE, Then::GoOn),
+            _ => (Bite::SMALL, Then::Breathe),
+        };
+        let mut read = self.blocking(move || read(cursor, want, end, bite)).await?;
         let done = read.batch.is_none() && read.senseless == 0;
         if !self.book(&mut read).await? {
             return Ok(Then::GoOn);
@@ -113,7 +123,7 @@ impl Drain {
         }
         self.remove().await?;
         self.tell().await;
-        Ok(if done && last { Then::Wait } else { Then::GoOn })
+        Ok(if done && last { Then::Wait } else { then })
     }
 
     /// Whether the rows came in. The database may have some of them: when the end of an earlier change was not heard of.

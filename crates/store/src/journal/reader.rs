@@ -11,10 +11,19 @@ use super::record::Records;
 use super::segment::HEAD;
 use crate::usage::{Batch, Growing};
 
-/// Bytes that are read at once, and go into one transaction of a few milliseconds; a record is far shorter.
-const PIECE: u64 = 1 << 20;
-/// Rows of one transaction.
-const ROWS: u64 = 4_096;
+/// How much is read at once and goes into one transaction; a record is far shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bite {
+    bytes: u64,
+    rows: u64,
+}
+
+impl Bite {
+    /// Less than half a millisecond of a processor: calls under way on the same one do not feel it.
+    pub(super) const SMALL: Self = Self { bytes: 128 << 10, rows: 256 };
+    /// A few milliseconds, at half the cost of a row.
+    pub(super) const LARGE: Self = Self { bytes: 1 << 20, rows: 4_096 };
+}
 
 /// Where the next row is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +57,7 @@ pub(super) struct Read {
 }
 
 /// Reads rows from the place `want` on, as far as `end`, or the end of the file when there is none.
-pub(super) fn read(cursor: Cursor, want: u64, end: Option<u64>) -> io::Result<Read> {
+pub(super) fn read(cursor: Cursor, want: u64, end: Option<u64>, bite: Bite) -> io::Result<Read> {
     let mut file = File::open(&cursor.path)?;
     let end = match end {
         Some(end) => end,
@@ -59,8 +68,8 @@ pub(super) fn read(cursor: Cursor, want: u64, end: Option<u64>) -> io::Result<Re
     while read.cursor.offset < end && read.batch.is_none() && read.senseless == 0 {
         file.seek(SeekFrom::Start(read.cursor.offset))?;
         bytes.clear();
-        file.by_ref().take(PIECE.min(end - read.cursor.offset)).read_to_end(&mut bytes)?;
-        let whole = take(&bytes, want, &mut read)?;
+        file.by_ref().take(bite.bytes.min(end - read.cursor.offset)).read_to_end(&mut bytes)?;
+        let whole = take(&bytes, (want, bite.rows), &mut read)?;
         if whole == 0 {
             read.broken = end - read.cursor.offset;
             break;
@@ -71,11 +80,11 @@ pub(super) fn read(cursor: Cursor, want: u64, end: Option<u64>) -> io::Result<Re
 }
 
 /// Takes the rows of whole records, as many as one batch may have; gives the bytes of those that are done.
-fn take(bytes: &[u8], want: u64, read: &mut Read) -> io::Result<u64> {
+fn take(bytes: &[u8], (want, most): (u64, u64), read: &mut Read) -> io::Result<u64> {
     let mut records = Records::new(bytes);
     let cursor = &mut read.cursor;
     let mut batch = Growing::at(cursor.place.max(want));
-    while batch.len() < ROWS {
+    while batch.len() < most {
         let Some(text) = records.next() else { break };
         cursor.place += 1;
         if cursor.place <= want {

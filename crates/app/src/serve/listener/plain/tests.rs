@@ -223,7 +223,10 @@ async fn a_body_larger_than_this_road_takes_comes_by_the_other() {
     let (_door, address) = door(&Echo { plain: true, ..Echo::default() }).await;
     let mut client = TcpStream::connect(address).await.unwrap();
     let body = "y".repeat(200_000);
-    client.write_all(format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 200000\r\n\r\n{body}").as_bytes()).await.unwrap();
+    client
+        .write_all(format!("POST /echo HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 200000\r\n\r\n{body}").as_bytes())
+        .await
+        .unwrap();
     let mut all = String::new();
     soon(client.read_to_string(&mut all)).await.unwrap();
     assert!(all.starts_with("HTTP/1.1 200 OK\r\n") && all.ends_with(&body));
