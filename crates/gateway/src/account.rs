@@ -165,12 +165,13 @@ impl Account {
         self.gateway.metrics().cancelled(after);
     }
 
-    /// The engine's own count.
+    /// The engine's own count, as far as it can be believed.
     pub(crate) fn counted(&mut self, usage: wire::openai::Usage) {
-        self.row.prompt_tokens = usage.prompt;
-        self.row.cached_tokens = usage.cached;
-        self.row.completion_tokens = usage.completion;
-        self.row.reasoning_tokens = usage.reasoning;
+        const MOST: u64 = u32::MAX as u64; // more than any context holds
+        self.row.prompt_tokens = usage.prompt.min(MOST);
+        self.row.cached_tokens = usage.cached.min(MOST);
+        self.row.completion_tokens = usage.completion.min(MOST);
+        self.row.reasoning_tokens = usage.reasoning.min(MOST);
         self.row.estimated = false;
     }
 

@@ -185,7 +185,8 @@ impl Buffer {
 
     /// A file is gone.
     pub(super) fn shrank(&self, bytes: u64) {
-        self.on_disk.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |on_disk: u64| Some(on_disk.saturating_sub(bytes)); // what could not be taken back was never counted
+        let _ = self.on_disk.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Bytes of all files.
@@ -201,6 +202,7 @@ impl Buffer {
             Some(Alarm::Unwritable) => 2,
         };
         self.alarm.store(code, Ordering::Relaxed);
+        self.written.send_modify(|_| ()); // whoever drains tells of it
     }
 
     /// How all of it stands.

@@ -111,7 +111,14 @@ impl Drain {
             FAR_BEHIND.. => (Bite::LARGE, Then::GoOn),
             _ => (Bite::SMALL, Then::Breathe),
         };
-        let mut read = self.blocking(move || read(cursor, want, end, bite)).await?;
+        let mut read = match self.blocking(move || read(cursor, want, end, bite)).await {
+            Err(Error::NotWritable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                // Somebody has taken the file away: what stood in it is missed when the next one is entered.
+                self.cursor = None;
+                return Ok(if last { Then::Wait } else { Then::GoOn });
+            }
+            read => read?,
+        };
         let done = read.batch.is_none() && read.senseless == 0;
         if !self.book(&mut read).await? {
             return Ok(Then::GoOn);
@@ -187,7 +194,10 @@ impl Drain {
         if read.broken > 0 {
             tracing::error!(file = %path.display(), bytes = read.broken, "the rest of a file of the usage journal is damaged and left out");
         }
-        let len = std::fs::metadata(&path).map_err(|source| self.failed(source))?.len();
+        let len = match std::fs::metadata(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(self.failed(source)),
+            metadata => metadata.map_or(0, |metadata| metadata.len()),
+        };
         self.drained.push(Segment { first: segment, path, len });
         self.cursor = None;
         Ok(())
@@ -198,9 +208,12 @@ impl Drain {
         if self.drained.is_empty() || !self.store.make_durable().await? {
             return Ok(());
         }
-        for segment in std::mem::take(&mut self.drained) {
-            std::fs::remove_file(&segment.path).map_err(|source| self.failed(source))?;
-            self.buffer.shrank(segment.len);
+        while let Some(segment) = self.drained.first() {
+            match std::fs::remove_file(&segment.path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => return Err(self.failed(source)),
+                _ => self.buffer.shrank(segment.len),
+            }
+            self.drained.remove(0);
         }
         Ok(())
     }

@@ -82,18 +82,26 @@ impl<'a> Key<'a> {
     }
 }
 
+/// No call takes more tokens, nano-USD or milliseconds than that: an engine's absurd word must not make a sum overflow, which the
+/// database would refuse for good.
+const MOST: u64 = 1 << 43;
+
+fn sane(count: u64) -> i64 {
+    to_int(count.min(MOST))
+}
+
 impl Sum {
     fn of(call: &Read<'_>) -> Self {
         Self {
             calls: 1,
-            prompt_tokens: to_int(call.prompt_tokens),
-            cached_tokens: to_int(call.cached_tokens),
-            completion_tokens: to_int(call.completion_tokens),
-            reasoning_tokens: to_int(call.reasoning_tokens),
+            prompt_tokens: sane(call.prompt_tokens),
+            cached_tokens: sane(call.cached_tokens),
+            completion_tokens: sane(call.completion_tokens),
+            reasoning_tokens: sane(call.reasoning_tokens),
             estimated: i64::from(call.estimated),
-            cost: to_int(call.cost.0),
-            duration_ms: to_int(call.duration_ms),
-            wait_ms: to_int(call.wait_ms),
+            cost: sane(call.cost.0),
+            duration_ms: sane(call.duration_ms),
+            wait_ms: sane(call.wait_ms),
             retries: i64::from(call.retries),
         }
     }

@@ -266,3 +266,20 @@ async fn a_person_finds_the_calls_one_by_one_in_a_view() {
     ];
     assert_eq!(rows, right);
 }
+
+#[test]
+fn an_absurd_count_does_not_stop_the_books() {
+    runtime().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("db")).await.unwrap();
+        let mut call = sample::usage("r", START, "m", Ending::Completed);
+        (call.prompt_tokens, call.completion_tokens, call.cost) = (i64::MAX as u64, u64::MAX, Usd(u64::MAX));
+        for place in 0..3 {
+            store.book_calls(1, place, std::slice::from_ref(&call)).await.unwrap();
+        }
+        let query = UsageQuery { from: Timestamp::from_millis(START), to: Timestamp::from_millis(START + LENGTH), by: Vec::new(), most: 1 };
+        let sums = store.usage_sums(&query).await.unwrap();
+        assert_eq!(sums[0].calls, 3);
+        assert!(sums[0].prompt_tokens > 0 && sums[0].cost.0 > 0);
+    });
+}

@@ -35,8 +35,6 @@ use out::Out;
 const READ: usize = 64 << 10;
 /// A body that is not there with its head, or just after it, is one to be read as it comes.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// What a client may send before its answer is out.
-const AHEAD: usize = 64 << 10;
 
 thread_local! {
     /// Where all connections of a thread read to.
@@ -131,16 +129,9 @@ impl Road<'_> {
         })
     }
 
-    /// The client has gone: it says no more.
+    /// The client has gone: it says no more. One that has asked for more already may have said all, and gets its answers.
     fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.buffer.len() < AHEAD {
-            match self.poll_more(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(bytes)) if bytes > 0 => {}
-                Poll::Ready(_) => return true,
-            }
-        }
-        false
+        self.buffer.is_empty() && matches!(self.poll_more(cx), Poll::Ready(Ok(0) | Err(_)))
     }
 
     /// Has the request answered; whether another may follow. A client that leaves drops what is done for it.

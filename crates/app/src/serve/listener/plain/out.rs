@@ -22,13 +22,12 @@ use hyper::body::Body as _;
 const HEAD: usize = 512;
 /// So much gathers before it is written; what is larger by itself is not copied.
 const FULL: usize = 16 << 10;
-/// A stream that waits keeps no more.
-const KEPT: usize = 1 << 10;
 
 /// What is left of an answer.
 pub(super) struct Out {
     body: Body,
-    chunked: bool,
+    /// Bytes to come, where that is known; else it goes in chunks.
+    left: Option<u64>,
     ended: bool,
     small: BytesMut,
     /// Goes out after the small ones.
@@ -43,23 +42,24 @@ impl Out {
         let room = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= FULL).unwrap_or(0);
         let mut small = BytesMut::with_capacity(HEAD + room);
         put_head(&mut small, &head, length, last);
-        Self { body, chunked: length.is_none(), ended: false, small, large: Bytes::new() }
+        Self { body, left: length, ended: false, small, large: Bytes::new() }
     }
 
     /// Takes what the body has now, up to what is written at once; waits when there is no more than that yet.
     pub(super) fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.ended && self.small.len() < FULL && self.large.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.put(data);
-                    }
-                }
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.put(data)?,
+                    Err(_trailers) => {}
+                },
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::other(error))),
                 None => {
                     self.ended = true;
-                    if self.chunked {
-                        self.small.put_slice(b"0\r\n\r\n");
+                    match self.left {
+                        None => self.small.put_slice(b"0\r\n\r\n"),
+                        Some(0) => {}
+                        Some(_) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                     }
                 }
             }
@@ -67,23 +67,26 @@ impl Out {
         Poll::Ready(Ok(()))
     }
 
-    fn put(&mut self, data: Bytes) {
-        if data.is_empty() {
-            return; // an empty chunk would be the last one
-        }
-        if self.chunked {
-            let _ = write!(self.small, "{:x}\r\n", data.len()); // memory that grows does not fail
+    /// Fails when the body says more than it had promised: the next answer would be taken for its end.
+    fn put(&mut self, data: Bytes) -> io::Result<()> {
+        match &mut self.left {
+            Some(left) => *left = left.checked_sub(data.len() as u64).ok_or(io::ErrorKind::InvalidData)?,
+            None if data.is_empty() => return Ok(()), // an empty chunk would be the last one
+            None => {
+                let _ = write!(self.small, "{:x}\r\n", data.len()); // memory that grows does not fail
+            }
         }
         if data.len() > FULL {
             self.large = data;
-            return;
+            return Ok(());
         }
         self.small.put_slice(&data);
         self.end_chunk();
+        Ok(())
     }
 
     fn end_chunk(&mut self) {
-        if self.chunked {
+        if self.left.is_none() {
             self.small.put_slice(b"\r\n");
         }
     }
@@ -106,11 +109,9 @@ impl Out {
         }
     }
 
-    /// Nothing is to be written for now.
+    /// Nothing is to be written for now: a stream that waits keeps no memory.
     pub(super) fn rest(&mut self) {
-        if self.small.capacity() > KEPT {
-            self.small = BytesMut::new();
-        }
+        self.small = BytesMut::new();
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::super::{Answers, Open, bind, open};
+use super::out::Out;
 
 /// Echoes bodies at `/echo`; `/stream` gives its body in three pieces; `/wait` answers when it is let; `/large` gives a megabyte.
 #[derive(Clone, Default)]
@@ -246,4 +247,43 @@ async fn a_door_that_closes_lets_those_inside_finish_and_idle_ones_go() {
     drop(busy);
     soon(closing.join()).await;
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn who_asks_twice_and_says_no_more_gets_the_answers() {
+    let (_door, address) = door(&Echo { plain: true, ..Echo::default() }).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let both = ["/stream", "/echo"].map(|path| format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"));
+    client.write_all(both.concat().as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut all = String::new();
+    soon(client.read_to_string(&mut all)).await.unwrap();
+    assert!(all.contains("\r\n5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n") && all.ends_with("hello"), "{all}");
+}
+
+/// Says that it has five bytes, and has these.
+struct Claims(Option<&'static [u8]>);
+
+impl hyper::body::Body for Claims {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Ready(self.0.take().map(|data| Ok(hyper::body::Frame::data(Bytes::from_static(data)))))
+    }
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(5)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_its_word_ends_the_connection() {
+    for (data, holds) in [(&b"hello"[..], true), (b"hi", false), (b"hello and more", false)] {
+        let mut out = Out::new(Response::new(Body::new(Claims(Some(data)))), false);
+        let filled = out.fill(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert_eq!(matches!(filled, std::task::Poll::Ready(Ok(()))), holds, "{filled:?}");
+    }
 }
