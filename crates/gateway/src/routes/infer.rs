@@ -13,9 +13,9 @@ use board::Entry;
 use http::HeaderMap;
 use serde::Serialize;
 use spec::Source;
-use wire::openai::{Ask, Shape};
-use wire::scan;
+use wire::openai::Shape;
 
+use super::call_of;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
 use crate::error::Error;
@@ -29,8 +29,7 @@ pub(super) async fn infer(State(gateway): State<Gateway>, request: Request) -> R
 }
 
 fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
-    let Raw { arrival, headers, caller, body, .. } = raw;
-    let wish = wire::infer::Ask::parse(&body)?;
+    let wish = wire::infer::Ask::parse(&raw.body)?;
     let model = wish.model.clone().or_else(|| gateway.config().default_model.clone()).ok_or(Error::NoModel)?;
     let table = gateway.board().table();
     let shape = match table.entry(model.as_str()) {
@@ -38,23 +37,7 @@ fn read(gateway: &Gateway, raw: Raw) -> Result<Call, Error> {
         _ => Shape::Completions,
     };
     let body = wish.body(shape, &model);
-    let scan = scan::object(&body).map_err(wire::Error::Json)?;
-    let ask = Ask::read(shape, &scan)?;
-    let spans = scan.into_spans();
-    Ok(Call {
-        face: Face::Lines,
-        manner: Manner::Lines,
-        for_llama: Vec::new(),
-        keep: None,
-        alias: None,
-        arrival,
-        headers,
-        caller,
-        body,
-        spans,
-        ask,
-        streamed: wish.wants_stream(),
-    })
+    call_of(shape, raw, body, (Face::Lines, Manner::Lines), wish.wants_stream())
 }
 
 /// A model as this face lists it.

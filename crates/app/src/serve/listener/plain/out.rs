@@ -109,7 +109,7 @@ impl Out {
         }
     }
 
-    /// Nothing is to be written for now: a stream that waits keeps no memory.
+    /// All that came has been written: a stream that waits for more keeps no memory.
     pub(super) fn rest(&mut self) {
         self.small = BytesMut::new();
     }
