@@ -96,24 +96,21 @@ async fn whole(
             let shaper = Shaper::new(call, account, waited);
             Box::pin(whole::last_line(reply.flow, (call.ask.shape, shaper), clock, account)).await
         }
-        (false, manner) => {
+        (false, _) => {
             let body = whole::read(reply.flow, clock, account).await?;
-            match manner {
-                Manner::Vectors { .. } | Manner::Embedded { .. } => account.working(|| put(call, manner, body, waited)),
-                _ => Ok(body),
-            }
+            put(call, body, waited, account)
         }
     }
 }
 
 /// A reply of the engine's, as this client wants it.
-fn put(call: &Call, manner: &Manner, body: Bytes, waited: Duration) -> Result<Bytes, Error> {
-    match manner {
-        Manner::Vectors { base64 } => Ok(vectors::put_right(&body, *base64)?.unwrap_or(body)),
-        Manner::Embedded { old } => {
+fn put(call: &Call, body: Bytes, waited: Duration, account: &mut Account) -> Result<Bytes, Error> {
+    match &call.manner {
+        Manner::Vectors { base64 } => account.working(|| Ok(vectors::put_right(&body, *base64)?.unwrap_or(body))),
+        Manner::Embedded { old } => account.working(|| {
             let embedded = Embedded { model: call.model().to_owned(), old: *old };
             Ok(embedded.write(&body, call.arrival.began.elapsed(), waited)?)
-        }
+        }),
         _ => Ok(body),
     }
 }

@@ -3,8 +3,8 @@
 //! In: a connection, who answers. Out: the answers to `POST`s of the paths by which models are called, with a head that says nothing
 //! special and a small body that comes with it. All else goes to hyper, with every byte that has come, and stays there: this road refuses
 //! nothing, so that there is one place that knows how to. Fails: the connection, when its client hangs up or takes nothing. Holds:
-//! the bytes of one request; between requests, and while a stream waits, next to nothing. Why: a call's way through a server for
-//! everything costs as much as all that is done for it here, and its buffers are most of what a waiting stream holds.
+//! the bytes of one request; between requests, and while a stream waits, next to nothing. Why: the buffers of a server for everything
+//! are most of what a waiting stream holds (25 KB beside 10). It saves hardly any CPU.
 
 mod head;
 mod out;
