@@ -46,3 +46,19 @@ impl Drop for Scratch {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+impl Scratch {
+    /// A shell script as a program in it. A child writes it: held open for writing here, it would be
+    /// inherited by what other tests fork meanwhile, and the system would refuse to run it.
+    pub(crate) fn program(&self, name: &str, lines: &str) -> PathBuf {
+        use std::io::Write as _;
+        let path = self.0.join(name);
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", "cat > \"$0\" && chmod 755 \"$0\""]).arg(&path).stdin(std::process::Stdio::piped());
+        let mut writer = shell.spawn().unwrap();
+        writer.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{lines}\n").as_bytes()).unwrap();
+        assert!(writer.wait().unwrap().success(), "cannot write {}", path.display());
+        path
+    }
+}

@@ -3,10 +3,12 @@
 //! Life of a fake engine: a room under test orders it through [`FakeRuntime`], which serves its
 //! probe on the very socket that the order names; the test then makes it load slowly, crash or
 //! vanish, and looks at what the room does about it. What only speaks HTTP is an [`upstream`], whose
-//! every byte is in the test's hands.
+//! every byte is in the test's hands; what is only asked for its name and version is a [`script`].
 
 mod runtime_fake;
+mod script;
 
 pub mod upstream;
 
 pub use runtime_fake::{FakeRuntime, Script};
+pub use script::{program, script};

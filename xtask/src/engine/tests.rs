@@ -1,24 +1,15 @@
 //! Which binaries are taken for a llama-server, shown with small programs in its place.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 
 use super::{Use, elf, from_cache, if_ready, lock, named_by_setting, source, version};
 use crate::scratch::Scratch;
 use crate::site::Site;
 
-fn program(dir: &Scratch, name: &str, script: &str) -> PathBuf {
-    let path = dir.path().join(name);
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
 #[test]
 fn a_program_that_names_its_version_is_taken() {
     let dir = Scratch::new("engine").unwrap();
-    let good = program(&dir, "good", "echo 'version: 0.5.0 (build 1)' >&2");
+    let good = dir.program("good", "echo 'version: 0.5.0 (build 1)' >&2");
     assert_eq!(version(&good).unwrap(), "version: 0.5.0 (build 1)");
     assert_eq!(named_by_setting(&good, Use::Here).unwrap(), good);
 }
@@ -26,8 +17,8 @@ fn a_program_that_names_its_version_is_taken() {
 #[test]
 fn a_named_program_that_does_not_work_is_refused_and_not_replaced() {
     let dir = Scratch::new("engine").unwrap();
-    let silent = program(&dir, "silent", "exit 0");
-    let failing = program(&dir, "failing", "echo no such library >&2; exit 127");
+    let silent = dir.program("silent", "exit 0");
+    let failing = dir.program("failing", "echo no such library >&2; exit 127");
     assert!(format!("{:#}", named_by_setting(&silent, Use::Here).unwrap_err()).contains("names no version"));
     assert!(format!("{:#}", named_by_setting(&failing, Use::Here).unwrap_err()).contains("no such library"));
     let missing = named_by_setting(&dir.path().join("missing"), Use::Here).unwrap_err();
@@ -41,7 +32,7 @@ fn a_binary_in_the_cache_is_used_without_a_build() {
     let folder = dir.path().join("engines").join(source::cache_name());
     fs::create_dir_all(&folder).unwrap();
     assert_eq!(if_ready(&folder.join("llama-server")), None);
-    let made = program(&dir, "made", "echo version: 1");
+    let made = dir.program("made", "echo version: 1");
     fs::rename(made, folder.join("llama-server")).unwrap();
     assert_eq!(from_cache(&site, 1).unwrap(), folder.join("llama-server"));
 }
@@ -75,6 +66,6 @@ fn a_static_program_is_told_from_one_that_needs_a_loader() {
     };
     assert!(elf::is_static(&with_headers("static", &[1, 1])).unwrap());
     assert!(!elf::is_static(&with_headers("dynamic", &[6, 3, 1])).unwrap());
-    let text = program(&dir, "text", "this is a shell script that is longer than an ELF header, by far, is it not");
+    let text = dir.program("text", "this is a shell script that is longer than an ELF header, by far, is it not");
     assert!(format!("{:#}", elf::is_static(&text).unwrap_err()).contains("not a 64-bit"));
 }

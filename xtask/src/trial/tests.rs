@@ -1,8 +1,6 @@
 //! The question and its answer against canned streams.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,10 +64,7 @@ fn a_path_with_odd_characters_stays_one_yaml_string() {
 
 /// A program in the place of Penstock; `$data` is its data folder.
 fn stand_in(dir: &Scratch, script: &str) -> PathBuf {
-    let path = dir.path().join("penstock");
-    fs::write(&path, format!("#!/bin/sh\ndata=$(dirname \"$3\")/data; mkdir \"$data\"\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    dir.program("penstock", &format!("data=$(dirname \"$3\")/data; mkdir \"$data\"\n{script}"))
 }
 
 fn start(dir: &Scratch, script: &str) -> anyhow::Result<Trial> {

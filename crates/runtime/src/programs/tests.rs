@@ -1,7 +1,5 @@
 //! Are programs found in the right order, and are broken ones named?
 
-use std::fs::Permissions;
-
 use base::Fault as _;
 
 use super::*;
@@ -10,8 +8,7 @@ use super::*;
 fn program(dir: &Path, name: &str, body: &str) -> PathBuf {
     let path = dir.join(name);
     let count = dir.join("count");
-    fs::write(&path, format!("#!/bin/sh\necho x >> {}\n{body}\n", count.display())).unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    testkit::script(&path, &format!("echo x >> {}\n{body}", count.display())).unwrap();
     path
 }
 
@@ -78,8 +75,7 @@ async fn a_program_that_cannot_be_used_is_quoted() {
         assert!(error.to_string().contains(word), "{error}");
     }
     let path = dir.path().join("no-interpreter");
-    fs::write(&path, "#!/nowhere/sh\n").unwrap();
-    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    testkit::program(&path, "#!/nowhere/sh\n").unwrap();
     let error = only(Some(path), None).find(EngineKind::LlamaServer).await.unwrap_err();
     assert!(error.to_string().contains("does not start"), "{error}");
 }

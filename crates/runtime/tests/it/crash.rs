@@ -182,10 +182,8 @@ async fn a_keeper_that_cannot_start_says_why() {
 
 /// A program that never says that it is ready.
 fn silent(stage: &Stage) -> std::path::PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
     let path = stage.dir().join("silent");
-    fs::write(&path, "#!/bin/sh\nexec sleep 1000\n").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    testkit::script(&path, "exec sleep 1000").unwrap();
     path
 }
 
