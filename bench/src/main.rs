@@ -5,7 +5,7 @@
 //! ([`mock`]) and the clients ([`load`]), so that both read the same clock and no time is lost between
 //! two programs that share a core. What they say to each other is fixed ([`script`]) and checked byte
 //! for byte; what is seen goes into histograms ([`tally`]) and back as JSON. [`cost`] measures by
-//! itself what a body takes to scan and splice.
+//! itself what a body takes to scan and splice; [`tunnel`] is the least that can stand in between.
 
 mod rig;
 
@@ -27,6 +27,8 @@ mod order;
 
 mod cost;
 
+mod tunnel;
+
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -44,6 +46,11 @@ struct Arguments {
 enum Work {
     /// Listen on a free loopback port, print it, answer as a model server does, and run what is sent to /bench/run
     Rig,
+    /// Listen on a free loopback port, print it, and copy bytes from and to the upstream
+    Tunnel {
+        /// Where it listens
+        upstream: std::net::SocketAddr,
+    },
     /// Print the CPU time of scanning and splicing bodies, as JSON
     Cost,
 }
@@ -54,6 +61,11 @@ fn main() -> Result<()> {
             let mut rig = rig::Rig::new()?;
             line(&rig.address().to_string())?;
             rig.run()
+        }
+        Work::Tunnel { upstream } => {
+            let mut tunnel = tunnel::Tunnel::new(upstream)?;
+            line(&tunnel.address()?.to_string())?;
+            tunnel.run()
         }
         Work::Cost => line(&serde_json::to_string(&cost::all()?)?),
     }

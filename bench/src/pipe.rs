@@ -120,6 +120,11 @@ impl Pipe {
         Ok(())
     }
 
+    /// Nothing waits for room.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        matches!(self.unsent, Unsent::Nothing)
+    }
+
     /// As many bytes as there is room for.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut sent = 0;

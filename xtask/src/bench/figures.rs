@@ -131,6 +131,8 @@ pub(super) struct Bar {
     pub(super) goal: String,
     pub(super) wanted: String,
     pub(super) found: String,
+    /// The same of the tunnel: no gateway can do better on this machine. Empty where it says nothing.
+    pub(super) floor: String,
     /// None: not measured this time.
     pub(super) holds: Option<bool>,
 }

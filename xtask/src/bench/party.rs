@@ -1,4 +1,4 @@
-//! Who takes part: nobody in between, nginx, Penstock in two ways, other gateways.
+//! Who takes part: nobody in between, a tunnel, nginx, Penstock in two ways, other gateways.
 //!
 //! In: the stage. Out: parties that answer, each on the gateways' core. Fails: when one that must be there does not
 //! start; another gateway that cannot be had is absent, with the reason. Holds: each on a leash.
@@ -28,6 +28,8 @@ const MS_PER_SEC: f64 = 1e3;
 pub(super) enum Kind {
     /// Nobody in between.
     Direct,
+    /// Bytes from one socket to another: what no gateway can be faster than.
+    Tunnel,
     Nginx,
     /// Open, no limits, no access log.
     Bare,
@@ -71,6 +73,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "direct",
+            Self::Tunnel => "tunnel",
             Self::Nginx => "nginx",
             Self::Bare => "Penstock, bare",
             Self::Full => "Penstock, full",
@@ -83,17 +86,18 @@ impl Kind {
     /// Who is asked to take part, in the order in which they start. Memory when idle is a fair share, so the one that
     /// the goals are about starts before another has the same program in memory.
     pub(super) fn chosen(peers: Peers) -> &'static [Self] {
-        const ALL: [Kind; 7] = [Kind::Direct, Kind::Nginx, Kind::Full, Kind::Bare, Kind::Sglang, Kind::Portkey, Kind::LiteLlm];
+        const ALL: [Kind; 8] =
+            [Kind::Direct, Kind::Tunnel, Kind::Nginx, Kind::Full, Kind::Bare, Kind::Sglang, Kind::Portkey, Kind::LiteLlm];
         match peers {
             Peers::All => &ALL,
-            Peers::Nginx => &ALL[..4],
-            Peers::None => &[Self::Direct, Self::Full, Self::Bare],
+            Peers::Nginx => &ALL[..5],
+            Peers::None => &[Self::Direct, Self::Tunnel, Self::Full, Self::Bare],
         }
     }
 
     /// A benchmark without it says nothing.
     pub(super) fn is_needed(self) -> bool {
-        matches!(self, Self::Direct | Self::Bare | Self::Full)
+        matches!(self, Self::Direct | Self::Tunnel | Self::Bare | Self::Full)
     }
 
     /// Takes part where thousands of connections are open; the slow ones would only fail.
@@ -105,6 +109,7 @@ impl Kind {
     pub(super) fn start(self, stage: &Stage) -> Result<Party> {
         let started = match self {
             Self::Direct => return Ok(direct(stage)),
+            Self::Tunnel => stage.tunnel(),
             Self::Nginx => nginx::start(stage),
             Self::Bare => penstock::start(stage, false),
             Self::Full => penstock::start(stage, true),

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Choice;
 use super::figures::Scan;
-use super::party::Party;
+use super::party::{Party, Started, UPSTREAM_MODEL};
 use crate::http::{Call, send};
 use crate::leash::{Leash, Order};
 use crate::packages::{self, Need};
@@ -86,6 +86,16 @@ impl Stage {
     /// Starts a program on the core of the gateways.
     pub(super) fn start(&self, program: &Path, arguments: &[&str], environment: &[(&str, &Path)], folder: &Path) -> Result<Leash> {
         on_core(self.cores[0], program, arguments, environment, folder)
+    }
+
+    /// The least that can stand in between.
+    pub(super) fn tunnel(&self) -> Result<Started> {
+        let folder = Scratch::new("tunnel")?;
+        let begun = Instant::now();
+        let leash = self.start(&self.bench, &["tunnel", &self.upstream.to_string()], &[], folder.path())?;
+        let target = address(&leash)?;
+        let ready = begun.elapsed();
+        Ok(Started { leash, folder, ready, target, version: String::new(), headers: Vec::new(), model: UPSTREAM_MODEL.to_owned() })
     }
 
     /// Runs calls of this shape against a party.
