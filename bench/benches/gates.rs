@@ -59,7 +59,7 @@ fn letting_in(criterion: &mut Criterion) {
 fn entry(members: usize) -> Arc<Entry> {
     let member = |n: usize| {
         let (id, endpoint) = (InstanceId::new(format!("i{n}")), Endpoint::Url("http://127.0.0.1:1/v1".into()));
-        Arc::new(Member { id, endpoint, key: None, slots: 256 })
+        Arc::new(Member { id, endpoint, key: None, slots: 256, revision: 1, own: None })
     };
     Arc::new(Entry {
         name: name(),
@@ -71,6 +71,7 @@ fn entry(members: usize) -> Arc<Entry> {
         upstream_model: "m".into(),
         state: State::Ready,
         instances: (0..members).map(member).collect(),
+        split: None,
     })
 }
 

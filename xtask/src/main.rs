@@ -97,6 +97,8 @@ enum Task {
 enum BenchWhat {
     /// The gateway beside nginx and other gateways: throughput, latency, streams, large bodies, memory
     Gateway(bench::Choice),
+    /// Cold starts and swaps: how much time is Penstock's own
+    Fleet(bench::fleet::Choice),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -136,6 +138,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             dist::build(&site, jobs)?;
         }
         Task::Bench { what: BenchWhat::Gateway(choice) } => bench::gateway(&site, jobs, &choice)?,
+        Task::Bench { what: BenchWhat::Fleet(choice) } => bench::fleet::run(&site, jobs, &choice)?,
         Task::Fuzz { target: FuzzTarget::Gguf, seconds } => fuzz::gguf(&site, seconds)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -16,11 +16,15 @@ mod deploy;
 mod doctor;
 mod follow;
 mod project;
+mod rollout;
 mod route;
 mod run;
 mod token;
+mod top;
+mod webhook;
 
 mod act;
+mod explain;
 mod look;
 
 mod own;
@@ -81,6 +85,8 @@ pub enum Command {
     List,
     /// List running instances
     Ps,
+    /// Watch who holds how much of the machines' memory, and what runs there
+    Top(top::Top),
     /// Show all that is known of one deployment
     Show {
         /// The deployment
@@ -91,12 +97,25 @@ pub enum Command {
         /// The deployment
         name: String,
     },
+    /// Say whether a model would fit, where, and who would leave for it
+    #[command(
+        after_help = "Nothing is loaded or changed by asking.\n\nExamples:\n  penstock fit ./models/large.gguf --context 32768\n  penstock fit tiny --parallel 8"
+    )]
+    Fit(explain::Fit),
     /// Put a model into service, or change how it is served
     #[command(
         override_usage = "penstock deploy [OPTIONS] NAME\n       penstock deploy [OPTIONS] -f FILE [NAME]",
         after_help = "On a deployment that is there, only what is said changes; with -f it becomes what the file says.\n\nExamples:\n  penstock deploy tiny --model ./models/tiny.gguf --wait\n  penstock deploy tiny --parallel 4\n  penstock deploy gpt --url http://127.0.0.1:9000/v1 --api-key-env UPSTREAM_KEY\n  penstock deploy -f deployment.yaml"
     )]
     Deploy(Box<deploy::Deploy>),
+    /// Follow, pause and undo the change of a deployment from one revision to the next
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
+    /// Set how many instances there are
+    #[command(
+        after_help = "Examples:\n  penstock scale tiny --replicas 2\n  penstock scale tiny --min 1 --max 4\n  penstock scale tiny --replicas 0      unloads it; the next call loads it again"
+    )]
+    Scale(rollout::Scale),
     /// Load a deployment now
     Load {
         /// The deployment
@@ -135,6 +154,9 @@ pub enum Command {
     /// Share the calls of one model name among deployments
     #[command(subcommand)]
     Route(route::Route),
+    /// Look at who is told of what happens, and try a receiver again
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -186,6 +208,8 @@ impl Command {
             | Self::Rm { name, .. }
             | Self::Wait { name, .. } => Some(name),
             Self::Logs(words) => Some(&words.name),
+            Self::Rollout(verb) => Some(verb.deployment()),
+            Self::Scale(words) => Some(&words.name),
             _ => None,
         }
     }
@@ -195,9 +219,13 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
     match command {
         Command::List => look::list(server, output),
         Command::Ps => look::instances(server, output),
+        Command::Top(words) => top::top(server, &words, output),
         Command::Show { name } => look::show(server, &name, output),
-        Command::Explain { name } => look::explain(server, &name, output),
+        Command::Explain { name } => explain::explain(server, &name, output),
+        Command::Fit(words) => explain::fit(server, &words, output),
         Command::Deploy(words) => deploy::deploy(server, &words, output),
+        Command::Rollout(verb) => rollout::rollout(server, &verb, output),
+        Command::Scale(words) => rollout::scale(server, &words, output),
         Command::Load { name } => act::load(server, &name, output),
         Command::Stop { name } => act::stop(server, &name, output),
         Command::Rm { name, yes } => act::remove(server, &name, yes, output),
@@ -206,6 +234,7 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
         Command::Events(words) => follow::events(server, &words, output),
         Command::Usage(words) => usage::usage(server, &words, output),
         Command::Route(verb) => route::route(server, verb, output),
+        Command::Webhook(verb) => webhook::webhook(server, &verb, output),
         Command::Token(verb) => token::token(server, verb, output),
         Command::Project(verb) => project::project(server, verb, output),
         Command::Run(_) | Command::Doctor | Command::Completion { .. } => Ok(()), // done above, without a server

@@ -25,7 +25,7 @@ pub use environment::Environment;
 pub use keys::{Key, Kind, all as keys};
 pub use problem::Problems;
 pub use settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Responses, Usage};
-pub use types::{AccessLog, Format, Level, Listen, Mode};
+pub use types::{AccessLog, Format, Level, Listen, Mode, Placement};
 
 use tree::{Node, Origin};
 

@@ -67,6 +67,9 @@ pub enum Error {
     /// The runtimes.
     #[error(transparent)]
     Runtime(#[from] runtime::Error),
+    /// The receivers of events.
+    #[error(transparent)]
+    Webhooks(#[from] webhooks::Error),
     /// The engine room.
     #[error(transparent)]
     Fleet(#[from] fleet::Error),
@@ -79,6 +82,7 @@ impl Error {
             Self::Access(error) => Some(error),
             Self::Registry(error) | Self::ModelsDir(error) => Some(error),
             Self::Runtime(error) => Some(error),
+            Self::Webhooks(error) => Some(error),
             Self::Fleet(error) => Some(error),
             _ => None,
         }

@@ -57,6 +57,7 @@ pub struct House {
     closing: watch::Sender<bool>,
     story: story::Story,
     watchers: watchers::Watchers,
+    webhooks: webhooks::Running,
     lock: token::Address,
 }
 
@@ -78,7 +79,7 @@ impl House {
         let lock = token::Address::write(&settings.data_dir(), address)?;
         let entrance = gateway.entrance(control);
         let listener = listener::open(bound, move |peer| entrance.visitor(peer), settings.config.client_write_timeout);
-        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, .. } = rooms;
+        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, .. } = rooms;
         Ok(Self {
             address,
             settings,
@@ -93,6 +94,7 @@ impl House {
             closing,
             story,
             watchers,
+            webhooks,
             lock,
         })
     }
@@ -102,7 +104,9 @@ impl House {
     pub async fn reload(&mut self, flags: &Flags) -> Result<(), Error> {
         self.watchers.reopen();
         let fresh = self.settings.again(flags)?;
-        wishes::store(&self.store, &self.registry, &fresh).await?;
+        for event in wishes::store(&self.store, &self.registry, &fresh).await? {
+            self.fleet.tell(event).await;
+        }
         self.settings.config.deployments = fresh.config.deployments;
         self.settings.config.routes = fresh.config.routes;
         self.fleet.poke();
@@ -127,6 +131,7 @@ impl House {
         self.gateway.flush().await;
         self.listener.close().await;
         self.story.end().await;
+        self.webhooks.end().await;
         self.watchers.end().await;
         drop(self.housekeeping);
         self.journal.close().await;

@@ -139,6 +139,11 @@ impl Ward {
         self.out == 0 || self.members.iter().any(|member| member.number == number && member.state == State::In)
     }
 
+    /// How long its first tokens usually take lately, once there were enough of them.
+    pub(crate) fn first_token(&self, number: u32) -> Option<Duration> {
+        self.members.iter().find(|member| member.number == number)?.times.typical()
+    }
+
     /// Members that are out or tried.
     pub(crate) fn out(&self) -> usize {
         self.out

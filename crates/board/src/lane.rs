@@ -84,6 +84,7 @@ impl Lane {
         let standing = watch::Sender::new(Standing::new(entry.state == State::Ready));
         let mut seats = Seats::new();
         seats.renew(&entry.instances, entry.spec.max_ejected);
+        seats.share(&entry);
         let bond = Bond::default();
         bond.set(if seats.are_several() { entry.spec.affinity } else { Affinity::None });
         let (line, suspects) = (VecDeque::new(), Vec::new());
@@ -302,6 +303,7 @@ impl Inner {
             self.keep_alive = None; // it was meant for what was loaded then
         }
         self.seats.renew(&entry.instances, entry.spec.max_ejected);
+        self.seats.share(&entry);
         self.entry = entry;
     }
 

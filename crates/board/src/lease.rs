@@ -40,6 +40,7 @@ impl Lease {
     pub(crate) fn new(entry: Arc<Entry>, taken: Taken, lane: Arc<Lane>) -> Self {
         lane.pulse.began();
         let Taken { number, member, trial, watched } = taken;
+        let entry = member.own.as_ref().map_or(entry, Arc::clone);
         let (waited, told) = (Duration::ZERO, AtomicBool::new(false));
         let (since, ticket) = watched.unzip();
         Self { entry, member, waited, lane, number, trial, since, ticket, told, share: None }

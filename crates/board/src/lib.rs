@@ -3,7 +3,7 @@
 //! Life of a lease: the fleet publishes a [`Table`] in one swap; a caller's [`Search`] finds what is
 //! behind a public name, a deployment or a `route` over several, and goes on to fallbacks when that cannot
 //! serve; the deployment's `lane` hands out a slot of one of its `seats`, or puts the caller in line
-//! (`standing`); which one is a matter of load and shares (`pick`), of what a call belongs to (`affinity`, by
+//! (`standing`); which one is a matter of load and shares (`pick`), of two revisions beside each other (`split`), of what a call belongs to (`affinity`, by
 //! the `prefix` of its prompt), and of who fared badly lately (`health`, told by [`Lease`]). A caller of
 //! something cold ticks [`Board::wanted`] so that the fleet starts it; dropping the lease gives the slot to
 //! whoever is next. Nobody waits for the fleet to answer: the board is memory, and the fleet writes to it
@@ -36,6 +36,8 @@ mod prefix;
 
 mod pick;
 
+mod split;
+
 mod health;
 
 mod dice;
@@ -51,6 +53,7 @@ pub use error::Error;
 pub use health::Failure;
 pub use lease::Lease;
 pub use search::Search;
+pub use split::Split;
 pub use table::{Entry, Member, State, Table};
 
 use lane::{Asked, Caller, Lane};
@@ -106,6 +109,12 @@ pub struct MemberUse {
     pub last_used: Option<Timestamp>,
     /// It is passed over for now: it failed, or was far slower than the others.
     pub ejected: bool,
+    /// Calls that it has answered, well or not, while there was somebody to compare it with.
+    pub calls: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// How long its first tokens usually take lately, once there were enough of them.
+    pub first_token: Option<Duration>,
 }
 
 /// What a deployment or route does now, in numbers.

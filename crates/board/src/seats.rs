@@ -13,7 +13,8 @@ use crate::MemberUse;
 use crate::dice::{Dice, hash};
 use crate::health::{Outcome, Ticket, Verdict, Ward};
 use crate::pick::{self, By, Candidate, Leaning};
-use crate::table::Member;
+use crate::split::{Side, Turns};
+use crate::table::{Entry, Member};
 
 /// The members, those that leave included as long as calls run on them.
 #[derive(Debug)]
@@ -25,6 +26,9 @@ pub(crate) struct Seats {
     dice: Dice,
     next: u32,
     hits: u64,
+    turns: Turns,
+    /// How a call fares matters though there is nobody beside it.
+    watches: bool,
 }
 
 #[derive(Debug)]
@@ -36,6 +40,8 @@ struct Seat {
     serves: bool,
     in_flight: u32,
     last_used: Option<Timestamp>,
+    calls: u64,
+    failures: u64,
 }
 
 /// Whom a caller does not want.
@@ -71,7 +77,8 @@ pub(crate) fn tag(number: u32) -> u16 {
 
 impl Seats {
     pub(crate) fn new() -> Self {
-        Self { list: Vec::new(), in_flight: 0, last_used: None, ward: Ward::default(), dice: Dice::new(), next: 0, hits: 0 }
+        let (list, ward, turns) = (Vec::new(), Ward::default(), Turns::default());
+        Self { list, in_flight: 0, last_used: None, ward, dice: Dice::new(), next: 0, hits: 0, turns, watches: false }
     }
 
     /// These members are published now.
@@ -86,15 +93,23 @@ impl Seats {
             }
             let (number, hash) = (self.next, hash(member.id.as_str().as_bytes()));
             self.next = self.next.wrapping_add(1);
-            self.list.push(Seat { number, hash, member: Arc::clone(member), serves: true, in_flight: 0, last_used: None });
+            let member = Arc::clone(member);
+            self.list.push(Seat { number, hash, member, serves: true, in_flight: 0, last_used: None, calls: 0, failures: 0 });
         }
         self.list.retain(|seat| seat.serves || seat.in_flight > 0);
         let Self { list, ward, .. } = self;
         ward.keep(|number| list.iter().any(|seat| seat.serves && seat.number == number));
         for seat in list.iter().filter(|seat| seat.serves) {
-            ward.add(seat.number, 0);
+            // Revisions may be of different speed; a member is compared with its own.
+            ward.add(seat.number, seat.member.revision);
         }
         ward.set_most(most_ejected);
+    }
+
+    /// How its calls are shared between revisions, and whether their times are wanted.
+    pub(crate) fn share(&mut self, entry: &Entry) {
+        self.turns.set(entry.split);
+        self.watches = entry.spec.replicas.target.first_token.is_some();
     }
 
     /// A slot for a caller; with `most` calls running there is none.
@@ -113,8 +128,11 @@ impl Seats {
         if let Some(at) = self.due(avoid) {
             return Ok(self.occupy(at, true));
         }
-        let Self { list, ward, dice, .. } = self;
-        let open = list.iter().enumerate().filter(|(_, seat)| seat.is_free() && ward.is_in(seat.number)).map(Seat::candidate);
+        let side = self.side(avoid);
+        let Self { list, ward, dice, turns, .. } = self;
+        let split = turns.split();
+        let is_open = |seat: &Seat| seat.is_free() && ward.is_in(seat.number) && side.has(seat.member.revision, split);
+        let open = list.iter().enumerate().filter(|(_, seat)| is_open(seat)).map(Seat::candidate);
         let others = open.clone().filter(|one| !avoids(avoid, list, one.at));
         if let Some(one) = pick::lean(others.clone(), leaning) {
             self.hits += 1;
@@ -134,6 +152,16 @@ impl Seats {
         }
     }
 
+    /// The revision that takes the next call, where there are two.
+    fn side(&self, avoid: Avoid<'_>) -> Side {
+        let split = self.turns.split();
+        let any = |side: Side, is: fn(&Seat) -> bool| {
+            let of = |(at, seat): (usize, &Seat)| side.has(seat.member.revision, split) && is(seat) && !avoids(avoid, &self.list, at);
+            self.list.iter().enumerate().any(|(at, seat)| self.ward.is_in(seat.number) && of((at, seat)))
+        };
+        self.turns.next(|side| any(side, |seat| seat.serves), |side| any(side, Seat::is_free))
+    }
+
     /// One that was passed over, whose time has come, and which this call may try.
     fn due(&self, avoid: Avoid<'_>) -> Option<usize> {
         if self.ward.out() == 0 {
@@ -145,8 +173,9 @@ impl Seats {
     }
 
     fn occupy(&mut self, at: usize, trial: bool) -> Taken {
-        let watched = (self.list.len() > 1).then(Instant::now);
+        let watched = (self.list.len() > 1 || self.watches).then(Instant::now);
         let seat = &mut self.list[at];
+        self.turns.took(seat.member.revision);
         seat.in_flight += 1;
         seat.last_used = Some(Timestamp::now());
         self.last_used = seat.last_used;
@@ -176,10 +205,18 @@ impl Seats {
 
     /// How a call fared.
     pub(crate) fn note(&mut self, number: u32, outcome: Outcome, (trial, ticket): (bool, Option<Ticket>)) -> Verdict {
+        let failed = matches!(outcome, Outcome::Failed(_));
+        if let Some(seat) = self.list.iter_mut().find(|seat| seat.number == number) {
+            seat.calls += u64::from(ticket.is_some() && !matches!(outcome, Outcome::Left(_)));
+            seat.failures += u64::from(failed);
+        }
         if let Some(ticket) = ticket {
             self.ward.heard(number, ticket);
         }
-        if self.list.len() < 2 { Verdict::Spared } else { self.ward.note(number, outcome, trial, Instant::now()) }
+        if self.list.len() < 2 && (failed || !self.watches) {
+            return Verdict::Spared; // there is nobody else
+        }
+        self.ward.note(number, outcome, trial, Instant::now())
     }
 
     pub(crate) fn in_flight(&self) -> u32 {
@@ -212,6 +249,9 @@ impl Seats {
             in_flight: seat.in_flight,
             last_used: seat.last_used,
             ejected: seat.serves && !self.ward.is_in(seat.number),
+            calls: seat.calls,
+            failures: seat.failures,
+            first_token: self.ward.first_token(seat.number),
         })
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use base::{Secret, Timestamp};
 use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Phase, Reason, RouteRecord, Version};
 
+use crate::split::Split;
+
 /// All deployments that may be asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
@@ -58,6 +60,8 @@ pub struct Entry {
     pub state: State,
     /// Who serves it; empty unless the state is ready.
     pub instances: Vec<Arc<Member>>,
+    /// How calls are shared between members of two revisions; evenly when not set.
+    pub split: Option<Split>,
 }
 
 /// How a deployment stands.
@@ -93,4 +97,8 @@ pub struct Member {
     pub key: Option<Secret>,
     /// Calls it takes at once.
     pub slots: u32,
+    /// The revision that it runs.
+    pub revision: u64,
+    /// The deployment as this member's own revision has it, where the entry is that of another one; without instances.
+    pub own: Option<Arc<Entry>>,
 }

@@ -13,6 +13,7 @@ use crate::{Board, Entry, Error, Failure, KeepAlive, Member, State, Table, Wait}
 mod flow;
 mod routes;
 mod slow;
+mod split;
 
 const PATIENT: Duration = Duration::from_hours(1);
 
@@ -33,6 +34,8 @@ fn entry(state: State, slots: &[u32], max_queue: u32) -> Arc<Entry> {
             endpoint: Endpoint::Url("http://127.0.0.1:1/v1".into()),
             key: None,
             slots: *slots,
+            revision: 1,
+            own: None,
         })
     };
     Arc::new(Entry {
@@ -45,6 +48,7 @@ fn entry(state: State, slots: &[u32], max_queue: u32) -> Arc<Entry> {
         upstream_model: "tiny".into(),
         state,
         instances: slots.iter().enumerate().map(member).collect(),
+        split: None,
     })
 }
 

@@ -26,6 +26,7 @@ use crate::{House, view, watch};
 
 mod actions;
 mod history;
+mod rollout;
 pub(crate) mod wish;
 
 pub(crate) fn routes() -> OpenApiRouter<House> {
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
         .routes(routes!(get, replace, change, delete))
         .merge(actions::routes())
         .merge(history::routes())
+        .merge(rollout::routes())
 }
 
 /// List deployments

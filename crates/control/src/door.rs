@@ -55,6 +55,10 @@ impl Admin {
     pub(crate) fn name(&self) -> &str {
         &self.0.name
     }
+    /// Who did it, for the story.
+    pub(crate) fn cause(&self) -> spec::Cause {
+        spec::Cause::Api { token: self.0.name.clone(), id: self.0.token.as_ref().map(ToString::to_string) }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Admin {

@@ -126,6 +126,14 @@ pub enum Error {
         /// The routes.
         routes: Vec<String>,
     },
+    /// No revision of this number, or none to go back to.
+    #[error("`{name}` has no {}", number.map_or("revision to go back to".to_owned(), |number| format!("revision {number}")))]
+    NoRevision {
+        /// The deployment.
+        name: Name,
+        /// The one that was asked for.
+        number: Option<u64>,
+    },
     /// There is no instance, so there is no log.
     #[error("`{0}` has no instance now, so there is no log")]
     NoInstance(Name),
@@ -159,6 +167,7 @@ impl Error {
                 "model" | "source" => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST, // all that older clients know
             },
+            Self::Fleet(fleet::Error::NeverFree { .. }) => StatusCode::INSUFFICIENT_STORAGE,
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -187,7 +196,10 @@ impl Error {
             Self::Store(store::Error::Deleting(_)) => "being_deleted",
             Self::Busy(_) => "changing",
             Self::InUse { .. } | Self::Routed { .. } => "in_use",
+            Self::NoRevision { .. } => "no_revision",
             Self::NoInstance(_) => "no_instance",
+            Self::Fleet(fleet::Error::NeverFree { .. }) => "does_not_fit",
+            Self::Fleet(fleet::Error::NotFree { .. }) => "no_room",
             other => other.kind().as_str(),
         }
     }
@@ -215,7 +227,7 @@ impl Fault for Error {
             return fault.kind();
         }
         match self {
-            Self::NotFound { .. } | Self::NoRoute(_) | Self::NoInstance(_) => Kind::NotFound,
+            Self::NotFound { .. } | Self::NoRoute(_) | Self::NoRevision { .. } | Self::NoInstance(_) => Kind::NotFound,
             Self::Busy(_) | Self::InUse { .. } | Self::Routed { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
                 Kind::Conflict
             }
@@ -263,6 +275,7 @@ impl Fault for Error {
             Self::Method { .. } => "/docs shows the methods of each path".to_owned(),
             Self::Routed { .. } => "take it out of those routes first, or delete them".to_owned(),
             Self::InUse { .. } => "delete those deployments first, or give them another model".to_owned(),
+            Self::NoRevision { name, .. } => format!("GET /api/v1/deployments/{}/revisions lists what there is", segment(name.as_str())),
             Self::NoInstance(name) => {
                 format!("start one with POST /api/v1/deployments/{}/load, or add ?follow=1 to wait for it", segment(name.as_str()))
             }

@@ -1,11 +1,10 @@
-//! Instances and nodes: what runs now, and on what.
+//! Instances: what runs now.
 //!
 //! In: nothing but ids. Out: what the fleet saw in its last turn. Fails: 404 for an unknown id.
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 use serde_json::json;
 use spec::Instance;
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +16,7 @@ use crate::query::{Ident, ListQuery, Query};
 use crate::{House, view, watch};
 
 pub(crate) fn routes() -> OpenApiRouter<House> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get)).routes(routes!(nodes))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
 }
 
 /// List instances
@@ -45,24 +44,4 @@ async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Res
 async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Json<Instance>, Error> {
     let found = house.fleet.snapshot().instances.iter().find(|instance| instance.id.as_str() == id).cloned();
     found.map(Json).ok_or_else(|| Error::not_found("instance", id))
-}
-
-#[derive(Debug, Serialize)]
-struct ShownNode {
-    #[serde(flatten)]
-    node: spec::Node,
-    used: base::ByteSize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    budget: Option<base::ByteSize>,
-}
-
-/// List nodes
-///
-/// The machines and what their memory holds.
-#[utoipa::path(get, path = "/api/v1/nodes", operation_id = "list_nodes", tag = "instances",
-    responses((status = 200, description = "The nodes", body = Page<view::Node>)))]
-async fn nodes(State(house): State<House>) -> Json<Page<ShownNode>> {
-    let snapshot = house.fleet.snapshot();
-    let shown = |seen: &fleet::NodeView| ShownNode { node: seen.node.clone(), used: seen.held, budget: snapshot.budget };
-    Json(Page::whole(snapshot.nodes.iter().map(shown).collect()))
 }

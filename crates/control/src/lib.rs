@@ -25,15 +25,18 @@ mod modserv;
 
 mod deployments;
 mod events;
+mod fit;
 mod instances;
 mod logs;
 mod models;
+mod nodes;
 mod operations;
 mod projects;
 mod routes;
 mod status;
 mod tokens;
 mod usage;
+mod webhooks;
 
 mod door;
 mod json;
@@ -65,6 +68,8 @@ pub struct Parts {
     pub fleet: fleet::Handle,
     /// How many calls run.
     pub board: Arc<board::Board>,
+    /// Who is told of what happens.
+    pub webhooks: ::webhooks::Handle,
     /// The version of Penstock.
     pub version: String,
     /// Where clients reach this server, such as `http://127.0.0.1:8080`.
@@ -99,12 +104,15 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 fn api() -> OpenApiRouter<House> {
     OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(deployments::routes())
+        .merge(fit::routes())
         .merge(routes::routes())
         .merge(models::routes())
         .merge(instances::routes())
+        .merge(nodes::routes())
         .merge(logs::routes())
         .merge(operations::routes())
         .merge(events::routes())
+        .merge(webhooks::routes())
         .merge(projects::routes())
         .merge(tokens::routes())
         .merge(status::routes())

@@ -55,7 +55,7 @@ async fn register(State(house): State<House>, admin: Admin, Json(wanted): Json<R
     let refuse = |source| Error::Model { field: "source", source };
     let model = house.registry.register(&wanted.name, &wanted.source).await.map_err(refuse)?;
     let message = format!("model `{}` was registered from {} by token `{}`", model.name, model.source, admin.name());
-    house.fleet.tell(Event::now(EventKind::ModelRegistered, message)).await;
+    house.fleet.tell(Event::now(EventKind::ModelRegistered, admin.cause(), message)).await;
     house.fleet.poke();
     let place = HeaderValue::from_str(&format!("/api/v1/models/{}", segment(model.name.as_str())));
     let mut response = (StatusCode::CREATED, Answer(ShownModel::from(model))).into_response();
@@ -86,7 +86,7 @@ async fn remove(State(house): State<House>, admin: Admin, Named(name): Named) ->
     }
     house.registry.remove(&name).await?;
     let message = format!("model `{name}` was removed by token `{}`", admin.name());
-    house.fleet.tell(Event::now(EventKind::ModelRemoved, message)).await;
+    house.fleet.tell(Event::now(EventKind::ModelRemoved, admin.cause(), message)).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

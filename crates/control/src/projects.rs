@@ -132,5 +132,5 @@ async fn tell(house: &House, kind: EventKind, admin: &Admin, name: &Name) {
         _ => "changed",
     };
     let message = format!("project `{name}` was {did} by token `{}`", admin.name());
-    house.fleet.tell(Event::now(kind, message)).await;
+    house.fleet.tell(Event::now(kind, admin.cause(), message)).await;
 }

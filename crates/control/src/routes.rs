@@ -164,7 +164,7 @@ async fn tell(house: &House, kind: EventKind, name: &Name, admin: &Admin) {
         EventKind::RouteDeleted => "deleted",
         _ => "changed",
     };
-    house.fleet.tell(Event::now(kind, format!("route `{name}` was {did} by token `{}`", admin.name()))).await;
+    house.fleet.tell(Event::now(kind, admin.cause(), format!("route `{name}` was {did} by token `{}`", admin.name()))).await;
 }
 
 /// A spec whose name is that of the path, whether it says so or not.

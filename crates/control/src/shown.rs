@@ -4,10 +4,11 @@
 //! shape is that of [`crate::view`]. A record that the fleet has not looked at yet is `pending`.
 
 use base::Timestamp;
-use fleet::{DeploymentView, Snapshot};
+use fleet::{DeploymentView, Scaling, Snapshot};
 use serde::Serialize;
-use spec::deployment::Origin;
-use spec::{Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Source, Version};
+use spec::deployment::{Origin, RevisionStatus, Strategy};
+use spec::{Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version};
+use store::KeptRevision;
 
 use crate::House;
 
@@ -34,6 +35,7 @@ struct Status {
     waiting: u32,
     instances: Vec<InstanceId>,
     origin: Origin,
+    rollout: ShownRollout,
 }
 
 /// What stands beside the stored records, read once for a whole list.
@@ -62,6 +64,7 @@ impl Sight {
             waiting: view.map_or(0, |view| view.waiting),
             instances: self.instances(&record.spec.name),
             origin: record.origin,
+            rollout: ShownRollout::of(&record, view),
         };
         Shown {
             name: record.spec.name.clone(),
@@ -92,6 +95,93 @@ pub(crate) fn state(record: &Record, view: Option<&DeploymentView>) -> &'static 
         (Phase::Stopped, Some(ReasonCode::Progressing)) => Phase::Pending.as_str(),
         (Phase::Stopped, Some(_)) => Phase::Failed.as_str(),
         (phase, _) => phase.as_str(),
+    }
+}
+
+/// A rollout.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ShownRollout {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<u64>,
+    to: u64,
+    strategy: Strategy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+    ready: u32,
+    failures: u32,
+    paused: bool,
+    started_at: Timestamp,
+    progress_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+impl ShownRollout {
+    /// As the fleet has it; one that it has not looked at yet has just begun.
+    pub(crate) fn of(record: &Record, view: Option<&DeploymentView>) -> Self {
+        let fresh = || RolloutStatus::first(record.generation, &record.spec.rollout, record.updated_at);
+        let status = view.filter(|view| view.rollout.to >= record.generation).map_or_else(fresh, |view| view.rollout.clone());
+        Self::with(&status, record, view)
+    }
+    /// This one, of that deployment.
+    pub(crate) fn with(status: &RolloutStatus, record: &Record, view: Option<&DeploymentView>) -> Self {
+        let state = match status.phase {
+            RolloutPhase::Complete => "complete",
+            RolloutPhase::RolledBack => "rolled_back",
+            RolloutPhase::Progressing if status.paused => "paused",
+            RolloutPhase::Progressing if view.is_some_and(|view| view.scaling.wanted == 0 && view.scaling.has == 0) => "waiting",
+            RolloutPhase::Progressing => "progressing",
+        };
+        Self {
+            state,
+            from: status.from,
+            to: status.to,
+            strategy: status.strategy,
+            weight: status.weight(&record.spec.rollout),
+            ready: view.map_or(0, |view| view.ready_new),
+            failures: status.failures,
+            paused: status.paused,
+            started_at: status.started_at,
+            progress_at: status.progress_at,
+            reason: status.reason.clone(),
+        }
+    }
+}
+
+/// A revision as it is remembered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ShownRevision {
+    number: u64,
+    status: RevisionStatus,
+    cause: String,
+    created_at: Timestamp,
+    digest: Option<String>,
+    spec: Deployment,
+    version: Option<Version>,
+}
+
+impl From<KeptRevision> for ShownRevision {
+    fn from(kept: KeptRevision) -> Self {
+        let Revision { number, spec, version } = kept.revision;
+        Self { number, status: kept.status, cause: kept.cause, created_at: kept.created_at, digest: kept.digest, spec, version }
+    }
+}
+
+/// How many instances there should be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct ShownScaling {
+    min: u32,
+    max: u32,
+    wanted: u32,
+    has: u32,
+    because: Vec<String>,
+}
+
+impl From<&Scaling> for ShownScaling {
+    fn from(scaling: &Scaling) -> Self {
+        let Scaling { min, max, wanted, has, because } = scaling.clone();
+        Self { min, max, wanted, has, because }
     }
 }
 

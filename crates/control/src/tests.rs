@@ -4,9 +4,11 @@
 mod deployments;
 mod document;
 mod errors;
+mod explain;
 mod guard;
 mod modserv;
 mod nouns;
+mod rollouts;
 mod room;
 mod routes;
 mod streams;

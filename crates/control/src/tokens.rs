@@ -114,5 +114,5 @@ async fn tell(house: &House, kind: EventKind, admin: &Admin, token: &Token) {
         _ => "changed",
     };
     let message = format!("token `{}` ({}) was {did} by token `{}`", token.name, token.id, admin.name());
-    house.fleet.tell(Event::now(kind, message)).await;
+    house.fleet.tell(Event::now(kind, admin.cause(), message)).await;
 }

@@ -5,20 +5,24 @@
 //! that talk to this API may use them too.
 
 mod deployment;
+mod explain;
 mod instance;
 mod model;
 mod project;
+mod rollout;
 mod route;
 mod story;
 mod token;
 mod usage;
 
-pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Prices, Replicas, Revision, StepView, Timeouts};
-pub use instance::{Device, Instance, Node, Reason};
-pub use model::{Model, ModelSource, ModelStatus, Registration, Version};
+pub use explain::{Grant, Here, Leaver, Share, Trial};
+pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Prices, Replicas, StepView, Timeouts};
+pub use instance::{Allocation, Device, DeviceUse, Instance, NewAllocation, Node, Reason};
+pub use model::{Body, Layers, Model, ModelSource, ModelStatus, Registration, Version};
 pub use project::{NewProject, Project, ProjectPatch};
+pub use rollout::{Canary, ReplicaTargets, ReplicaWindow, Revision, Rollout, RolloutStatus, Scaling, Undo};
 pub use route::{Route, RouteSpec, RouteStatus, RouteTarget, RouteTargetStatus};
-pub use story::{Event, Operation, ServerStatus};
+pub use story::{Webhook, WebhookFailure, Cause, Event, Operation, ServerStatus};
 pub use token::{Budget, Limits, Minute, NewToken, Quota, Rate, SecretToken, Token, TokenPatch, Use};
 pub use usage::{Call, Usage};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base::ByteSize;
 use spec::{Deployment, Dialect, Order, Revision, Version};
 
-use crate::{Engine, Error, Load, Memory, Place, Probe, order};
+use crate::{Engine, Error, Load, Memory, Needs, Place, Probe, order};
 
 /// The echo.
 #[derive(Debug)]
@@ -27,8 +27,11 @@ impl Engine for Echo {
     fn memory(&self, _: Option<&Version>, _: &Deployment) -> Memory {
         Memory { overhead: PROCESS, ..Memory::default() }
     }
+    fn needs(&self, version: Option<&Version>, spec: &Deployment) -> Needs {
+        Needs::whole(self.memory(version, spec))
+    }
     fn probe(&self) -> Probe {
-        Probe { path: "/health", loading: None, key_may_be_refused: false, timeout: Duration::from_secs(5) }
+        Probe { path: "/health", loading: None, key_may_be_refused: false, pulse: None, timeout: Duration::from_secs(5) }
     }
     fn load(&self, _: &str) -> Option<Load> {
         None

@@ -10,22 +10,27 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::{ByteSize, Secret};
-use spec::{Binary, Deployment, Dialect, EngineKind, InstanceId, Order, Revision, Version};
+use spec::{Binary, Deployment, Dialect, EngineKind, Grant, InstanceId, Order, Revision, Version};
 
+mod devices;
 mod echo;
 mod error;
 mod llama_server;
+mod memory;
 mod metrics;
 mod openai;
 
 pub use error::Error;
+pub use memory::{Memory, Needs, arguments};
 
 /// What runs.
 pub trait Engine: Send + Sync {
     /// The order for one instance of this revision at this place.
     fn order(&self, revision: &Revision, place: &Place) -> Result<Order, Error>;
-    /// What it will take.
+    /// What it will take, all of it in main memory.
     fn memory(&self, version: Option<&Version>, spec: &Deployment) -> Memory;
+    /// What it will take, layer by layer, for whoever spreads it over several devices.
+    fn needs(&self, version: Option<&Version>, spec: &Deployment) -> Needs;
     /// How to see that it is up.
     fn probe(&self) -> Probe;
     /// What its metrics page says of its load.
@@ -47,30 +52,12 @@ pub struct Place {
     pub binary: Binary,
     /// CPU threads that it may keep busy.
     pub threads: u32,
-    /// Whether a GPU is there for it.
-    pub gpu: bool,
+    /// The devices that it was given.
+    pub grant: Grant,
     /// The key that it shall ask its callers for.
     pub key: Secret,
     /// How long it may live with nobody claiming it.
     pub orphan_ttl: Duration,
-}
-
-/// What an instance takes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
-    /// Tensors.
-    pub weights: ByteSize,
-    /// Keys and values of all slots' contexts.
-    pub kv_cache: ByteSize,
-    /// Compute buffers, vocabulary, code.
-    pub overhead: ByteSize,
-}
-
-impl Memory {
-    /// All of it.
-    pub fn total(&self) -> ByteSize {
-        self.weights + self.kv_cache + self.overhead
-    }
 }
 
 /// How to see that an engine is up.
@@ -82,6 +69,8 @@ pub struct Probe {
     pub loading: Option<u16>,
     /// Whether a 401 or 403 also shows that it is up.
     pub key_may_be_refused: bool,
+    /// What to GET for an answer of the loop that makes the tokens, which says its load; none where no path shows it.
+    pub pulse: Option<&'static str>,
     /// Time for one answer.
     pub timeout: Duration,
 }
@@ -93,8 +82,10 @@ pub struct Load {
     pub running: u32,
     /// Calls that it holds back.
     pub waiting: u32,
-    /// Tokens made since its start.
-    pub generated: u64,
+    /// Steps of its loop since its start; they rise while it works, also while it reads a prompt.
+    pub steps: u64,
+    /// Percent of its KV cache that is used, where it tells.
+    pub kv_use: Option<u32>,
 }
 
 /// The engine of this kind.
@@ -116,6 +107,7 @@ fn order(revision: &Revision, place: &Place, memory: Memory) -> Order {
         revision: revision.number,
         fence: place.fence,
         program: place.binary.program.clone(),
+        build: place.binary.version.clone(),
         args: Vec::new(),
         env: BTreeMap::new(),
         endpoint: spec::Endpoint::Unix(place.dir.join("e.sock")),
@@ -124,6 +116,7 @@ fn order(revision: &Revision, place: &Place, memory: Memory) -> Order {
         log_bytes: LOG,
         memory: memory.total(),
         slots: revision.spec.slots(),
+        grant: place.grant.clone(),
     }
 }
 

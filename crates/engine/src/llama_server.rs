@@ -5,10 +5,14 @@
 
 use std::time::Duration;
 
-use base::ByteSize;
 use spec::{Deployment, Dialect, Endpoint, Order, Revision, Version};
 
-use crate::{Engine, Error, Load, Memory, Place, Probe, metrics, order};
+mod memory;
+mod tuning;
+
+use memory::Estimate;
+
+use crate::{Engine, Error, Load, Memory, Needs, Place, Probe, devices, metrics, order};
 
 /// llama.cpp's server.
 #[derive(Debug)]
@@ -18,7 +22,7 @@ pub(crate) struct LlamaServer;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Flags that `args` may not hold, and what to write instead.
-const OWNED: [(&[&str], &str); 10] = [
+const OWNED: [(&[&str], &str); 11] = [
     (&["-m", "--model", "-mu", "--model-url", "-hf", "--hf-repo"], "set model:"),
     (&["--host", "--port", "--reuse-port", "--path", "--api-prefix"], "use the gateway's address"),
     (&["-a", "--alias"], "set name:"),
@@ -26,6 +30,7 @@ const OWNED: [(&[&str], &str); 10] = [
     (&["-np", "--parallel", "-kvu", "--kv-unified"], "set parallel:"),
     (&["-t", "--threads"], "set threads:"),
     (&["-ngl", "--gpu-layers", "--n-gpu-layers"], "set gpu_layers:"),
+    (&["-dev", "--device", "-ts", "--tensor-split", "-mg", "--main-gpu"], "set gpu_layers:; Penstock chooses the devices"),
     (&["--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file"], "use Penstock's tokens"),
     (&["--embedding", "--embeddings"], "set embeddings: true"),
     (&["--models-dir", "--models-preset", "--tools", "--agent", "-ag", "--mcp-servers-config", "--mcp-servers-json"], "leave it out"),
@@ -37,6 +42,7 @@ impl Engine for LlamaServer {
         let version =
             revision.version.as_ref().ok_or_else(|| Error::NoVersion { deployment: spec.name.clone(), revision: revision.number })?;
         owned_flags(&spec.args)?;
+        cache_type_once(spec)?;
         let mut order = order(revision, place, self.memory(Some(version), spec));
         let socket = socket_path(&order)?;
         let mut line = Line::new(&place.binary);
@@ -50,7 +56,14 @@ impl Engine for LlamaServer {
         line.must("--threads", spec.threads.unwrap_or(place.threads).max(1))?;
         line.option("--threads-http", spec.slots().saturating_add(SPARE_HTTP_THREADS));
         line.option("--cache-ram", 0); // else up to 8 GiB that no budget knows of
-        line.option("--n-gpu-layers", if place.gpu { spec.gpu_layers.map_or("all".to_owned(), |n| n.to_string()) } else { "0".to_owned() });
+        line.option("--ctx-checkpoints", tuning::CHECKPOINTS); // else 32 copies of all windows and states for each slot
+        if let Some(kind) = spec.cache_type {
+            line.must("--cache-type-k", kind)?;
+            line.must("--cache-type-v", kind)?;
+        }
+        for (flag, value) in devices::arguments(&place.grant) {
+            line.option(flag, value);
+        }
         line.flag_or("--no-ui", "--no-webui");
         line.option("--cors-origins", "localhost"); // else any page may ask with the person's credentials
         line.flag("--no-cors-credentials");
@@ -68,22 +81,21 @@ impl Engine for LlamaServer {
         line.args.extend(spec.args.iter().cloned());
         order.args = line.args;
         order.env.clone_from(&spec.env);
+        order.env.extend(devices::environment(&place.grant));
         order.env.insert("LLAMA_API_KEY".to_owned(), place.key.expose().to_owned()); // an argument could be read by all
         Ok(order)
     }
 
     fn memory(&self, version: Option<&Version>, spec: &Deployment) -> Memory {
-        let Some(version) = version else { return Memory::default() };
-        let tokens = u64::from(context(version, spec)) * u64::from(spec.slots());
-        Memory {
-            weights: version.weights,
-            kv_cache: ByteSize(version.kv_bytes_per_token.saturating_mul(tokens)),
-            overhead: PROCESS + compute_buffer(version, spec),
-        }
+        version.map_or_else(Memory::default, |version| Estimate::of(version, spec).memory())
+    }
+
+    fn needs(&self, version: Option<&Version>, spec: &Deployment) -> Needs {
+        version.map_or_else(Needs::default, |version| Estimate::of(version, spec).needs())
     }
 
     fn probe(&self) -> Probe {
-        Probe { path: "/health", loading: Some(503), key_may_be_refused: false, timeout: Duration::from_secs(5) }
+        Probe { path: "/health", loading: Some(503), key_may_be_refused: false, pulse: Some("/metrics"), timeout: Duration::from_secs(5) }
     }
 
     fn load(&self, page: &str) -> Option<Load> {
@@ -91,7 +103,8 @@ impl Engine for LlamaServer {
         Some(Load {
             running: metrics::count(number("llamacpp:requests_processing")?),
             waiting: metrics::count(number("llamacpp:requests_deferred").unwrap_or(0.0)),
-            generated: metrics::total(number("llamacpp:tokens_predicted_total").unwrap_or(0.0)),
+            steps: metrics::total(["llamacpp:n_decode_total", "llamacpp:tokens_predicted_total"].into_iter().find_map(number).unwrap_or(0.0)),
+            kv_use: number("llamacpp:kv_cache_usage_ratio").map(|share| metrics::count(share * PERCENT)),
         })
     }
 
@@ -100,23 +113,9 @@ impl Engine for LlamaServer {
     }
 }
 
+const PERCENT: f64 = 100.0;
 /// Its HTTP threads beside one for each slot: probes, metrics, a caller that just left.
 const SPARE_HTTP_THREADS: u32 = 4;
-/// Code, heap and vocabulary of an idle server.
-const PROCESS: ByteSize = ByteSize::mib(24);
-/// Tokens in one physical batch, by default.
-const BATCH: u64 = 512;
-
-/// Activations of one batch: the logits of the last layer dominate, then a few hidden states. An
-/// embedding's batch holds its whole input.
-fn compute_buffer(version: &Version, spec: &Deployment) -> ByteSize {
-    const FLOAT: u64 = 4;
-    const HIDDEN_STATES: u64 = 16;
-    let batch = if spec.embeddings { u64::from(context(version, spec)) } else { BATCH };
-    let logits = BATCH * FLOAT * u64::from(version.vocabulary);
-    ByteSize(logits) + ByteSize(batch.saturating_mul(FLOAT * HIDDEN_STATES * u64::from(version.embedding_length)))
-}
-
 fn context(version: &Version, spec: &Deployment) -> u32 {
     spec.context.unwrap_or(version.context_length).max(1)
 }
@@ -129,6 +128,13 @@ fn owned_flags(args: &[String]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The cache type is said in one place.
+fn cache_type_once(spec: &Deployment) -> Result<(), Error> {
+    const FLAGS: [&str; 4] = ["-ctk", "--cache-type-k", "-ctv", "--cache-type-v"];
+    let twice = spec.args.iter().find(|arg| spec.cache_type.is_some() && FLAGS.contains(&arg.as_str()));
+    twice.map_or(Ok(()), |flag| Err(Error::OwnedFlag { flag: flag.clone(), instead: "remove it, or cache_type:" }))
 }
 
 fn socket_path(order: &Order) -> Result<String, Error> {

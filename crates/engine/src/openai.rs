@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spec::{Deployment, Dialect, Endpoint, Order, Program, Revision, Version};
 
-use crate::{Engine, Error, Load, Memory, Place, Probe, order};
+use crate::{Engine, Error, Load, Memory, Needs, Place, Probe, order};
 
 /// A remote OpenAI-compatible server.
 #[derive(Debug)]
@@ -23,8 +23,11 @@ impl Engine for Openai {
     fn memory(&self, _: Option<&Version>, _: &Deployment) -> Memory {
         Memory::default()
     }
+    fn needs(&self, version: Option<&Version>, spec: &Deployment) -> Needs {
+        Needs::whole(self.memory(version, spec))
+    }
     fn probe(&self) -> Probe {
-        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, timeout: Duration::from_secs(10) }
+        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, pulse: None, timeout: Duration::from_secs(10) }
     }
     fn load(&self, _: &str) -> Option<Load> {
         None

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::{ByteSize, Secret};
-use spec::{Binary, Deployment, EngineKind, Format, InstanceId, Name, Program, Revision, Source, Version};
+use spec::{
+    Binary, Body, CacheType, Deployment, DeviceKind, EngineKind, Format, Grant, InstanceId, Layers, Name, Program, Revision, Share, Source,
+    Version,
+};
 
-use crate::{Error, Place, engine};
+use crate::{Error, Memory, Place, engine};
 
-const FLAGS: &str = "--model --alias --host --ctx-size --parallel --no-kv-unified --threads --threads-http --cache-ram --n-gpu-layers \
+const FLAGS: &str = "--model --alias --host --ctx-size --parallel --no-kv-unified --threads --threads-http --cache-ram --ctx-checkpoints --n-gpu-layers \
     --no-ui --cors-origins --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling --batch-size --ubatch-size";
 
 fn place(flags: &str) -> Place {
@@ -23,7 +26,7 @@ fn place(flags: &str) -> Place {
             flags: flags.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(),
         },
         threads: 3,
-        gpu: false,
+        grant: Grant::default(),
         key: Secret::new("engine-key"),
         orphan_ttl: Duration::from_mins(1),
     }
@@ -46,6 +49,7 @@ fn version() -> Version {
         embedding_length: 128,
         vocabulary: 1024,
         has_template: true,
+        body: spec::Body::default(),
     }
 }
 
@@ -63,7 +67,7 @@ fn line(revision: &Revision, place: &Place) -> String {
 
 #[test]
 fn the_command_line_of_llama_server() {
-    insta::assert_snapshot!(line(&revision(|_| {}), &place(FLAGS)), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 4096 --parallel 1 --no-kv-unified --threads 3 --threads-http 5 --cache-ram 0 --n-gpu-layers 0 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline");
+    insta::assert_snapshot!(line(&revision(|_| {}), &place(FLAGS)), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 4096 --parallel 1 --no-kv-unified --threads 3 --threads-http 5 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 0 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline");
 }
 
 #[test]
@@ -76,8 +80,9 @@ fn the_command_line_with_everything_asked_for() {
         d.embeddings = true;
         d.args = vec!["--temp".into(), "0".into()];
     });
-    let place = Place { gpu: true, ..place(FLAGS) };
-    insta::assert_snapshot!(line(&revision, &place), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 --cache-ram 0 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048 --temp 0");
+    let share = Share { device: "gpu0".into(), kind: DeviceKind::Gpu, bytes: ByteSize(1), layers: 20, engine_name: None };
+    let place = Place { grant: Grant { node: "here".into(), shares: vec![share] }, ..place(FLAGS) };
+    insta::assert_snapshot!(line(&revision, &place), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048 --temp 0");
 }
 
 #[test]
@@ -112,22 +117,109 @@ fn a_socket_path_that_the_kernel_would_cut_is_refused() {
     assert!(matches!(error, Error::SocketPath { .. }), "{error}");
 }
 
-#[test]
-fn memory_grows_with_context_and_slots() {
-    let memory = |d: &Deployment| engine(EngineKind::LlamaServer).memory(Some(&version()), d);
-    let one = memory(&revision(|_| {}).spec);
-    assert_eq!(one.kv_cache, ByteSize(4096 * 1024));
-    let four = memory(&revision(|d| d.parallel = Some(4)).spec);
-    assert_eq!(four.kv_cache.0, 4 * one.kv_cache.0);
-    assert_eq!(four.weights, one.weights);
+/// Four layers of one mebibyte, each with 64 numbers for keys and as many for values; the second looks back 512 tokens.
+fn body() -> Body {
+    let layer = |count, window| Layers { count, weights: ByteSize::mib(1), keys: 64, values: 64, window, state: 0 };
+    Body {
+        layers: vec![layer(1, 0), layer(1, 512), layer(2, 0)],
+        input: ByteSize::mib(2),
+        output: ByteSize::mib(3),
+        matrices: [("Q4_K".to_owned(), ByteSize::mib(5)), ("F16".to_owned(), ByteSize::mib(1))].into(),
+        heads: 4,
+        queries: 128,
+        feed_forward: 352,
+        ..Body::default()
+    }
+}
+
+fn memory(change: impl FnOnce(&mut Deployment)) -> Memory {
+    let version = Version { body: body(), ..version() };
+    engine(EngineKind::LlamaServer).memory(Some(&version), &revision(change).spec)
+}
+
+fn args(words: &str) -> Vec<String> {
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
-fn memory_of_an_embedding_model_counts_the_batch_that_holds_a_whole_input() {
-    let overhead = |change: fn(&mut Deployment)| engine(EngineKind::LlamaServer).memory(Some(&version()), &revision(change).spec).overhead;
-    let short = overhead(|d| (d.embeddings, d.context) = (true, Some(512)));
-    let long = overhead(|d| (d.embeddings, d.context) = (true, Some(4096)));
-    assert_eq!(long.0 - short.0, (4096 - 512) * 4 * 16 * 128, "16 hidden states of 128 floats for each token");
+fn the_context_grows_with_tokens_and_slots_but_not_where_only_a_window_is_kept() {
+    let token = (64 + 64) * 2;
+    assert_eq!(memory(|_| {}).kv_cache.0, token * (3 * 4096 + 1024));
+    assert_eq!(memory(|d| d.context = Some(8192)).kv_cache.0, token * (3 * 8192 + 1024));
+    assert_eq!(memory(|d| d.parallel = Some(4)).kv_cache.0, 4 * memory(|_| {}).kv_cache.0);
+    assert_eq!(memory(|d| d.parallel = Some(4)).weights, memory(|_| {}).weights);
+    assert_eq!(memory(|d| d.args = args("--ubatch-size 256")).kv_cache.0, token * (3 * 4096 + 768));
+    assert_eq!(memory(|d| d.args = args("--swa-full")).kv_cache.0, token * 4 * 4096);
+}
+
+#[test]
+fn the_cache_type_is_heeded_wherever_it_is_said() {
+    let whole = memory(|_| {}).kv_cache.0;
+    assert_eq!(memory(|d| d.cache_type = Some(CacheType::F32)).kv_cache.0, 2 * whole);
+    assert_eq!(memory(|d| d.args = args("-ctk f32 --cache-type-v f32")).kv_cache.0, 2 * whole);
+    assert_eq!(memory(|d| d.args = args("-ctk q8_0 -ctk f32")).kv_cache.0, whole * 3 / 2, "of two mentions the last counts");
+    assert_eq!(memory(|d| d.cache_type = Some(CacheType::Q8_0)).kv_cache.0 * 32, whole * 17, "34 bytes for 32 numbers");
+    let both = revision(|d| (d.cache_type, d.args) = (Some(CacheType::Q8_0), args("-ctk q8_0")));
+    assert!(matches!(engine(EngineKind::LlamaServer).order(&both, &place(FLAGS)), Err(Error::OwnedFlag { .. })));
+    let said = line(&revision(|d| d.cache_type = Some(CacheType::Q8_0)), &place(&format!("{FLAGS} --cache-type-k --cache-type-v")));
+    assert!(said.contains("--cache-type-k q8_0 --cache-type-v q8_0"), "{said}");
+}
+
+#[test]
+fn what_is_repacked_counts_twice_where_the_file_is_mapped() {
+    let (file, packed) = (version().weights, ByteSize::mib(5));
+    assert_eq!(memory(|_| {}).weights, file + packed);
+    assert_eq!(memory(|d| d.args = args("--no-repack")).weights, file);
+    assert_eq!(memory(|d| d.args = args("--load-mode none")).weights, file, "nothing stays mapped");
+}
+
+#[test]
+fn without_flash_attention_all_scores_of_a_batch_are_there_at_once() {
+    let overhead = |words: &str| memory(|d| d.args = args(words)).overhead.0;
+    let scores = 512 * 4096 * 4 * 4;
+    assert!(overhead("--flash-attn off") > overhead("") + scores, "{} and {}", overhead("--flash-attn off"), overhead(""));
+    assert!(overhead("--ubatch-size 2048") > overhead(""));
+    assert_eq!(overhead("--cache-ram 100"), overhead("") + (100 << 20));
+}
+
+#[test]
+fn an_embedding_models_batch_holds_a_whole_input() {
+    let overhead = |context| memory(|d| (d.embeddings, d.context) = (true, Some(context))).overhead;
+    assert!(overhead(4096) > overhead(512) + ByteSize((4096 - 512) * 4 * 128));
+}
+
+#[test]
+fn layers_on_a_device_and_the_rest_in_main_memory_are_all_of_it() {
+    let version = Version { body: body(), ..version() };
+    let spec = revision(|_| {}).spec;
+    let needs = engine(EngineKind::LlamaServer).needs(Some(&version), &spec);
+    let whole = engine(EngineKind::LlamaServer).memory(Some(&version), &spec).total();
+    assert_eq!(needs.layers.len(), 5, "four, and the output");
+    assert_eq!(needs.host_with(0), whole);
+    assert_eq!(needs.devices_with(0, 0), ByteSize(0));
+    let layer = ByteSize::mib(1) + ByteSize(64 * 2 * 2 * 4096);
+    assert_eq!(needs.devices_with(2, 1), needs.device + ByteSize::mib(3) + layer, "the output goes first, then the last layer");
+    assert_eq!(needs.host_with(2) + ByteSize::mib(3) + layer + needs.alone, whole);
+    let remote = engine(EngineKind::Openai).needs(None, &spec);
+    assert_eq!(remote.host_with(0), ByteSize(0));
+}
+
+#[test]
+fn arguments_tell_two_kinds_of_instances_apart_and_hide_variables() {
+    let of = |change: fn(&mut Deployment)| crate::arguments(&version(), &revision(change).spec);
+    let usual = of(|_| {});
+    assert_eq!(usual, of(|d| (d.context, d.pinned) = (Some(4096), true)), "the model's own context, said");
+    for change in [
+        (|d| d.context = Some(512)) as fn(&mut Deployment),
+        |d| d.parallel = Some(2),
+        |d| d.cache_type = Some(CacheType::Q8_0),
+        |d| d.embeddings = true,
+        |d| d.args = vec!["--mlock".into()],
+        |d| drop(d.env.insert("SECRET".into(), "word".into())),
+    ] {
+        assert_ne!(usual, of(change));
+        assert!(!of(change).contains("word"));
+    }
 }
 
 #[test]
@@ -141,7 +233,7 @@ fn a_context_beyond_all_measure_does_not_wrap_around_to_something_small() {
 fn load_is_read_from_the_metrics_page() {
     let page = "# HELP x\nllamacpp:requests_processing 2\nllamacpp:requests_deferred{slot=\"a\"} 3\nllamacpp:tokens_predicted_total 41\n";
     let load = engine(EngineKind::LlamaServer).load(page).unwrap();
-    assert_eq!((load.running, load.waiting, load.generated), (2, 3, 41));
+    assert_eq!((load.running, load.waiting, load.steps), (2, 3, 41));
     assert_eq!(engine(EngineKind::LlamaServer).load("nothing"), None);
 }
 

@@ -7,12 +7,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Fault, Secret, Timestamp, tasks};
+use base::{ByteSize, Fault, Secret, Timestamp, tasks};
 use futures_util::FutureExt as _;
-use spec::{Event, EventKind, InstanceId, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind};
+use spec::{Cause, Event, EventKind, Grant, InstanceId, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
+use crate::{cause, footprints};
 use crate::launch::{self, Start as Launch};
-use crate::plan::{AFTER_FAILURE, Action};
+use crate::pulse::Pulse;
+use crate::plan::Action;
 use crate::turn::{Event as Message, Owner, Which};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start};
 
@@ -23,8 +25,9 @@ const STEADY: Duration = Duration::from_mins(1);
 pub(crate) async fn act(owner: &mut Owner, action: Action) {
     match action {
         Action::Resolve(name) => resolve(owner, &name),
-        Action::Create(name) => create(owner, &name),
-        Action::Launch(id) => start(owner, &id),
+        Action::Roll(name, status) => crate::steps::roll(owner, &name, *status),
+        Action::Create(name, number) => create(owner, &name, number),
+        Action::Launch(id, grant) => start(owner, &id, grant),
         Action::Move(id, phase, reason) => go(owner, &id, phase, reason),
         Action::Fail(id, reason) => fail(owner, &id, reason),
         Action::Stop(id) => stop(owner, &id),
@@ -38,7 +41,7 @@ fn resolve(owner: &mut Owner, name: &Name) {
     wish.resolve = Resolve::Running;
     let (spec, number, created_at) = (wish.record.spec.clone(), wish.record.generation, wish.record.created_at);
     let which = Which { name: name.clone(), generation: number, created_at };
-    let registry = owner.registry.clone();
+    let (registry, programs) = (owner.registry.clone(), Arc::clone(&owner.yard.programs));
     let missing_key = spec.api_key_env.as_deref().filter(|variable| (owner.secrets)(variable).is_none()).map(str::to_owned);
     let work = async move {
         let version = match (missing_key, &spec.model) {
@@ -48,6 +51,8 @@ fn resolve(owner: &mut Owner, name: &Name) {
             }
             _ => Ok(None),
         };
+        // Which build it will be decides what was measured of it; where there is none the launch says so.
+        let _ = programs.find(spec.engine()).await;
         version.map(|version| Arc::new(Revision { number, spec, version }))
     };
     let broken = || Reason::new(ReasonCode::SourceUnreachable, "reading it failed inside penstock", "see the log of penstock");
@@ -91,13 +96,14 @@ fn unresolved(error: &registry::Error) -> Reason {
     Reason::new(code, base::chain(error), error.hint().unwrap_or_default())
 }
 
-fn create(owner: &mut Owner, name: &Name) {
-    let Some(revision) = owner.world.wishes.get(name).and_then(|wish| wish.revision()).cloned() else { return };
-    let item = new_item(InstanceId::random(), revision, Secret::new(base::id::random_hex(KEY_DIGITS)), owner.world.now);
-    owner.story.tell(Event {
-        instance: Some(item.id.clone()),
-        ..Event::now(EventKind::InstancePhase, format!("{name}: an instance is wanted")).of(name)
-    });
+fn create(owner: &mut Owner, name: &Name, number: u64) {
+    let Some(revision) = owner.world.wishes.get(name).and_then(|wish| wish.revision_of(number)).cloned() else { return };
+    let mut item = new_item(InstanceId::random(), revision, Secret::new(base::id::random_hex(KEY_DIGITS)), owner.world.now);
+    footprints::recall(&owner.world.footprints, &mut item);
+    item.cause = owner.world.wishes.get(name).map(|wish| cause::of_creation(wish, number, owner.world.now)).unwrap_or_default();
+    let message = format!("{name}: an instance is wanted: {}", item.cause);
+    let event = Event::now(EventKind::InstancePhase, item.cause.clone(), message).of(name);
+    owner.story.tell(Event { instance: Some(item.id.clone()), ..event });
     owner.world.items.insert(item.id.clone(), item);
 }
 
@@ -115,7 +121,13 @@ pub(crate) fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now
         phase: Phase::Pending,
         since: now,
         reason: Some(Reason::new(ReasonCode::Progressing, "it is about to start", "")),
+        cause: Cause::Unknown,
         memory: engine::engine(spec.engine()).memory(revision.version.as_ref(), spec).total(),
+        measured: false,
+        peak: ByteSize(0),
+        noted: ByteSize(0),
+        build: String::new(),
+        grant: Grant::default(),
         slots: spec.slots(),
         endpoint: None,
         key,
@@ -127,20 +139,24 @@ pub(crate) fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now
         seen_at: None,
         health: Health::Unknown,
         used: board::MemberUse::default(),
+        pulse: Pulse::default(),
         progress_at: now,
         log_lines: 0,
         stop_asked: None,
+        cleared_at: None,
         revision,
     }
 }
 
-fn start(owner: &mut Owner, id: &InstanceId) {
+fn start(owner: &mut Owner, id: &InstanceId, grant: Grant) {
     go(owner, id, Phase::Starting, Some(Reason::new(ReasonCode::Progressing, "its process is being started", "")));
     let now = owner.world.now;
     let Some(item) = owner.world.items.get_mut(id) else { return };
     item.start = Start::Running;
     item.launched_at = Some(now);
-    let order = Launch { id: id.clone(), revision: Arc::clone(&item.revision), key: item.key.clone(), created_at: item.created_at };
+    item.take(grant.clone());
+    let (revision, key) = (Arc::clone(&item.revision), item.key.clone());
+    let order = Launch { id: id.clone(), revision, key, created_at: item.created_at, grant };
     let kind = item.runtime;
     let (yard, id, runtime) = (owner.yard.clone(), id.clone(), owner.runtime(kind));
     let work = async move {
@@ -161,6 +177,7 @@ fn no_runtime(kind: RuntimeKind) -> Reason {
 fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get_mut(id) else { return };
+    let by = cause::of_move(item, phase, reason.as_ref(), owner.world.wishes.get(&item.deployment));
     let from = std::mem::replace(&mut item.phase, phase);
     item.since = now;
     item.reason.clone_from(&reason);
@@ -177,13 +194,26 @@ fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) 
         item.ready_at = Some(now);
         is_up(owner, id);
     }
+    if phase.is_falling() {
+        note_cleared(owner, reason.as_ref());
+    }
     let Some(item) = owner.world.items.get(id) else { return };
     let name = &item.deployment;
     if let Some(wish) = owner.world.wishes.get_mut(name).filter(|_| phase == Phase::Draining && is_steady(item, now)) {
         wish.failures = 0;
     }
-    let event = Event::now(EventKind::InstancePhase, format!("{name}: {from} -> {phase}")).of(name);
+    let event = Event::now(EventKind::InstancePhase, by, format!("{name}: {from} -> {phase}")).of(name);
     owner.story.tell(Event { instance: Some(id.clone()), phase: Some((from, phase)), reason, ..event });
+}
+
+/// Somebody leaves for another one, which will hear of it: its memory may come back some time after its end.
+fn note_cleared(owner: &mut Owner, reason: Option<&Reason>) {
+    let no_room = reason.filter(|reason| reason.code == ReasonCode::NoRoom);
+    let Some(name) = no_room.and_then(|reason| reason.fact(cause::FOR)) else { return };
+    let now = owner.world.now;
+    for waiting in owner.world.items.values_mut().filter(|other| other.waits_for_room() && other.deployment.as_str() == name) {
+        waiting.cleared_at = Some(now);
+    }
 }
 
 /// It is ready for the first time.
@@ -206,26 +236,16 @@ fn fail(owner: &mut Owner, id: &InstanceId, reason: Reason) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get(id) else { return };
     let (name, served, steady) = (item.deployment.clone(), item.ready_at.is_some(), is_steady(item, now));
+    let number = item.revision.number;
     go(owner, id, Phase::Failed, Some(reason.clone()));
     owner.counters.failures += 1;
     if let Some(wish) = owner.world.wishes.get_mut(&name) {
         wish.failures = if steady { 1 } else { wish.failures.saturating_add(1) };
-        // What served and died is started again at once the first time: its callers wait.
-        let wait = if served && wish.failures == 1 { Duration::ZERO } else { after(&reason, wish.failures) };
+        let wait = wish.restarts.wait(&reason, served, wish.failures, now);
         wish.failure = Some(reason);
         wish.retry_at = Some(now.plus(wait));
         wish.hand = Hand::Off;
-    }
-}
-
-/// What cannot change by itself is not tried again soon; what costs nothing to try is.
-fn after(reason: &Reason, failures: u32) -> Duration {
-    const REMOTE_AGAIN: Duration = Duration::from_secs(15);
-    let usual = AFTER_FAILURE.ceiling(failures);
-    match reason.code {
-        ReasonCode::DoesNotFit | ReasonCode::EngineMissing => Duration::from_secs(30),
-        ReasonCode::RemoteUnreachable => usual.min(REMOTE_AGAIN),
-        _ => usual,
+        crate::steps::note_failure(wish, number);
     }
 }
 
@@ -268,7 +288,7 @@ async fn remove(owner: &mut Owner, name: &Name) {
     match owner.store.remove_deployment(name).await {
         Ok(true) => {
             owner.world.wishes.remove(name);
-            owner.story.tell(Event::now(EventKind::DeploymentDeleted, format!("{name}: deleted")).of(name));
+            owner.story.tell(Event::now(EventKind::DeploymentDeleted, Cause::Deletion, format!("{name}: deleted")).of(name));
         }
         Ok(false) => drop(owner.world.wishes.remove(name)), // brought back, or gone; the next turn sees which
         Err(error) => {

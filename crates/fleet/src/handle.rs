@@ -13,14 +13,17 @@ use board::Board;
 use registry::Registry;
 use runtime::programs::Programs;
 use runtime::{LogStream, LogsFrom, Runtime};
-use spec::{Event, InstanceId, Name, Operation, OperationId, OperationState};
+use spec::{Allocation, AllocationId, Cause, Event, InstanceId, Name, Operation, OperationId, OperationState, Revision, RolloutStatus};
 use store::Store;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
+use crate::reserve::Wanted;
 use crate::snapshot::Snapshot;
+use crate::explain::{self, Explained, Trial};
+use crate::steps::Verb;
 use crate::turn::{self, Event as Message, Owner};
-use crate::world::Hand;
+use crate::world::{Hand, Packing, World};
 
 /// How the engine room works.
 #[derive(Debug, Clone)]
@@ -33,11 +36,18 @@ pub struct Config {
     pub tick: Duration,
     /// All instances together may take so much; all of the memory when not set.
     pub budget: Option<ByteSize>,
-    /// Always left free.
+    /// Always left free, of each device.
     pub margin: ByteSize,
+    /// How long callers of a model wait at most until another, that works, makes room for it.
+    pub patience: Duration,
+    /// Which of several places that fit is taken.
+    pub packing: Packing,
     /// CPU threads for each instance that does not say.
     pub threads: u32,
 }
+
+/// Below the half minute that callers usually wait, with time for a swap; well above what most loads take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Config {
     /// Defaults for this data directory.
@@ -49,6 +59,8 @@ impl Config {
             tick: Duration::from_secs(1),
             budget: None,
             margin: ByteSize(0),
+            patience: PATIENCE,
+            packing: Packing::Pack,
             // Engines spin at barriers: one core is left for everything else.
             threads: cores.saturating_sub(1).max(1),
         }
@@ -151,6 +163,38 @@ impl Handle {
     /// Adds an event of another room to the story.
     pub async fn tell(&self, event: Event) {
         let _ = self.messages.send(Message::Tell(event)).await; // a stopping fleet keeps no story
+    }
+    /// Pauses a rollout, lets it go on, or ends its canary; answered when that is stored.
+    pub async fn rollout(&self, name: &Name, verb: Verb, by: Cause) -> Result<RolloutStatus, Error> {
+        let (reply, done) = oneshot::channel();
+        self.messages.send(Message::Roll(name.clone(), verb, by, reply)).await.ok().ok_or(Error::Stopping)?;
+        done.await.ok().ok_or(Error::Stopping)?
+    }
+    /// Why a deployment is as it is, as the engine room decides about it.
+    pub async fn explain(&self, name: &Name) -> Result<Explained, Error> {
+        explain::explain(&*self.look().await?, name).ok_or_else(|| Error::NoDeployment(name.clone()))
+    }
+    /// What would happen if an instance of this revision were wanted now.
+    pub async fn fit(&self, revision: &Arc<Revision>) -> Result<Trial, Error> {
+        Ok(explain::trial(&*self.look().await?, revision))
+    }
+    /// The world as it is; others must not see it, since it holds keys.
+    async fn look(&self) -> Result<Box<World>, Error> {
+        let (reply, copy) = oneshot::channel();
+        self.messages.send(Message::Look(reply)).await.ok().ok_or(Error::Stopping)?;
+        copy.await.ok().ok_or(Error::Stopping)
+    }
+    /// Sets memory aside for work that is not ours.
+    pub async fn allocate(&self, wanted: Wanted) -> Result<Allocation, Error> {
+        let (reply, done) = oneshot::channel();
+        self.messages.send(Message::Allocate(wanted, reply)).await.ok().ok_or(Error::Stopping)?;
+        done.await.ok().ok_or(Error::Stopping)?
+    }
+    /// Gives it back.
+    pub async fn release(&self, node: &str, id: &AllocationId, cause: Cause) -> Result<(), Error> {
+        let (reply, done) = oneshot::channel();
+        self.messages.send(Message::Release(node.to_owned(), id.clone(), cause, reply)).await.ok().ok_or(Error::Stopping)?;
+        done.await.ok().ok_or(Error::Stopping)?
     }
     /// Loads it now, whether or not somebody asks; the operation ends when it is ready.
     pub async fn load(&self, name: &Name) -> Result<OperationId, Error> {

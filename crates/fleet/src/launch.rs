@@ -11,7 +11,7 @@ use base::{Fault, Secret, Timestamp};
 use engine::Place;
 use runtime::Runtime;
 use runtime::programs::Programs;
-use spec::{Binary, EngineKind, InstanceId, Order, Reason, ReasonCode, Revision};
+use spec::{Binary, EngineKind, Grant, InstanceId, Order, Reason, ReasonCode, Revision};
 use store::{Kept, Store};
 
 use crate::Error;
@@ -33,6 +33,7 @@ pub(crate) struct Start {
     pub(crate) revision: Arc<Revision>,
     pub(crate) key: Secret,
     pub(crate) created_at: Timestamp,
+    pub(crate) grant: Grant,
 }
 
 /// Starts it.
@@ -50,7 +51,7 @@ async fn order(yard: &Yard, start: &Start, binary: Binary, runtime: &dyn Runtime
         dir: runtime::process::socket_dir(&yard.instances_dir, &start.id),
         binary,
         threads: yard.threads,
-        gpu: false,
+        grant: start.grant.clone(),
         key: start.key.clone(),
         orphan_ttl: yard.orphan_ttl,
     };

@@ -2,8 +2,8 @@
 //!
 //! Life of a wish: somebody stores it and pokes the [`Handle`]; the one owner task takes a turn
 //! ([`turn`]): it looks at the store, the runtimes and the callers ([`observe`]) and has a
-//! [`world`], a value; [`plan`] compares it with what is wanted ([`scale`], [`pipeline`],
-//! [`life`], [`place`], [`evict`], all pure) and says what to do; `act` does it by tasks
+//! [`world`], a value; [`plan`] compares it with what is wanted ([`scale`], [`rollout`],
+//! [`pipeline`], [`life`], [`place`], [`evict`], all pure) and says what to do; `act` does it by tasks
 //! (`launch`, `probe`) that report back (`reports`); `publish` writes the ready set to the board in one swap.
 //! Every turn reads the world anew, so start, crash, lost message and change are one path.
 
@@ -14,27 +14,50 @@ pub mod turn;
 pub mod observe;
 pub mod world;
 
+pub mod cause;
+mod room;
+
+mod need;
+pub mod place;
+
+pub mod ways;
+
 pub mod evict;
+pub mod explain;
+pub mod ledger;
+
+pub mod footprints;
 pub mod life;
 pub mod pipeline;
-pub mod place;
 pub mod plan;
+pub mod pulse;
+pub mod restart;
+pub mod rollout;
 pub mod scale;
 
 mod act;
+mod holdings;
 mod jobs;
 mod launch;
 mod probe;
 mod publish;
 mod recover;
+mod reserve;
 mod reports;
 mod snapshot;
+mod steps;
 mod story;
 
 pub use error::Error;
-pub use handle::{Config, Fleet, Handle, Parts, Secrets, StopHow};
+pub use explain::{Explained, Trial, Verdict};
+pub use reserve::Wanted;
+pub use handle::{Config, PATIENCE, Fleet, Handle, Parts, Secrets, StopHow};
 pub use runtime::{LogStream, LogsFrom};
-pub use snapshot::{Counters, DeploymentView, NodeView, Snapshot, StepView};
+pub use scale::Scaling;
+pub use steps::Verb;
+pub use world::Packing;
+pub use holdings::{DeviceView, NodeView};
+pub use snapshot::{Counters, DeploymentView, Snapshot, StepView};
 
 #[cfg(test)]
 mod tests;

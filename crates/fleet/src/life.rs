@@ -9,6 +9,7 @@ use std::time::Duration;
 use base::Timestamp;
 use spec::{Exit, Phase, Reason, ReasonCode, RuntimeKind};
 
+use crate::pulse;
 use crate::world::{Health, Item, Sight, Start};
 
 /// What happens next.
@@ -56,6 +57,7 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
         (Loading, _) if item.health == Health::Up => Next::Move(Warming, Some(progressing("it answers its probe"))),
         (Loading, _) => still_loading(item, now),
         (Warming, _) => Next::Move(Ready, None),
+        (Ready, _) if let Some(reason) = pulse::stuck(item, now) => Next::Fail(reason),
         (Ready, _) if matches!(item.health, Health::Down(..)) => Next::Move(Unhealthy, Some(unresponsive(item))),
         (Unhealthy, _) if item.health == Health::Up => Next::Move(Ready, None),
         (Unhealthy, _) if here > UNHEALTHY_FOR => Next::Fail(unresponsive(item)),
@@ -134,11 +136,10 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
     if let Some(error) = &exit.spawn_error {
         return Reason::new(ReasonCode::EngineMissing, format!("the engine could not be started: {error}"), "run `penstock doctor`");
     }
-    let lower = words.to_lowercase();
-    if ["out of memory", "failed to allocate", "cannot allocate", "bad_alloc"].iter().any(|sign| lower.contains(sign)) {
+    if let Some(words) = out_of_memory(exit) {
         return Reason::new(
             ReasonCode::OutOfMemory,
-            format!("the engine ran out of memory{words}"),
+            format!("the engine ran out of memory: {words}"),
             "lower context or parallel, or use a smaller quantisation",
         );
     }
@@ -158,8 +159,21 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
     Reason::new(code, format!("the engine ended {how} {when}{words}"), "see `penstock logs` for all that it said")
 }
 
+/// What an engine says when it gets no memory; lines that say less follow, so all that is known is looked at.
+fn out_of_memory(exit: &Exit) -> Option<String> {
+    const SIGNS: [&str; 5] = ["out of memory", "failed to allocate", "unable to allocate", "cannot allocate", "bad_alloc"];
+    let telling = |line: &&String| {
+        let lower = line.to_lowercase();
+        SIGNS.iter().any(|sign| lower.contains(sign))
+    };
+    let lines: Vec<&str> = exit.last_lines.iter().filter(telling).take(SHOWN).map(|line| line.trim()).collect();
+    (!lines.is_empty()).then(|| lines.join(" / "))
+}
+
+/// So many lines of an engine stand in a reason.
+const SHOWN: usize = 3;
+
 fn last_words(exit: &Exit) -> String {
-    const SHOWN: usize = 3;
     let telling = |line: &&String| {
         let lower = line.to_lowercase();
         ["error", "fail", "invalid", "unable", "couldn't", "cannot"].iter().any(|sign| lower.contains(sign))

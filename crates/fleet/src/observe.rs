@@ -11,21 +11,29 @@ use base::Timestamp;
 use board::{Board, Demand};
 use runtime::Runtime;
 use spec::deployment::Record;
-use spec::{InstanceId, RouteRecord, RuntimeKind, Seen, SeenState};
+use spec::{InstanceId, RolloutStatus, RouteRecord, RuntimeKind, Seen, SeenState};
 
+use crate::restart::Restarts;
+use crate::scale::Lately;
 use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
 
 /// Takes in the stored wishes.
 pub fn wishes(world: &mut World, records: Vec<Record>) {
-    let mut before = std::mem::take(&mut world.wishes);
+    let (mut before, now) = (std::mem::take(&mut world.wishes), world.now);
     for record in records {
         let name = record.spec.name.clone();
         let wish = match before.remove(&name) {
             Some(wish) if wish.record.generation == record.generation && wish.record.created_at == record.created_at => {
                 Wish { record, ..wish }
             }
-            Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record) },
-            None => fresh(record),
+            // One of the same name that was deleted in between is another deployment.
+            Some(wish) if wish.record.created_at == record.created_at => {
+                let rollout = wish.rollout.aimed_at(record.generation, &record.spec.rollout, now);
+                let (demand, hand, stable, wanted) = (wish.demand, wish.hand, wish.stable, wish.wanted);
+                Wish { demand, hand, stable, wanted, rollout, unsaved: true, ..fresh(record, now) }
+            }
+            Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record, now) },
+            None => fresh(record, now),
         };
         world.wishes.insert(name, wish);
     }
@@ -42,17 +50,24 @@ pub fn routes(world: &mut World, records: Vec<RouteRecord>) {
     world.routes = taken.collect();
 }
 
-fn fresh(record: Record) -> Wish {
+fn fresh(record: Record, now: Timestamp) -> Wish {
     let deployment = record.spec.name.clone();
+    let rollout = RolloutStatus::first(record.generation, &record.spec.rollout, now);
     Wish {
         record,
         demand: Demand { deployment, waiting: 0, in_flight: 0, last_used: None, keep_alive: None },
         resolve: Resolve::Pending,
         hand: Hand::Off,
         failures: 0,
+        restarts: Restarts::default(),
         retry_at: None,
         failure: None,
         load_ms: None,
+        memory: base::ByteSize(0),
+        rollout,
+        unsaved: false,
+        stable: None,
+        wanted: Lately::default(),
     }
 }
 
@@ -111,6 +126,8 @@ pub fn take_in(item: &mut Item, seen: Seen, now: Timestamp) {
         item.progress_at = now;
     }
     item.seen_at = Some(now);
+    item.pulse.look(seen.cpu, now);
+    item.grow(seen.resident.unwrap_or_default());
     item.sight = match seen.state {
         SeenState::Running | SeenState::Stopping => Sight::Running { pid: seen.pid, resident: seen.resident },
         SeenState::Exited(exit) => Sight::Exited(exit),

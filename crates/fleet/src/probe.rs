@@ -12,8 +12,8 @@ use std::time::Duration;
 use base::tasks::{self, Task};
 use base::{Secret, Timestamp};
 use bytes::Bytes;
-use engine::Probe;
-use http_body_util::{BodyExt as _, Empty};
+use engine::{Engine, Load, Probe};
+use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -22,14 +22,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use spec::{Endpoint, InstanceId};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
+use crate::pulse::Beat;
 use crate::turn::Event;
 use crate::world::Health;
 
 /// Whom to ask, and what.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) id: InstanceId,
+    pub(crate) engine: &'static dyn Engine,
     pub(crate) endpoint: Endpoint,
     pub(crate) key: Option<Secret>,
     pub(crate) probe: Probe,
@@ -40,13 +43,40 @@ pub(crate) struct Target {
 const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
 const ASKS_EACH: usize = 40;
 const UP: Duration = Duration::from_secs(5);
+/// No engine says more than this to a probe.
+const LONGEST_PAGE: usize = 1 << 20;
 /// So many misses in a row count as down; one may be a busy moment.
 const MISSES: u32 = 2;
 const AFTER_MISS: Duration = Duration::from_millis(500);
 
-/// Starts to ask. `nudge` makes it ask at once, after a caller's complaint.
-pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mpsc::Sender<Event>) -> Task {
+/// One that is asked for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    _task: Task,
+    nudge: watch::Sender<u64>,
+    beat: watch::Receiver<Beat>,
+}
+
+impl Watched {
+    /// Starts to ask.
+    pub(crate) fn new(target: Target, reports: mpsc::Sender<Event>) -> Self {
+        let (nudge, nudged) = watch::channel(0);
+        let (beats, beat) = watch::channel(Beat::default());
+        Self { _task: ask_on(target, nudged, beats, reports), nudge, beat }
+    }
+    /// Asks at once, after a caller's complaint.
+    pub(crate) fn nudge(&self) {
+        self.nudge.send_modify(|n| *n = n.wrapping_add(1));
+    }
+    /// What its loop last said.
+    pub(crate) fn beat(&self) -> Beat {
+        *self.beat.borrow()
+    }
+}
+
+fn ask_on(target: Target, mut nudge: watch::Receiver<u64>, beats: watch::Sender<Beat>, reports: mpsc::Sender<Event>) -> Task {
     tasks::spawn("probe", async move {
+        let mut stethoscope = Stethoscope::new(beats);
         let mut last = Health::Unknown;
         let (mut asks, mut misses) = (0_usize, 0_u32);
         loop {
@@ -66,8 +96,12 @@ pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mp
                     return;
                 }
             }
+            let mut heard = true;
+            if last == Health::Up && misses == 0 {
+                heard = stethoscope.listen(&target).await;
+            }
             let pause = match (&last, misses) {
-                (Health::Up, 0) => UP,
+                (Health::Up, 0) if heard => UP,
                 (Health::Up, _) => AFTER_MISS,
                 _ => RISING[(asks / ASKS_EACH).min(RISING.len() - 1)],
             };
@@ -79,12 +113,45 @@ pub(crate) fn watch(target: Target, mut nudge: watch::Receiver<u64>, reports: mp
     })
 }
 
+/// Listens to the loop behind the answers.
+struct Stethoscope {
+    beats: watch::Sender<Beat>,
+    last: Instant,
+    load: Option<Load>,
+}
+
+impl Stethoscope {
+    fn new(beats: watch::Sender<Beat>) -> Self {
+        Self { beats, last: Instant::now(), load: None }
+    }
+
+    /// Whether there was a beat, or none is to be expected.
+    async fn listen(&mut self, target: &Target) -> bool {
+        let Some(path) = target.probe.pulse else { return true };
+        let answer = tokio::time::timeout(target.probe.timeout, get(target, path)).await;
+        let now = Instant::now();
+        let load = match answer {
+            Ok(Ok((StatusCode::OK, page))) => target.engine.load(&page),
+            // A connection that is refused, or a page that an older engine does not have, says nothing of the loop.
+            Ok(_) => return true,
+            Err(_) => None,
+        };
+        let before = self.load.replace(load.or(self.load).unwrap_or_default());
+        let beat = load.is_some_and(|load| load.running == 0 || before.is_none_or(|before| before.steps != load.steps));
+        if beat {
+            self.last = now;
+        }
+        self.beats.send_replace(Beat { silent: now.duration_since(self.last), load: self.load });
+        beat
+    }
+}
+
 /// One question.
 async fn ask(target: &Target) -> Health {
-    let answer = tokio::time::timeout(target.probe.timeout, get(target)).await;
+    let answer = tokio::time::timeout(target.probe.timeout, get(target, target.probe.path)).await;
     let down = |what: String| Health::Down(what, Timestamp::now());
     match answer {
-        Ok(Ok(status)) => judge(status, &target.probe),
+        Ok(Ok((status, _))) => judge(status, &target.probe),
         Ok(Err(error)) => down(format!("{} cannot be reached: {}", target.endpoint, base::chain(error.as_ref()))),
         Err(_) => down(format!("{} gave no answer within {} s", target.endpoint, target.probe.timeout.as_secs())),
     }
@@ -104,10 +171,11 @@ fn judge(status: StatusCode, probe: &Probe) -> Health {
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-async fn get(target: &Target) -> Result<StatusCode, Cause> {
+/// The status of the answer, and its text where it is one of our engines.
+async fn get(target: &Target, path: &str) -> Result<(StatusCode, String), Cause> {
     match &target.endpoint {
-        Endpoint::Unix(path) => get_unix(path, target).await,
-        Endpoint::Url(base) => get_url(base, target).await,
+        Endpoint::Unix(socket) => get_unix(socket, target, path).await,
+        Endpoint::Url(base) => Ok((get_url(base, target, path).await?, String::new())),
     }
 }
 
@@ -119,16 +187,16 @@ fn request(uri: &str, target: &Target) -> Result<Request<Empty<Bytes>>, Cause> {
     Ok(request.body(Empty::new())?)
 }
 
-async fn get_unix(path: &Path, target: &Target) -> Result<StatusCode, Cause> {
-    let stream = TokioIo::new(UnixStream::connect(path).await?);
+async fn get_unix(socket: &Path, target: &Target, path: &str) -> Result<(StatusCode, String), Cause> {
+    let stream = TokioIo::new(UnixStream::connect(socket).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(stream).await?;
-    let mut request = request(target.probe.path, target)?;
+    let mut request = request(path, target)?;
     request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
     let exchange = async {
         let reply = sender.send_request(request).await?;
         let status = reply.status();
-        reply.into_body().collect().await?;
-        Ok::<_, Cause>(status)
+        let text = Limited::new(reply.into_body(), LONGEST_PAGE).collect().await?.to_bytes();
+        Ok::<_, Cause>((status, String::from_utf8_lossy(&text).into_owned()))
     };
     let mut connection = std::pin::pin!(connection);
     let mut exchange = std::pin::pin!(exchange);
@@ -154,7 +222,7 @@ fn remote(http2: bool) -> Result<&'static Remote, Cause> {
     Ok(remote.get_or_init(|| Client::builder(TokioExecutor::new()).http2_only(http2).pool_max_idle_per_host(0).build(connector)))
 }
 
-async fn get_url(base: &str, target: &Target) -> Result<StatusCode, Cause> {
-    let reply = remote(target.http2)?.request(request(&format!("{}{}", base.trim_end_matches('/'), target.probe.path), target)?).await?;
+async fn get_url(base: &str, target: &Target, path: &str) -> Result<StatusCode, Cause> {
+    let reply = remote(target.http2)?.request(request(&format!("{}{}", base.trim_end_matches('/'), path), target)?).await?;
     Ok(reply.status())
 }

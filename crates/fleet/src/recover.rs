@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use base::Timestamp;
-use spec::{Event, EventKind, Phase, Revision, RuntimeKind, Seen, SeenState};
+use spec::{Cause, Event, EventKind, Phase, Revision, RuntimeKind, Seen, SeenState};
 use store::Kept;
 
 use crate::act::{ask_to_stop, new_item};
@@ -68,14 +68,17 @@ fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     let runs = seen.state == SeenState::Running;
     let mut item = new_item(kept.id.clone(), Arc::new(revision), kept.key.clone(), kept.created_at);
     item.phase = Phase::Loading;
+    item.cause = Cause::Penstock;
     item.since = now;
     item.start = Start::Done;
     item.fence = kept.fence;
+    item.take(seen.order.grant.clone());
     item.endpoint = Some(seen.order.endpoint.clone());
+    item.build.clone_from(&seen.order.build);
     observe::take_in(&mut item, seen, now);
     owner.world.items.insert(kept.id.clone(), item);
     if runs {
-        let event = Event::now(EventKind::InstanceAdopted, format!("{}: a running instance was found again", kept.deployment));
+        let event = Event::now(EventKind::InstanceAdopted, Cause::Penstock, format!("{}: a running instance was found again", kept.deployment));
         owner.story.tell(Event { instance: Some(kept.id.clone()), ..event.of(&kept.deployment) });
         watch(owner, &kept.id);
     }
@@ -96,7 +99,7 @@ pub(crate) fn send_away(owner: &mut Owner, strangers: Vec<Seen>) {
         }
         if seen.state == SeenState::Running && told.is_none() {
             let event =
-                Event::now(EventKind::InstanceOrphaned, format!("{}: an instance that nobody wants is stopped", seen.order.deployment));
+                Event::now(EventKind::InstanceOrphaned, Cause::Penstock, format!("{}: an instance that nobody wants is stopped", seen.order.deployment));
             owner.story.tell(Event { instance: Some(id.clone()), ..event.of(&seen.order.deployment) });
         }
         owner.strangers.insert(id.clone(), Told { at: now, ended });

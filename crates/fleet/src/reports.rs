@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Fault, Timestamp};
 use spec::{HttpVersion, InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
-use crate::probe;
+use crate::{probe, steps};
 use crate::turn::{Owner, Which};
 use crate::world::{Health, Resolve, Start, Wish};
 
@@ -19,22 +19,31 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// A wish was frozen, or could not be.
 pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Arc<Revision>, Reason>) {
+    let engine = result.as_ref().map(|revision| revision.spec.engine());
+    if let Some((engine, build)) = engine.ok().and_then(|engine| Some((engine, owner.yard.programs.version(engine)?))) {
+        owner.world.footprints.next_build(engine, build);
+    }
+    let memory = result.as_ref().map(|revision| owner.world.footprints.memory(revision)).unwrap_or_default();
     let is_it = |wish: &&mut Wish| wish.record.generation == which.generation && wish.record.created_at == which.created_at;
     let Some(wish) = owner.world.wishes.get_mut(&which.name).filter(is_it) else { return };
     let result = match result {
         Ok(revision) => {
-            let stored = owner.store.put_revision(&which.name, &revision).await;
+            let stored = owner.store.put_revision(&which.name, &revision, &wish.record.cause).await;
             stored.map(|()| revision).map_err(|error| unstored(&error))
         }
         Err(reason) => Err(reason),
     };
-    wish.resolve = match result {
-        Ok(revision) => Resolve::Done(revision),
+    match result {
+        Ok(revision) => {
+            wish.resolve = Resolve::Done(Arc::clone(&revision));
+            wish.memory = memory;
+            steps::frozen(owner, &which.name, &revision).await;
+        }
         Err(reason) => {
             tracing::warn!(deployment = %which.name, reason = reason.message, "the model cannot be served");
-            Resolve::Failed(reason, Timestamp::now().plus(RESOLVE_AGAIN))
+            wish.resolve = Resolve::Failed(reason, Timestamp::now().plus(RESOLVE_AGAIN));
         }
-    };
+    }
 }
 
 fn unstored(error: &store::Error) -> Reason {
@@ -48,6 +57,7 @@ pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, 
         Ok(order) => {
             item.start = Start::Done;
             item.fence = order.fence;
+            item.build = order.build;
             item.endpoint = Some(order.endpoint);
             item.progress_at = Timestamp::now();
             if item.phase == Phase::Starting {
@@ -68,10 +78,10 @@ pub(crate) fn watch(owner: &mut Owner, id: &InstanceId) {
         RuntimeKind::External => spec.api_key_env.as_deref().and_then(|name| (owner.secrets)(name)),
     };
     let http2 = spec.http_version == Some(HttpVersion::Http2);
-    let target = probe::Target { id: id.clone(), endpoint, key, probe: engine::engine(item.engine).probe(), http2 };
-    let (nudge, nudged) = tokio::sync::watch::channel(0);
-    let task = probe::watch(target, nudged, owner.messages.clone());
-    owner.probes.insert(id.clone(), (task, nudge));
+    let engine = engine::engine(item.engine);
+    let target = probe::Target { id: id.clone(), engine, endpoint, key, probe: engine.probe(), http2 };
+    let watched = probe::Watched::new(target, owner.messages.clone());
+    owner.probes.insert(id.clone(), watched);
 }
 
 /// A probe's answer changed.

@@ -1,13 +1,21 @@
 //! How many instances a deployment should have now.
 //!
-//! In: the wish, its demand, its instances. Out: a number, with the reason for having fewer. Pure.
-//! From: Ollama's keep-alive (an instance stays for a while after its last call) and Knative's
-//! scale from zero.
+//! In: the wish, its demand, its instances, what they were lately worth. Out: a number, with the reason for having fewer, and
+//! how it came about ([`explain`]). Pure. Without a `target` an instance comes when all are busy and somebody waits, and stays
+//! for its keep-alive; with one, load decides ([`load`]). From: Ollama's keep-alive (an instance stays for a while
+//! after its last call) and Knative's scale from zero.
 
-use base::Timestamp;
+use base::{ByteSize, Timestamp};
 use spec::{Phase, Reason, ReasonCode};
 
+use crate::ledger::Ledger;
+use crate::need;
+use crate::place::{Fit, place};
 use crate::world::{Hand, Item, Wish, World};
+
+pub mod load;
+
+pub use load::Lately;
 
 /// How many there should be, and why not more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,9 +26,23 @@ pub struct Target {
     pub reason: Reason,
 }
 
+/// How the number came about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scaling {
+    /// At least so many now.
+    pub min: u32,
+    /// At most so many now.
+    pub max: u32,
+    /// So many there should be.
+    pub wanted: u32,
+    /// So many serve or will.
+    pub has: u32,
+    /// Why, with the numbers.
+    pub because: Vec<String>,
+}
+
 /// How many instances there should be of this wish, given those that serve or will.
 pub fn target(wish: &Wish, serving: &[&Item], world: &World) -> Target {
-    let spec = &wish.record.spec;
     let none = |code, message: &str| Target { count: 0, reason: Reason::new(code, message, "") };
     if world.stopping.is_some() {
         return none(ReasonCode::ShuttingDown, "penstock is stopping");
@@ -31,23 +53,63 @@ pub fn target(wish: &Wish, serving: &[&Item], world: &World) -> Target {
     if wish.hand == Hand::Unload && wish.demand.waiting == 0 {
         return none(ReasonCode::Unloaded, "unloaded by hand; the next call loads it again");
     }
+    let (min, max) = wish.bounds(world.now);
+    let wanted = by_use(wish, serving, world).max(by_load(wish, serving, world));
+    let count = min.max(u32::from(wish.is_asked_for())).max(wanted).min(max);
+    Target { count, reason: why_less(wish, count) }
+}
+
+fn why_less(wish: &Wish, count: u32) -> Reason {
+    if count > 0 && !wish.record.spec.replicas.target.is_none() {
+        let message = format!("{count} are enough for what is asked of them");
+        return Reason::new(ReasonCode::ScaledDown, message, "raise replicas.min or replicas.down_after to keep more");
+    }
+    let idle = wish.keep_alive().map_or_else(String::new, base::clock::human::print);
+    Reason::new(
+        ReasonCode::KeepAliveOver,
+        format!("no caller for {idle}"),
+        "the next call loads it again; raise replicas.keep_alive or set pinned: true to keep it",
+    )
+}
+
+/// Those that work or did so not long ago, and one more where all are busy.
+fn by_use(wish: &Wish, serving: &[&Item], world: &World) -> u32 {
     let (current, old): (Vec<&Item>, Vec<&Item>) = serving.iter().copied().partition(|item| item.revision.number == wish.record.generation);
     let warm = |items: &[&Item]| items.iter().filter(|item| is_warm(item, wish, world.now)).count();
-    let all_busy = wish.demand.waiting > 0 && serving.iter().all(|item| item.phase == Phase::Ready);
     // Old ones are replaced by as many: both at once must not count as more.
     let warm = warm(&current).max(warm(&old));
-    let more = if all_busy { current.len().max(old.len()) + 1 } else { 0 };
-    let used = u32::try_from(warm.max(more)).unwrap_or(u32::MAX);
-    let count = wish.floor().max(u32::from(wish.is_asked_for())).max(used).min(spec.replicas.max);
-    let idle = wish.keep_alive().map_or_else(String::new, base::clock::human::print);
-    Target {
-        count,
-        reason: Reason::new(
-            ReasonCode::KeepAliveOver,
-            format!("no caller for {idle}"),
-            "the next call loads it again; raise replicas.keep_alive or set pinned: true to keep it",
-        ),
+    if !wish.record.spec.replicas.target.is_none() {
+        return u32::try_from(warm.min(1)).unwrap_or(1); // the last one has its keep-alive; of the others load decides
     }
+    let all_busy = wish.demand.waiting > 0 && serving.iter().all(|item| item.phase == Phase::Ready);
+    let more = if all_busy { current.len().max(old.len()) + 1 } else { 0 };
+    u32::try_from(warm.max(more)).unwrap_or(u32::MAX)
+}
+
+/// What load was lately worth, as far as there is room for it.
+fn by_load(wish: &Wish, serving: &[&Item], world: &World) -> u32 {
+    let wanted = wish.wanted.most();
+    let has = u32::try_from(serving.len()).unwrap_or(u32::MAX);
+    if wanted <= has { wanted } else { wanted.min(room_for(wanted, serving, world)) }
+}
+
+/// So many there can be: those that are there, and as many more as fit beside everything that runs or waits for room.
+fn room_for(wanted: u32, serving: &[&Item], world: &World) -> u32 {
+    let has = u32::try_from(serving.len()).unwrap_or(u32::MAX);
+    let Some(like) = serving.iter().max_by_key(|item| item.memory).filter(|item| item.memory > ByteSize(0)) else { return wanted };
+    let mut ledger = Ledger::of(world);
+    let mut fits = |item: &Item| match place(&need::of(item, &world.room), &ledger, world.room.packing) {
+        Fit::Fits(way) => {
+            ledger.take(&way.bytes);
+            true
+        }
+        Fit::NoRoom { .. } | Fit::Never { .. } => false,
+    };
+    for item in world.items.values().filter(|item| item.waits_for_room()) {
+        fits(item);
+    }
+    let more = (has..wanted).take_while(|_| fits(like)).count();
+    has.saturating_add(u32::try_from(more).unwrap_or(u32::MAX)).max(1)
 }
 
 /// In use, on its way up, or used not long ago. A start that has begun goes on without its caller; one
@@ -57,4 +119,35 @@ fn is_warm(item: &Item, wish: &Wish, now: Timestamp) -> bool {
         return !item.waits_for_room() || wish.is_asked_for();
     }
     item.used.in_flight > 0 || wish.keep_alive().is_none_or(|keep| now.since(item.last_of_use()) < keep)
+}
+
+/// How the number came about, for people.
+pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
+    let (min, max) = wish.bounds(world.now);
+    let target = target(wish, serving, world);
+    let has = u32::try_from(serving.len()).unwrap_or(u32::MAX);
+    let mut because = Vec::new();
+    let replicas = &wish.record.spec.replicas;
+    if (min, max) != (replicas.min, replicas.max) {
+        because.push(format!("between {min} and {max} now, by the schedule or because it is pinned"));
+    }
+    because.extend(load::wants(wish, serving).into_iter().map(|want| want.because));
+    let most = wish.wanted.most();
+    if !replicas.target.is_none() && most > 0 {
+        let window = base::clock::human::print(replicas.down_after);
+        because.push(format!("{most} were wanted at most within the last {window}"));
+    }
+    let room = if most > has { room_for(most, serving, world) } else { u32::MAX };
+    if room < most {
+        because.push(format!("there is room for {room}"));
+    }
+    if most.min(room) > max {
+        because.push(format!("replicas.max allows {max}"));
+    }
+    if target.count == 0 {
+        because.push(target.reason.message);
+    } else if replicas.target.is_none() {
+        because.push(format!("{} work or are kept, {} wait in line", target.count, wish.demand.waiting));
+    }
+    Scaling { min, max, wanted: target.count, has, because }
 }

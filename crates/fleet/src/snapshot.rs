@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use base::ByteSize;
 use spec::deployment::{Record, Step};
-use spec::{Instance, InstanceId, Name, Node, Phase, Reason, ReasonCode, Version};
+use spec::{Instance, InstanceId, Name, Phase, Reason, ReasonCode, RolloutStatus, Version};
 
+use crate::holdings::{self, NodeView};
 use crate::pipeline::{self, Done};
+use crate::scale::{self, Scaling};
+use crate::steps;
 use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
 
 /// The engine room at one moment.
@@ -56,14 +59,20 @@ pub struct DeploymentView {
     pub version: Option<Version>,
     /// Instances that serve.
     pub ready: u32,
+    /// Those of them that run the newest revision.
+    pub ready_new: u32,
     /// Callers in line.
     pub waiting: u32,
     /// Calls running.
     pub in_flight: u32,
     /// The steps of its pipeline.
     pub steps: Vec<StepView>,
-    /// What one instance takes, by estimate.
+    /// What one instance takes: as it was measured of an earlier one, else by estimate.
     pub memory: ByteSize,
+    /// How far it is from one revision to the next.
+    pub rollout: RolloutStatus,
+    /// How many instances there should be, and why.
+    pub scaling: Scaling,
 }
 
 /// A step of a pipeline.
@@ -75,15 +84,6 @@ pub struct StepView {
     pub done: Done,
 }
 
-/// A machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeView {
-    /// The machine.
-    pub node: Node,
-    /// What our instances hold of it.
-    pub held: ByteSize,
-}
-
 /// The view of this world.
 pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
     let held = world.held();
@@ -92,7 +92,7 @@ pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
     Snapshot {
         deployments: world.wishes.iter().map(|(name, wish)| (name.clone(), deployment(name, wish, world))).collect(),
         instances: items.into_iter().map(instance).collect(),
-        nodes: world.room.nodes.iter().map(|node| NodeView { node: node.clone(), held }).collect(),
+        nodes: holdings::nodes(world),
         counters,
         budget: world.room.budget,
         margin: world.room.margin,
@@ -105,7 +105,8 @@ fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
     let items: Vec<&Item> = world.items_of(name).collect();
     let foremost = items.iter().copied().filter(|item| item.is_serving()).max_by_key(|item| item.phase);
     let foremost = foremost.or_else(|| items.iter().copied().max_by_key(|item| item.created_at));
-    let ready: Vec<&&Item> = items.iter().filter(|item| item.phase == Phase::Ready).collect();
+    let ready: Vec<&Item> = items.iter().copied().filter(|item| item.phase == Phase::Ready).collect();
+    let serving: Vec<&Item> = items.iter().copied().filter(|item| item.is_serving()).collect();
     let phase = match (foremost, &wish.resolve) {
         (Some(item), _) => item.phase,
         (None, Resolve::Failed(..)) => Phase::Failed,
@@ -114,13 +115,16 @@ fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
     DeploymentView {
         phase,
         reason: if ready.is_empty() { Some(reason(wish, foremost)) } else { None },
-        revision: ready.iter().map(|item| item.revision.number).max().unwrap_or(wish.record.generation),
+        revision: steps::shown(wish, &ready),
         version: wish.revision().and_then(|revision| revision.version.clone()),
         ready: u32::try_from(ready.len()).unwrap_or(u32::MAX),
+        ready_new: u32::try_from(ready.iter().filter(|item| item.revision.number == wish.rollout.to).count()).unwrap_or(u32::MAX),
         waiting: wish.demand.waiting,
         in_flight: wish.demand.in_flight,
         steps: pipeline::steps(wish, foremost).into_iter().map(|(step, done)| StepView { step, done }).collect(),
-        memory: wish.revision().map(|r| engine::engine(r.spec.engine()).memory(r.version.as_ref(), &r.spec).total()).unwrap_or_default(),
+        memory: wish.memory,
+        rollout: wish.rollout.clone(),
+        scaling: scale::explain(wish, &serving, world),
         record: wish.record.clone(),
     }
 }
@@ -155,6 +159,8 @@ pub(crate) fn instance(item: &Item) -> Instance {
         since: item.since,
         reason: item.reason.clone(),
         memory: resident.unwrap_or(item.memory),
+        reserved: item.memory,
+        measured: item.measured,
         pid,
         endpoint: item.endpoint.as_ref().map(ToString::to_string),
         in_flight: item.used.in_flight,

@@ -48,11 +48,12 @@ impl Story {
 fn log(event: &Event) {
     let deployment = event.deployment.as_ref().map(ToString::to_string);
     let instance = event.instance.as_ref().map(ToString::to_string);
+    let cause = event.cause.to_string();
     let reason = event.reason.as_ref().map(|reason| reason.message.as_str());
     let failed = matches!((event.kind, event.phase), (EventKind::InstancePhase, Some((_, Phase::Failed))));
     if failed {
-        tracing::warn!(deployment, instance, reason, "{}", event.message);
+        tracing::warn!(deployment, instance, cause, reason, "{}", event.message);
     } else {
-        tracing::info!(deployment, instance, reason, "{}", event.message);
+        tracing::info!(deployment, instance, cause, reason, "{}", event.message);
     }
 }

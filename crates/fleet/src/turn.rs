@@ -4,17 +4,16 @@
 //! a turn: observe, plan, act, publish. Holds: the world; nobody else changes it. From: level-
 //! triggered controllers of Kubernetes: a lost signal costs at most one tick, never the outcome.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::Timestamp;
-use base::tasks::Task;
 use board::Board;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use registry::Registry;
 use runtime::Runtime;
-use spec::{InstanceId, Name, Operation, Order, Phase, Reason, Revision, RuntimeKind};
+use spec::{Allocation, AllocationId, Cause, InstanceId, Name, Node, Operation, Order, Phase, Reason, Revision, RolloutStatus, RuntimeKind};
 use store::Store;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -22,11 +21,14 @@ use tokio::time::Instant;
 use crate::handle::{Parts, Secrets, StopHow};
 use crate::jobs::Jobs;
 use crate::launch::Yard;
+use crate::probe::Watched;
 use crate::recover::Told;
+use crate::reserve::Wanted;
 use crate::snapshot::{Counters, Snapshot, snapshot};
+use crate::steps::{self, Verb};
 use crate::story::Story;
 use crate::world::{Hand, Health, Room, World};
-use crate::{act, jobs, observe, plan, publish, recover, reports};
+use crate::{act, footprints, jobs, observe, plan, publish, recover, reports, reserve, room};
 
 /// What may happen to the owner.
 #[derive(Debug)]
@@ -41,6 +43,14 @@ pub enum Event {
     NotStopped(InstanceId),
     /// An operator's hand.
     Hand(Name, Hand, Operation),
+    /// An operator's verb for a rollout.
+    Roll(Name, Verb, spec::Cause, oneshot::Sender<Result<RolloutStatus, crate::Error>>),
+    /// Somebody wants to understand the world; they get a copy.
+    Look(oneshot::Sender<Box<World>>),
+    /// Memory is to be set aside.
+    Allocate(Wanted, oneshot::Sender<Result<Allocation, crate::Error>>),
+    /// It is given back.
+    Release(String, AllocationId, Cause, oneshot::Sender<Result<(), crate::Error>>),
     /// Another room's event.
     Tell(spec::Event),
     /// Penstock goes down.
@@ -70,9 +80,10 @@ pub(crate) struct Owner {
     pub(crate) secrets: Secrets,
     pub(crate) yard: Yard,
     pub(crate) messages: mpsc::Sender<Event>,
-    pub(crate) probes: HashMap<InstanceId, (Task, watch::Sender<u64>)>,
+    pub(crate) probes: HashMap<InstanceId, Watched>,
     pub(crate) strangers: HashMap<InstanceId, Told>,
     pub(crate) jobs: Jobs,
+    capacity: BTreeMap<RuntimeKind, Vec<Node>>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     tick: Duration,
     stop: Option<Stop>,
@@ -110,7 +121,7 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
             () = poke.notified() => {}
             changed = wanted.changed() => if changed.is_err() { return },
             () = any_change(&mut changes) => {}
-            () = tokio::time::sleep(owner.tick) => {}
+            () = tokio::time::sleep(owner.rest()) => {}
         }
         tokio::time::sleep(GATHER).await;
         while let Ok(message) = inbox.try_recv() {
@@ -139,7 +150,7 @@ impl Owner {
             orphan_ttl: config.orphan_ttl,
             threads: config.threads,
         };
-        let room = Room { nodes: Vec::new(), budget: config.budget, margin: config.margin };
+        let room = Room { budget: config.budget, margin: config.margin, patience: config.patience, packing: config.packing, ..Room::default() };
         Self {
             world: World { room, ..World::default() },
             counters: Counters::default(),
@@ -154,10 +165,17 @@ impl Owner {
             probes: HashMap::new(),
             strangers: HashMap::new(),
             jobs: Jobs::new(),
+            capacity: BTreeMap::new(),
             snapshots,
             tick: config.tick,
             stop: None,
         }
+    }
+
+    /// How long it may rest when nothing happens.
+    fn rest(&self) -> Duration {
+        let next = room::next_look(&self.world).map(|at| at.since(Timestamp::now()));
+        next.map_or(self.tick, |next| next.clamp(GATHER, self.tick))
     }
 
     pub(crate) fn listeners(&self) -> broadcast::Sender<spec::Event> {
@@ -180,6 +198,23 @@ impl Owner {
                 }
                 jobs::by_hand(self, &name, hand, operation);
             }
+            Event::Roll(name, verb, by, asker) => {
+                self.look_at_wishes().await; // changed a moment ago
+                let done = steps::by_hand(self, &name, verb, by).await;
+                let _ = asker.send(done); // the asker may have gone
+            }
+            Event::Look(asker) => drop(asker.send(Box::new(self.world.clone()))), // the asker may have gone
+            Event::Allocate(wanted, asker) => {
+                self.look_at_room().await; // as it is now, not as the last turn saw it
+                let done = reserve::allocate(self, wanted).await;
+                self.show(); // whoever has the answer sees it counted
+                let _ = asker.send(done); // the asker may have gone
+            }
+            Event::Release(node, id, cause, asker) => {
+                let done = reserve::release(self, &node, &id, cause).await;
+                self.show();
+                let _ = asker.send(done); // the asker may have gone
+            }
             Event::Tell(event) => self.story.tell(event),
             Event::Stop(how, asker) => self.begin_to_stop(how, asker),
         }
@@ -188,7 +223,7 @@ impl Owner {
     /// Who asks again can only make it stricter.
     fn begin_to_stop(&mut self, how: StopHow, asker: oneshot::Sender<()>) {
         let mut stop = self.stop.take().unwrap_or_else(|| {
-            self.story.tell(spec::Event::now(spec::EventKind::Stopping, "penstock is stopping"));
+            self.story.tell(spec::Event::now(spec::EventKind::Stopping, spec::Cause::Penstock, "penstock is stopping"));
             Stop { adopt: how.adopt, until: Instant::now() + how.grace, askers: Vec::new() }
         });
         stop.adopt &= how.adopt;
@@ -201,6 +236,8 @@ impl Owner {
 
     async fn turn(&mut self) {
         self.observe().await;
+        observe::demand(&mut self.world, &self.board);
+        steps::look_at_load(self);
         for _ in 0..ROUNDS {
             self.world.now = Timestamp::now();
             observe::demand(&mut self.world, &self.board);
@@ -214,6 +251,8 @@ impl Owner {
                 break;
             }
         }
+        footprints::note(self).await;
+        steps::save(self).await;
         self.story.flush().await;
         jobs::settle(self).await;
         self.show();
@@ -231,9 +270,14 @@ impl Owner {
         let seen = observe::sightings(&self.runtimes).await;
         let strangers = observe::sights(&mut self.world, seen);
         recover::send_away(self, strangers);
+        for (id, watched) in &self.probes {
+            if let Some(item) = self.world.items.get_mut(id) {
+                item.pulse.beat = watched.beat();
+            }
+        }
         for id in self.board.take_suspects() {
-            if let Some((_, nudge)) = self.probes.get(&id) {
-                nudge.send_modify(|n| *n = n.wrapping_add(1));
+            if let Some(watched) = self.probes.get(&id) {
+                watched.nudge();
             }
         }
     }
@@ -249,15 +293,17 @@ impl Owner {
         }
     }
 
+    /// A runtime that cannot be read has what it had.
     async fn look_at_room(&mut self) {
-        let mut nodes = Vec::new();
         for runtime in &self.runtimes {
             match runtime.capacity().await {
-                Ok(found) => nodes.extend(found),
+                Ok(found) => drop(self.capacity.insert(runtime.kind(), found)),
                 Err(error) => tracing::warn!(runtime = %runtime.kind(), error = base::chain(&error), "its capacity could not be read"),
             }
         }
-        self.world.room.nodes = nodes;
+        self.world.room.nodes = self.capacity.values().flatten().cloned().collect();
+        self.world.room.able = self.yard.programs.able();
+        reserve::expire(self).await;
     }
 
     fn publish(&self) {
@@ -278,12 +324,15 @@ impl Owner {
     /// Finds what ran before this process did.
     pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
         self.world.now = Timestamp::now();
+        self.world.footprints = footprints::Footprints::of(self.store.list_footprints().await?);
         observe::wishes(&mut self.world, self.store.list_deployments().await?);
         observe::routes(&mut self.world, self.store.list_routes().await?);
+        steps::take_up(self).await?;
+        reserve::take_up(self).await?;
         let seen = recover::look(self).await?;
         recover::adopt(self, seen).await?;
         jobs::bury(self).await?;
-        self.story.tell(spec::Event::now(spec::EventKind::Started, "penstock started"));
+        self.story.tell(spec::Event::now(spec::EventKind::Started, spec::Cause::Penstock, "penstock started"));
         self.turn().await;
         Ok(())
     }

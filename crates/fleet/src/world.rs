@@ -7,7 +7,13 @@ use std::time::Duration;
 use base::{ByteSize, Secret, Timestamp};
 use board::{Demand, KeepAlive, MemberUse};
 use spec::deployment::Record;
-use spec::{Endpoint, EngineKind, Exit, InstanceId, Name, Node, Phase, Reason, Revision, RouteRecord, RuntimeKind};
+use spec::{Allocation, Cause, DeviceKind, Endpoint, EngineKind, Exit, Grant, InstanceId, Name, Node, Phase, Reason, Revision, RolloutStatus, RouteRecord, RuntimeKind};
+
+use crate::restart::Restarts;
+use crate::scale::Lately;
+
+use crate::footprints::Footprints;
+use crate::pulse::Pulse;
 
 /// Everything that a decision may look at.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +30,8 @@ pub struct World {
     pub items: BTreeMap<InstanceId, Item>,
     /// Machines and memory.
     pub room: Room,
+    /// What earlier instances were seen to take.
+    pub footprints: Footprints,
 }
 
 /// One deployment: what is stored, what callers want, how far it is.
@@ -39,12 +47,24 @@ pub struct Wish {
     pub hand: Hand,
     /// Starts that failed in a row.
     pub failures: u32,
+    /// Its restarts of the last minute.
+    pub restarts: Restarts,
     /// No new start before this.
     pub retry_at: Option<Timestamp>,
     /// Why the last start failed.
     pub failure: Option<Reason>,
     /// How long the last load took.
     pub load_ms: Option<u64>,
+    /// What an instance of the revision that is wanted takes; 0 until it is frozen.
+    pub memory: ByteSize,
+    /// How far it is from one revision to the next.
+    pub rollout: RolloutStatus,
+    /// That has changed since it was stored.
+    pub unsaved: bool,
+    /// The revision that can be relied on; none before the first one has served.
+    pub stable: Option<Arc<Revision>>,
+    /// How many instances its callers have lately been worth.
+    pub wanted: Lately,
 }
 
 /// How far the freezing of a wish is.
@@ -94,8 +114,20 @@ pub struct Item {
     pub since: Timestamp,
     /// Why it is not ready.
     pub reason: Option<Reason>,
-    /// What it takes.
+    /// What it was created for.
+    pub cause: Cause,
+    /// What it takes: as it was measured of an earlier one, else as it is estimated.
     pub memory: ByteSize,
+    /// Whether that was measured.
+    pub measured: bool,
+    /// The most memory that it was seen to have.
+    pub peak: ByteSize,
+    /// What of that has been noted for the next of its kind.
+    pub noted: ByteSize,
+    /// What its engine's program says of its version, once ordered.
+    pub build: String,
+    /// The devices that it was given; none before its start.
+    pub grant: Grant,
     /// Calls it takes at once.
     pub slots: u32,
     /// Where it listens, once ordered.
@@ -118,12 +150,16 @@ pub struct Item {
     pub health: Health,
     /// What callers do with it.
     pub used: MemberUse,
+    /// The signs of life of its loop.
+    pub pulse: Pulse,
     /// Last sign of progress while it comes up.
     pub progress_at: Timestamp,
     /// Lines that it had logged then.
     pub log_lines: u64,
     /// When its end was last asked for.
     pub stop_asked: Option<Timestamp>,
+    /// While it waits for room: when somebody who makes room for it last came a step nearer to its end.
+    pub cleared_at: Option<Timestamp>,
 }
 
 /// How far a start is.
@@ -178,8 +214,26 @@ pub struct Room {
     pub nodes: Vec<Node>,
     /// All instances together may take so much; all of the memory when not set.
     pub budget: Option<ByteSize>,
-    /// Always left free.
+    /// Always left free, of each device.
     pub margin: ByteSize,
+    /// Set aside for work that is not ours.
+    pub allocations: Vec<Allocation>,
+    /// How long callers of a model wait at most until another, that works, makes room for it.
+    pub patience: Duration,
+    /// Which of several places that fit is taken.
+    pub packing: Packing,
+    /// The kinds of devices that engines compute on, as far as it is known.
+    pub able: BTreeMap<EngineKind, Vec<DeviceKind>>,
+}
+
+/// Which of several places that fit is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Packing {
+    /// The one that is filled best: what is large finds room later.
+    #[default]
+    Pack,
+    /// The emptiest one: models disturb each other least.
+    Spread,
 }
 
 impl World {
@@ -205,9 +259,15 @@ impl Wish {
             _ => None,
         }
     }
-    /// So many there are at any time, whoever asks.
-    pub fn floor(&self) -> u32 {
-        self.record.spec.replicas.min.max(u32::from(self.record.spec.pinned))
+    /// The revision of this number, where it is one of the two that an instance may be started of: the wanted one once it is frozen,
+    /// or the one that is gone back to.
+    pub fn revision_of(&self, number: u64) -> Option<&Arc<Revision>> {
+        if number == self.record.generation { self.revision() } else { self.stable.as_ref().filter(|stable| stable.number == number) }
+    }
+    /// So many there are at any time, whoever asks, and at most so many.
+    pub fn bounds(&self, now: Timestamp) -> (u32, u32) {
+        let (min, max) = self.record.spec.replicas.bounds(now);
+        (min.max(u32::from(self.record.spec.pinned)).min(max), max)
     }
     /// Somebody waits for it. A call that runs needs nothing more than the instance that it runs on.
     pub fn is_asked_for(&self) -> bool {
@@ -224,6 +284,26 @@ impl Wish {
 }
 
 impl Item {
+    /// It is given these devices.
+    pub fn take(&mut self, grant: Grant) {
+        if !grant.shares.is_empty() {
+            self.memory = grant.total();
+        }
+        self.grant = grant;
+    }
+    /// It is seen to have so much memory. What is more than was kept for it is kept for it from now on: the ledger must not give it
+    /// away. On cards a process has other memory than this.
+    pub fn grow(&mut self, resident: ByteSize) {
+        self.peak = self.peak.max(resident);
+        let more = self.peak.saturating_sub(self.memory);
+        if more == ByteSize(0) || self.grant.gpus().next().is_some() {
+            return;
+        }
+        self.memory += more;
+        if let Some(host) = self.grant.shares.iter_mut().find(|share| share.kind.is_host()) {
+            host.bytes += more;
+        }
+    }
     /// It has memory, or is about to: from its start until its engine has ended, however it ends.
     pub fn holds_memory(&self) -> bool {
         match self.phase {
@@ -242,6 +322,10 @@ impl Item {
             Sight::Running { resident, .. } => resident.unwrap_or_default(),
             Sight::Absent | Sight::Exited(_) => ByteSize(0),
         }
+    }
+    /// Percent of its KV cache that is used, where its engine tells.
+    pub fn kv_use(&self) -> Option<u32> {
+        self.pulse.beat.load.and_then(|load| load.kv_use)
     }
     /// How long its start took until it was ready.
     pub fn load_ms(&self) -> Option<u64> {

@@ -1,23 +1,17 @@
 //! How much memory does the context of a model take?
 //!
-//! In: a header, how many tokens of context, how many slots, the type of the cache. Out: bytes.
-//! Fails: never; sums stop at the largest number instead of wrapping.
-//!
-//! Exact (the bytes that llama-server prints as its KV buffers) for models whose layers all look at
-//! the whole context, grouped or not, also with a head count for each layer, with compressed
-//! attention (MLA), and for layers with a sliding window when `slots` and `batch_tokens` are those of
-//! the engine. An estimate for hybrid and recurrent models (their state is computed from the keys
-//! that the engine uses, but some of them keep more beside it), for models with an indexer of their
-//! own (its cache is not counted) and for those with layers for draft tokens (counted as if all were
-//! used). The engine's buffers for computing come on top and are not counted here.
-//! From: llama.cpp (`llama-kv-cache*.cpp`, `llama-hparams.cpp`, the loaders in `models/`).
+//! In: what its layers keep, how many tokens of context, how many slots, the type of the cache. Out:
+//! bytes, those that llama-server prints as its KV buffers when `slots` and `batch_tokens` are its own.
+//! Fails: never; sums stop at the largest number instead of wrapping. The engine's buffers for
+//! computing come on top and are not counted here. From: llama.cpp (`llama-kv-cache*.cpp`).
 
-use crate::file::{File, PerLayer};
+use crate::file::File;
+use crate::kept::Kept;
 
 /// Cells of a cache come in multiples of this.
 const CELLS: u64 = 256;
-/// Bytes of a number in a recurrent state (always f32).
-const STATE_BYTES: u64 = 4;
+/// What the engine writes down about one cell beside its numbers: positions, and which slots it belongs to.
+const CELL_BYTES: u64 = 48;
 /// Tokens that llama-server computes at once unless told otherwise.
 const BATCH_TOKENS: u64 = 512;
 
@@ -89,12 +83,73 @@ pub struct Cache {
     pub key: KvType,
     /// How values are stored.
     pub value: KvType,
+    /// Whether layers with a sliding window keep the whole context as well.
+    pub whole_windows: bool,
+    /// Whether all layers have as much room for values as the one that needs most: so without flash attention.
+    pub even_values: bool,
 }
 
 impl Cache {
     /// For one slot, as the engine does unless told otherwise.
     pub fn of(context_tokens: u64) -> Self {
-        Self { context_tokens, slots: 1, batch_tokens: BATCH_TOKENS, key: KvType::F16, value: KvType::F16 }
+        Self {
+            context_tokens,
+            slots: 1,
+            batch_tokens: BATCH_TOKENS,
+            key: KvType::F16,
+            value: KvType::F16,
+            whole_windows: false,
+            even_values: false,
+        }
+    }
+
+    /// Bytes for the context and the states of all slots.
+    pub fn bytes(&self, layers: &[Kept]) -> u64 {
+        let most = layers.iter().map(|layer| layer.values).max().unwrap_or(0);
+        sum(layers.iter().map(|layer| self.layer_bytes(&self.evened(layer, most))))
+    }
+
+    /// Bytes that cannot be taken back token by token, of one slot: windows and states. A server copies them, so that it need not
+    /// read the whole text again when a conversation goes on from an earlier point.
+    pub fn fixed_bytes(&self, layers: &[Kept]) -> u64 {
+        sum(layers.iter().map(|layer| {
+            let seen = if self.whole_windows { 0 } else { layer.window.min(self.slot_tokens()) };
+            self.token_bytes(layer).saturating_mul(seen).saturating_add(layer.state)
+        }))
+    }
+
+    /// Bytes that the engine keeps about the cells of all slots, beside what is in them.
+    pub fn cell_bytes(&self, layers: &[Kept]) -> u64 {
+        let has = |is: fn(&Kept) -> bool| layers.iter().any(|layer| layer.keys > 0 && is(layer));
+        let whole = if has(|layer| layer.window == 0) { self.cells(0) } else { 0 };
+        let windows = layers.iter().map(|layer| layer.window).max().filter(|window| *window > 0);
+        let cells = whole.saturating_add(windows.map_or(0, |window| self.cells(window)));
+        cells.saturating_mul(self.slots.max(1)).saturating_mul(CELL_BYTES)
+    }
+
+    /// Cells of one slot in a layer with this window; 0 for none.
+    pub fn cells(&self, window: u64) -> u64 {
+        let whole = self.slot_tokens();
+        let slides = window > 0 && !self.whole_windows;
+        if slides { padded(whole.min(window.saturating_add(self.batch_tokens))) } else { whole }
+    }
+
+    fn slot_tokens(&self) -> u64 {
+        padded(self.context_tokens.div_ceil(self.slots.max(1)))
+    }
+
+    fn evened(&self, layer: &Kept, most: u64) -> Kept {
+        let has_values = self.even_values && layer.values > 0;
+        Kept { values: if has_values { most } else { layer.values }, ..*layer }
+    }
+
+    fn token_bytes(&self, layer: &Kept) -> u64 {
+        self.key.bytes(layer.keys).saturating_add(self.value.bytes(layer.values))
+    }
+
+    fn layer_bytes(&self, layer: &Kept) -> u64 {
+        let slot = self.token_bytes(layer).saturating_mul(self.cells(layer.window)).saturating_add(layer.state);
+        slot.saturating_mul(self.slots.max(1))
     }
 }
 
@@ -104,147 +159,9 @@ impl File {
         self.cache_bytes(&Cache { key, value, ..Cache::of(context_tokens) })
     }
 
-    /// Bytes for the context and the recurrent states of all slots.
+    /// Bytes for the context and the states of all slots.
     pub fn cache_bytes(&self, ask: &Cache) -> u64 {
-        let plan = Plan::of(self);
-        (0..self.layers()).fold(0, |sum: u64, layer| sum.saturating_add(plan.layer_bytes(layer, ask)))
-    }
-}
-
-/// Architectures that read the whole text at once and keep nothing.
-const WITHOUT: [&str; 14] = [
-    "bert",
-    "dream",
-    "eurobert",
-    "gemma-embedding",
-    "jina-bert-v2",
-    "jina-bert-v3",
-    "llada",
-    "llada-moe",
-    "modern-bert",
-    "neo-bert",
-    "nomic-bert",
-    "nomic-bert-moe",
-    "rnd1",
-    "wavtokenizer-dec",
-];
-/// Architectures of which every layer keeps a state instead of a cache.
-const RECURRENT: [&str; 6] = ["arwkv7", "mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7"];
-/// Architectures of which some layers keep a state: those without heads for keys and values, or all
-/// but each n-th.
-const HYBRID: [&str; 18] = [
-    "bailingmoe3",
-    "deepseek4",
-    "falcon-h1",
-    "glm5-next",
-    "granitehybrid",
-    "jamba",
-    "kimi-k3",
-    "kimi-linear",
-    "lfm2",
-    "lfm2moe",
-    "minimax-01",
-    "nemotron_h",
-    "nemotron_h_moe",
-    "plamo2",
-    "qwen35",
-    "qwen35moe",
-    "qwen3next",
-    "qwen4exp",
-];
-/// Hybrids of which each n-th layer looks at the whole context, where the file does not say which.
-const EACH_NTH: [&str; 5] = ["minimax-01", "qwen35", "qwen35moe", "qwen3next", "qwen4exp"];
-/// Each n-th, unless the file says otherwise.
-const NTH: u64 = 4;
-/// The layers of gemma3n that have a cache of their own; the rest use theirs.
-const GEMMA3N_LAYERS: u64 = 20;
-
-/// Sliding windows by architecture: the period with which a layer looks at the whole context,
-/// whether the first of each period is that layer (else the last), and the window where the file is
-/// silent. A period of 0 means that every layer slides.
-const WINDOWS: [(&str, u64, bool, u64); 19] = [
-    ("afmoe", 4, false, 0),
-    ("cohere2", 4, false, 0),
-    ("cohere2moe", 4, true, 0),
-    ("deepseek4", 0, false, 0),
-    ("exaone-moe", 4, false, 128),
-    ("exaone4", 4, false, 0),
-    ("gemma2", 2, false, 4096),
-    ("gemma3", 6, false, 0),
-    ("gemma3n", 5, false, 0),
-    ("gpt-oss", 2, false, 0),
-    ("laguna", 4, true, 0),
-    ("llama4", 4, false, 8192),
-    ("mellum", 4, false, 0),
-    ("muse-glimmer", 4, false, 0),
-    ("olmo2", 4, false, 0),
-    ("plamo3", 8, false, 0),
-    ("smallthinker", 4, true, 4096),
-    ("dflash", 0, false, 0),
-    ("dots3note", 0, false, 0),
-];
-
-/// What each layer keeps.
-struct Plan<'a> {
-    file: &'a File,
-    heads: PerLayer,
-    keys: u64,
-    values: u64,
-    keys_sliding: u64,
-    values_sliding: u64,
-    /// Layers from this on share the cache of earlier ones.
-    own_cache: u64,
-    window: u64,
-    state: u64,
-}
-
-impl<'a> Plan<'a> {
-    fn of(file: &'a File) -> Self {
-        // Compressed attention keeps one vector, from which both keys and values are made.
-        let compressed = file.number("attention.key_length_mla").is_some();
-        let keys = file.key_length().unwrap_or(0);
-        let values = if compressed { 0 } else { file.value_length().unwrap_or(0) };
-        Self {
-            heads: file.head_count_kv().unwrap_or(PerLayer::Same(0)),
-            keys,
-            values,
-            keys_sliding: file.number("attention.key_length_swa").unwrap_or(keys),
-            values_sliding: file.number("attention.value_length_swa").unwrap_or(values),
-            own_cache: own_cache(file),
-            window: window(file),
-            state: state_bytes(file),
-            file,
-        }
-    }
-
-    fn layer_bytes(&self, layer: u64, ask: &Cache) -> u64 {
-        let architecture = self.file.architecture();
-        if WITHOUT.contains(&architecture) || layer >= self.own_cache {
-            return 0;
-        }
-        let recurrent = is_recurrent(self.file, layer, self.heads.at(layer));
-        let state = if recurrent { self.state.saturating_mul(ask.slots.max(1)) } else { 0 };
-        // In this one every layer has both.
-        if recurrent && architecture != "falcon-h1" {
-            return state;
-        }
-        state.saturating_add(self.attention_bytes(layer, ask))
-    }
-
-    fn attention_bytes(&self, layer: u64, ask: &Cache) -> u64 {
-        let slots = ask.slots.max(1);
-        let whole = padded(ask.context_tokens.div_ceil(slots));
-        let slides = self.window > 0 && is_sliding(self.file, layer);
-        let (keys, values, cells) = if slides {
-            let seen = self.window.saturating_add(ask.batch_tokens);
-            (self.keys_sliding, self.values_sliding, padded(whole.min(seen)))
-        } else {
-            (self.keys, self.values, whole)
-        };
-        let heads = self.heads.at(layer);
-        let token = ask.key.bytes(keys.saturating_mul(heads));
-        let token = token.saturating_add(ask.value.bytes(values.saturating_mul(heads)));
-        token.saturating_mul(cells).saturating_mul(slots)
+        ask.bytes(&self.kept())
     }
 }
 
@@ -252,79 +169,6 @@ fn padded(cells: u64) -> u64 {
     cells.div_ceil(CELLS).saturating_mul(CELLS)
 }
 
-fn own_cache(file: &File) -> u64 {
-    match file.architecture() {
-        "gemma3n" => GEMMA3N_LAYERS,
-        "gemma4" => file.layers().saturating_sub(file.number("attention.shared_kv_layers").unwrap_or(0)),
-        _ => file.layers(),
-    }
-}
-
-fn window(file: &File) -> u64 {
-    let known = WINDOWS.iter().find(|(name, ..)| *name == file.architecture());
-    match file.number("attention.sliding_window") {
-        Some(window) => window,
-        None => known.map_or(0, |(.., window)| *window),
-    }
-}
-
-/// Whether a layer looks back a window only. A file whose architecture has no pattern states a
-/// window that the engine does not use (phi3, mistral).
-fn is_sliding(file: &File, layer: u64) -> bool {
-    let stated = file.per_layer("attention.sliding_window_pattern");
-    if let Some(PerLayer::Each(layers)) = &stated {
-        return usize::try_from(layer).ok().and_then(|layer| layers.get(layer)).is_some_and(|flag| *flag != 0);
-    }
-    let Some((_, period, first, _)) = WINDOWS.iter().find(|(name, ..)| *name == file.architecture()) else {
-        return false;
-    };
-    let period = match stated {
-        Some(PerLayer::Same(period)) => period,
-        _ => *period,
-    };
-    let whole = if *first { 0 } else { period.saturating_sub(1) };
-    period == 0 || layer % period != whole
-}
-
-fn is_recurrent(file: &File, layer: u64, heads: u64) -> bool {
-    let architecture = file.architecture();
-    if RECURRENT.contains(&architecture) || architecture == "falcon-h1" {
-        return true;
-    }
-    if !HYBRID.contains(&architecture) {
-        return false;
-    }
-    if let Some(PerLayer::Each(layers)) = file.per_layer("attention.recurrent_layers") {
-        return usize::try_from(layer).ok().and_then(|layer| layers.get(layer)).is_some_and(|flag| *flag != 0);
-    }
-    if EACH_NTH.contains(&architecture) {
-        let nth = file.number("full_attention_interval").unwrap_or(NTH).max(1);
-        return !(layer + 1).is_multiple_of(nth);
-    }
-    heads == 0
-}
-
-/// Bytes of the state that one recurrent layer keeps for one slot.
-fn state_bytes(file: &File) -> u64 {
-    let number = |key: &str| file.number(key).unwrap_or(0);
-    let embedding = number("embedding_length");
-    let heads = file.head_count().map_or(0, |heads| heads.most());
-    let kernel = number("ssm.conv_kernel");
-    let head = number("wkv.head_size");
-    let numbers = if head > 0 {
-        let shifts = file.number("token_shift_count").unwrap_or(2);
-        embedding.saturating_mul(shifts.saturating_add(head))
-    } else if let Some(taps) = file.number("shortconv.l_cache") {
-        embedding.saturating_mul(taps.saturating_sub(1))
-    } else if let Some(head) = file.number("kda.head_dim") {
-        let taps = if kernel > 0 { kernel - 1 } else { 3 };
-        let width = heads.saturating_mul(head);
-        width.saturating_mul(taps.saturating_mul(3)).saturating_add(width.saturating_mul(head))
-    } else {
-        let (inner, state) = (number("ssm.inner_size"), number("ssm.state_size"));
-        let both = number("ssm.group_count").saturating_mul(state).saturating_mul(2);
-        let shifted = kernel.saturating_sub(1).saturating_mul(inner.saturating_add(both));
-        shifted.saturating_add(inner.saturating_mul(state))
-    };
-    numbers.saturating_mul(STATE_BYTES)
+fn sum(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }

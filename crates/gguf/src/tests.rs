@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::error::Limit;
 use crate::sample::Sample;
-use crate::{Cache, Error, File, KvType, Looks, Part, PerLayer, Vocabulary, fuzz, parse, parse_vocabulary};
+use crate::{Cache, Error, File, Kept, KvType, Looks, Part, PerLayer, Vocabulary, Weights, fuzz, parse, parse_vocabulary};
 
 fn read(sample: &Sample) -> Result<File, Error> {
     parse(sample.header().as_slice(), sample.file_len())
@@ -294,6 +294,42 @@ fn encoders_and_compressed_attention_are_known() {
         .number("deepseek2.attention.key_length_mla", 192)
         .number("deepseek2.attention.value_length_mla", 128);
     assert_eq!(read(&compressed).unwrap().cache_bytes(&Cache::of(256)), 576 * 2 * 256);
+}
+
+#[test]
+fn what_cannot_be_taken_back_and_what_is_written_about_cells_is_counted_apart() {
+    let (whole, window) = (Kept { keys: 64, values: 64, ..Kept::default() }, Kept { keys: 64, values: 64, window: 512, state: 0 });
+    let layers = [whole, window, Kept { state: 100, ..Kept::default() }];
+    let ask = Cache { slots: 2, ..Cache::of(8192) };
+    let token = 64 * 2 * 2;
+    assert_eq!(ask.bytes(&layers), 2 * (token * (4096 + 1024) + 100));
+    assert_eq!(ask.fixed_bytes(&layers), token * 512 + 100, "of one slot, without the batch");
+    assert_eq!(ask.cell_bytes(&layers), 2 * (4096 + 1024) * 48);
+    let full = Cache { whole_windows: true, ..ask };
+    assert_eq!(full.bytes(&layers), 2 * (token * 2 * 4096 + 100));
+    assert_eq!(full.fixed_bytes(&layers), 100);
+    // Without flash attention every layer has room for the widest values.
+    let uneven = [whole, Kept { values: 16, ..whole }];
+    assert_eq!(Cache { even_values: true, ..Cache::of(256) }.bytes(&uneven), 2 * token * 256);
+}
+
+#[test]
+fn every_tensor_goes_to_its_place() {
+    let sample = Sample::of("llama")
+        .number("llama.block_count", 2)
+        .tensor("token_embd.weight", &[256, 16], 12)
+        .tensor("blk.0.attn_norm.weight", &[256], 0)
+        .tensor("blk.0.ffn_up.weight", &[256, 32], 12)
+        .tensor("blk.1.ffn_gate_exps.weight", &[256, 8, 3], 14)
+        .tensor("output_norm.weight", &[256], 0);
+    let tied = Weights::of(&[read(&sample).unwrap()]);
+    assert_eq!((tied.input, tied.shared, tied.output), (16 * 144, 16 * 144, 1024));
+    assert_eq!(tied.layers, [1024 + 32 * 144, 24 * 210]);
+    assert_eq!(tied.matrices, [("Q4_K", (16 + 32) * 144), ("Q6_K", 24 * 210)].into(), "what is shared is computed with");
+    let own = Weights::of(&[read(&sample.tensor("output.weight", &[256, 16], 14)).unwrap()]);
+    assert_eq!((own.input, own.shared, own.output), (16 * 144, 0, 1024 + 16 * 210));
+    assert_eq!((tied.tail, own.tail), (0, 16 * 210), "the last of the file");
+    assert_eq!(own.matrices, [("Q4_K", 32 * 144), ("Q6_K", (24 + 16) * 210)].into());
 }
 
 #[test]

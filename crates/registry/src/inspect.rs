@@ -8,7 +8,7 @@ use std::path::Path;
 
 use base::ByteSize;
 use gguf::KvType;
-use spec::{Format, Version};
+use spec::{Body, Format, Layers, Version};
 use store::FileStamp;
 
 use crate::error::Error;
@@ -49,7 +49,41 @@ pub(crate) fn facts(files: &[FileStamp]) -> Result<Version, Error> {
         vocabulary: small(first.vocabulary_size().unwrap_or(0)),
         // Looked up as a key: a very long template is there, though its text is not kept.
         has_template: first.metadata().get("tokenizer.chat_template").is_some(),
+        body: body(first, &headers),
     })
+}
+
+/// What takes memory. The tensors may be spread over all parts; everything else stands in the first.
+fn body(first: &gguf::File, headers: &[gguf::File]) -> Body {
+    let weights = gguf::Weights::of(headers);
+    let mut layers: Vec<Layers> = Vec::new();
+    for (kept, bytes) in first.kept().iter().zip(&weights.layers) {
+        let next =
+            Layers { count: 1, weights: ByteSize(*bytes), keys: kept.keys, values: kept.values, window: kept.window, state: kept.state };
+        match layers.last_mut().filter(|last| Layers { count: 1, ..**last } == next) {
+            Some(last) => last.count += 1,
+            None => layers.push(next),
+        }
+    }
+    let most = |key: &str| first.per_layer(key).map_or(0, |each| each.most());
+    let heads = first.head_count().map_or(0, |each| each.most());
+    let expert = first.number("expert_feed_forward_length").filter(|width| *width > 0);
+    let (experts, experts_used) = first.experts().unwrap_or((0, 0));
+    Body {
+        layers,
+        input: ByteSize(weights.input),
+        shared: ByteSize(weights.shared),
+        output: ByteSize(weights.output),
+        tail: ByteSize(weights.tail),
+        matrices: weights.matrices.into_iter().map(|(kind, bytes)| (kind.to_owned(), ByteSize(bytes))).collect(),
+        heads: small(heads),
+        queries: small(heads.saturating_mul(first.key_length().unwrap_or(0))),
+        feed_forward: small(expert.unwrap_or_else(|| most("feed_forward_length"))),
+        experts: small(experts),
+        experts_used: small(experts_used),
+        recurrent: small(first.number("ssm.inner_size").unwrap_or(0)),
+        merges: small(first.metadata().array("tokenizer.ggml.merges").map_or(0, |merges| merges.len)),
+    }
 }
 
 fn header(path: &Path) -> Result<gguf::File, Error> {

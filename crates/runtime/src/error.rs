@@ -98,6 +98,14 @@ pub enum Error {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The driver of accelerators failed.
+    #[error("the driver `{driver}` failed")]
+    Driver {
+        /// Which.
+        driver: &'static str,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The system refused.
     #[error("cannot {what} `{}`", path.display())]
     Io {
@@ -131,7 +139,7 @@ impl Fault for Error {
             Self::Fenced { .. } => Kind::Conflict,
             Self::EngineMissing { .. } | Self::EngineBroken { .. } => Kind::Unavailable,
             Self::Silent { .. } => Kind::Timeout,
-            Self::Keeper { .. } | Self::Talk { .. } | Self::Garbled { .. } | Self::NotPrivate { .. } | Self::Io { .. } => Kind::Internal,
+            Self::Driver { .. } | Self::Keeper { .. } | Self::Talk { .. } | Self::Garbled { .. } | Self::NotPrivate { .. } | Self::Io { .. } => Kind::Internal,
         }
     }
     fn retry(&self) -> Retry {

@@ -42,9 +42,9 @@ impl ExternalRuntime {
             seen.order.fence = order.fence;
             return Ok(());
         }
-        let seen =
-            Seen { order: order.clone(), state: SeenState::Running, pid: None, started_at: Timestamp::now(), resident: None, log_lines: 0 };
-        known.insert(order.instance.clone(), seen);
+        let (order, started_at) = (order.clone(), Timestamp::now());
+        let seen = Seen { order, state: SeenState::Running, pid: None, started_at, resident: None, cpu: None, log_lines: 0 };
+        known.insert(seen.order.instance.clone(), seen);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 //! the process runtime starts a keeper for it ([`process`]), the keeper starts the engine and owns
 //! it to the end ([`keeper`]); the external runtime only writes it down ([`external`]). What runs is
 //! found again by [`Runtime::list`] after any crash. Engines' programs are found and asked for their
-//! flags by [`programs`]; how much there is to give away is read by [`host`]. What every runtime
+//! flags by [`programs`]; how much there is to give away is read by [`devices`] and [`host`]. What every runtime
 //! must do stands in [`mod@contract`], and is run on each of them by [`contract!`].
 
 use std::time::Duration;
@@ -23,6 +23,7 @@ pub mod process;
 
 pub mod keeper;
 
+pub mod devices;
 mod environment;
 pub mod error;
 mod folder;

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::ByteSize;
 use nix::sys::signal::{Signal, kill};
@@ -54,6 +55,16 @@ pub(crate) fn resident(pid: Pid) -> Option<ByteSize> {
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| u64::try_from(size).ok()).unwrap_or(PAGE);
     Some(ByteSize(pages * page))
+}
+
+/// CPU time that a process has used, in user mode and in the kernel.
+pub(crate) fn cpu(pid: Pid) -> Option<Duration> {
+    const USER: usize = 11; // fields 14 and 15 of proc_pid_stat(5), counted from behind the name
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(") ")?;
+    let ticks: u64 = rest.split(' ').skip(USER).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let rate = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|rate| u32::try_from(rate).ok()).filter(|rate| *rate > 0)?;
+    Some(Duration::from_secs(ticks) / rate)
 }
 
 /// The parent of a process.

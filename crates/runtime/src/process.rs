@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
-use spec::{Device, DeviceKind, InstanceId, Node, Order, Program, RuntimeKind, Seen};
+use spec::{InstanceId, Node, Order, Program, RuntimeKind, Seen};
 
+use crate::devices::Devices;
 use crate::folder::{self, Folder};
 use crate::protocol::{Ask, Reply};
 use crate::{Error, LogStream, LogsFrom, Runtime, host};
@@ -45,13 +46,15 @@ pub struct Config {
     pub answer: Duration,
     /// A keeper that takes longer to come up is given up.
     pub start: Duration,
+    /// Whoever knows this machine's devices beside its main memory.
+    pub devices: Arc<Devices>,
 }
 
 impl Config {
     /// With the usual times: keepers answer within a millisecond and come up within ten; the limits
     /// leave room for a machine that swaps.
     pub fn new(dir: impl Into<PathBuf>, own: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), own: own.into(), answer: Duration::from_secs(2), start: Duration::from_secs(10) }
+        Self { dir: dir.into(), own: own.into(), answer: Duration::from_secs(2), start: Duration::from_secs(10), devices: Arc::new(Devices::new(Devices::of_this_machine())) }
     }
 }
 
@@ -71,10 +74,13 @@ pub fn socket_dir(dir: &Path, id: &InstanceId) -> PathBuf {
 
 impl ProcessRuntime {
     /// Opens the folder of all instances and makes it if it is not there. What runs in it is found by
-    /// the first [`Runtime::list`].
+    /// the first [`Runtime::list`]; what nobody could find, since a crash has left it without its order, is removed.
     pub fn open(mut config: Config) -> Result<Arc<Self>, Error> {
         config.dir = std::path::absolute(&config.dir).map_err(Error::io("find", &config.dir))?;
         folder::private_dir(&config.dir)?;
+        for folder in Folder::all(&config.dir)? {
+            look::sweep(&folder);
+        }
         Ok(Arc::new(Self { config, watches: Watches::new(), launching: Mutex::default() }))
     }
 
@@ -156,9 +162,8 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn capacity(&self) -> Result<Vec<Node>, Error> {
-        let (total, free) = host::memory();
-        let ram = Device { id: "ram".to_owned(), kind: DeviceKind::Ram, total, free };
-        Ok(vec![Node { name: host::name(), cores: host::cores(), devices: vec![ram] }])
+        let devices = self.config.devices.read().await;
+        Ok(vec![Node { name: host::name(), cores: host::cores(), devices }])
     }
 
     async fn list(&self) -> Result<Vec<Seen>, Error> {
@@ -226,5 +231,5 @@ fn unseen(order: Order, state: spec::SeenState, facts: Option<&folder::Facts>, l
     let alive = !matches!(state, spec::SeenState::Exited(_));
     let pid = facts.filter(|_| alive).and_then(|facts| facts.engine);
     let started_at = facts.map_or_else(base::Timestamp::now, |facts| facts.started_at);
-    Seen { order, state, pid, started_at, resident: None, log_lines: lines as u64 }
+    Seen { order, state, pid, started_at, resident: None, cpu: None, log_lines: lines as u64 }
 }

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 
 use base::tasks;
 pub use spec::Binary;
-use spec::{EngineKind, Program};
+use spec::{DeviceKind, EngineKind, Program};
 
 use crate::Error;
 use crate::keeper::trampoline::CARRIED;
@@ -26,6 +26,9 @@ mod asked;
 /// What llama-server is called on the `PATH`.
 const LLAMA_SERVER: &str = "llama-server";
 
+/// What makes llama-server tell which devices it finds.
+const LIST_DEVICES: &str = "--list-devices";
+
 /// Finds programs and remembers them.
 #[derive(Debug)]
 pub struct Programs {
@@ -34,6 +37,8 @@ pub struct Programs {
     carried: Option<String>,
     path_var: Option<OsString>,
     known: Mutex<BTreeMap<PathBuf, (Stamp, Binary)>>,
+    versions: Mutex<BTreeMap<EngineKind, String>>,
+    able: Mutex<BTreeMap<EngineKind, Vec<DeviceKind>>>,
 }
 
 /// By which a changed file is known.
@@ -47,16 +52,30 @@ impl Programs {
     /// `own` is this binary; `configured` what the config names; `carried` the version of the engine that
     /// this binary carries, if it does; `path_var` the `PATH`.
     pub fn new(own: PathBuf, configured: BTreeMap<EngineKind, PathBuf>, carried: Option<String>, path_var: Option<OsString>) -> Self {
-        Self { own, configured, carried, path_var, known: Mutex::default() }
+        Self { own, configured, carried, path_var, known: Mutex::default(), versions: Mutex::default(), able: Mutex::default() }
     }
 
     /// The program of this engine: the configured one, else the one on the `PATH`, else the carried one.
     pub async fn find(&self, engine: EngineKind) -> Result<Binary, Error> {
-        match engine {
+        let found = match engine {
             EngineKind::Openai => Ok(ours(Program::None, "")),
             EngineKind::Echo => Ok(ours(Program::Own, env!("CARGO_PKG_VERSION"))),
             EngineKind::LlamaServer => self.find_llama_server().await,
+        };
+        if let Ok(binary) = &found {
+            self.versions.lock().unwrap_or_else(PoisonError::into_inner).insert(engine, binary.version.clone());
         }
+        found
+    }
+
+    /// The version of the program that was last found for this engine.
+    pub fn version(&self, engine: EngineKind) -> Option<String> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner).get(&engine).cloned()
+    }
+
+    /// The kinds of devices that engines compute on, beside the processor, as far as their programs have told.
+    pub fn able(&self) -> BTreeMap<EngineKind, Vec<DeviceKind>> {
+        self.able.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn find_llama_server(&self) -> Result<Binary, Error> {
@@ -120,6 +139,11 @@ impl Programs {
         let before: &[&str] = if asked.program.is_some() { &["keep", CARRIED] } else { &[] };
         let version = Words::of(&asked, before, "--version").await?;
         let help = Words::of(&asked, before, "--help").await?;
+        if help.flags().contains(LIST_DEVICES)
+            && let Ok(devices) = Words::of(&asked, before, LIST_DEVICES).await
+        {
+            self.able.lock().unwrap_or_else(PoisonError::into_inner).insert(asked.engine, devices.kinds());
+        }
         let program = asked.program.unwrap_or_else(|| Program::Path(asked.path.clone()));
         let binary = Binary { program, version: version.version(), flags: help.flags() };
         tracing::info!(engine = %asked.engine, path = %asked.path.display(), version = binary.version, "found an engine's program");

@@ -12,12 +12,17 @@ use base::clock::human;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod renewal;
+mod rollout;
+mod scaling;
 mod sending;
 
+pub use rollout::{Canary, RevisionStatus, Rollout, RolloutPhase, RolloutStatus, Strategy};
+pub use scaling::{Day, Hour, Targets, Window};
 pub use sending::{HttpVersion, Retries};
 
 use crate::budget::Budget;
-use crate::engine::{EngineKind, RuntimeKind};
+use crate::engine::{CacheType, EngineKind, RuntimeKind};
 use crate::identity::Limits;
 use crate::model::Version;
 use crate::name::Name;
@@ -55,6 +60,10 @@ pub struct Deployment {
     /// Layers to put on the GPU; all when not given and a GPU is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_layers: Option<u32>,
+    /// How keys and values of the context are stored: `f32`, `f16`, `bf16`, `q8_0`, `q5_1`, `q5_0`, `q4_1`, `q4_0` or `iq4_nl`; `f16`
+    /// when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_type: Option<CacheType>,
     /// Whether the instance also serves embeddings.
     #[serde(default)]
     pub embeddings: bool,
@@ -88,6 +97,9 @@ pub struct Deployment {
     /// How often a call is tried before anything of an answer has come.
     #[serde(default)]
     pub retries: Retries,
+    /// How instances of the revision before make way when the wish changes.
+    #[serde(default, skip_serializing_if = "Rollout::is_default")]
+    pub rollout: Rollout,
     /// How much all of its callers together may use at a time.
     #[serde(default, skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,
@@ -141,12 +153,35 @@ pub struct Replicas {
     /// How long an instance above `min` stays without callers; `None` keeps it.
     #[serde(with = "keep_alive")]
     pub keep_alive: Option<Duration>,
+    /// What one instance is meant to bear; more come, up to `max`, when it is more.
+    #[serde(skip_serializing_if = "Targets::is_none")]
+    pub target: Targets,
+    /// Other bounds at certain times.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Window>,
+    /// An instance that is no longer needed for the target stays for so long.
+    #[serde(with = "human", skip_serializing_if = "is_usual_down_after")]
+    pub down_after: Duration,
+}
+
+/// Load comes in waves; an instance that leaves between two of them is loaded again.
+const DOWN_AFTER: Duration = Duration::from_mins(5);
+
+fn is_usual_down_after(time: &Duration) -> bool {
+    *time == DOWN_AFTER
 }
 
 impl Default for Replicas {
     fn default() -> Self {
         const FIVE_MINUTES: Duration = Duration::from_mins(5); // what Ollama's users know
-        Self { min: 0, max: 1, keep_alive: Some(FIVE_MINUTES) }
+        Self {
+            min: 0,
+            max: 1,
+            keep_alive: Some(FIVE_MINUTES),
+            target: Targets::default(),
+            schedule: Vec::new(),
+            down_after: DOWN_AFTER,
+        }
     }
 }
 
@@ -200,6 +235,7 @@ impl Deployment {
             parallel: None,
             threads: None,
             gpu_layers: None,
+            cache_type: None,
             embeddings: false,
             replicas: Replicas::default(),
             pinned: false,
@@ -211,6 +247,7 @@ impl Deployment {
             max_ejected: default_max_ejected(),
             timeouts: Timeouts::default(),
             retries: Retries::default(),
+            rollout: Rollout::default(),
             limits: Limits::default(),
             budget: Budget::default(),
             prices: Prices::default(),
@@ -263,6 +300,9 @@ pub struct Record {
     pub created_at: Timestamp,
     /// When the wish last changed.
     pub updated_at: Timestamp,
+    /// Who changed it last, or what did.
+    #[serde(default)]
+    pub cause: String,
 }
 
 /// Who wrote a wish.

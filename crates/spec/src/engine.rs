@@ -89,3 +89,59 @@ pub struct Dialect {
     /// The engine understands `stream_options.include_usage`, so usage can be asked for.
     pub stream_usage: bool,
 }
+
+/// How the keys and values of a context are stored; fewer bits take less memory and lose some precision.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CacheType {
+    /// 32 bits.
+    #[serde(rename = "f32")]
+    F32,
+    /// 16 bits: what engines do unless told otherwise.
+    #[default]
+    #[serde(rename = "f16")]
+    F16,
+    /// 16 bits with the range of 32.
+    #[serde(rename = "bf16")]
+    Bf16,
+    /// 8 bits in blocks of 32.
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    /// 5 bits in blocks of 32, with an offset.
+    #[serde(rename = "q5_1")]
+    Q5_1,
+    /// 5 bits in blocks of 32.
+    #[serde(rename = "q5_0")]
+    Q5_0,
+    /// 4 bits in blocks of 32, with an offset.
+    #[serde(rename = "q4_1")]
+    Q4_1,
+    /// 4 bits in blocks of 32.
+    #[serde(rename = "q4_0")]
+    Q4_0,
+    /// 4 bits in blocks of 32, on a curve.
+    #[serde(rename = "iq4_nl")]
+    Iq4Nl,
+}
+
+impl CacheType {
+    /// The word of the config and of the engines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Q8_0 => "q8_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q4_0 => "q4_0",
+            Self::Iq4Nl => "iq4_nl",
+        }
+    }
+}
+
+impl std::fmt::Display for CacheType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::instance::{InstanceId, Phase, Reason};
 use crate::name::Name;
 
+mod cause;
+
+pub use cause::Cause;
+
 /// One entry of the story.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -16,6 +20,9 @@ pub struct Event {
     pub at: Timestamp,
     /// What.
     pub kind: EventKind,
+    /// Who or what brought it about.
+    #[serde(default)]
+    pub cause: Cause,
     /// Of which deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Name>,
@@ -78,12 +85,124 @@ pub enum EventKind {
     ProjectUpdated,
     /// A project was removed.
     ProjectDeleted,
+    /// Memory was set aside for work that is not ours.
+    AllocationMade,
+    /// It was given back.
+    AllocationReleased,
+    /// A deployment begins to move to another revision.
+    RolloutStarted,
+    /// A rollout made a step, or goes on in another way.
+    RolloutStep,
+    /// A rollout waits until it is resumed.
+    RolloutPaused,
+    /// A rollout goes on.
+    RolloutResumed,
+    /// The new revision serves.
+    RolloutComplete,
+    /// The new revision was not good; the one before it serves.
+    RolloutRolledBack,
+    /// Another number of instances is wanted.
+    Scaled,
+    /// Somebody asked for it to be loaded.
+    LoadAsked,
+    /// Somebody asked for it to be unloaded.
+    UnloadAsked,
+    /// A receiver of events said that it wants no more.
+    WebhookDisabled,
+    /// A receiver gets events again.
+    WebhookEnabled,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 34] = [
+        Self::Started,
+        Self::Stopping,
+        Self::DeploymentCreated,
+        Self::DeploymentUpdated,
+        Self::DeploymentDeleting,
+        Self::DeploymentDeleted,
+        Self::InstancePhase,
+        Self::InstanceAdopted,
+        Self::InstanceOrphaned,
+        Self::ModelRegistered,
+        Self::ModelRemoved,
+        Self::TokenCreated,
+        Self::TokenUpdated,
+        Self::TokenRevoked,
+        Self::RouteCreated,
+        Self::RouteUpdated,
+        Self::RouteDeleted,
+        Self::UsageJournal,
+        Self::ProjectCreated,
+        Self::ProjectUpdated,
+        Self::ProjectDeleted,
+        Self::RolloutStarted,
+        Self::RolloutStep,
+        Self::RolloutPaused,
+        Self::RolloutResumed,
+        Self::RolloutComplete,
+        Self::RolloutRolledBack,
+        Self::Scaled,
+        Self::LoadAsked,
+        Self::UnloadAsked,
+        Self::WebhookDisabled,
+        Self::WebhookEnabled,
+        Self::AllocationMade,
+        Self::AllocationReleased,
+    ];
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopping => "stopping",
+            Self::DeploymentCreated => "deployment_created",
+            Self::DeploymentUpdated => "deployment_updated",
+            Self::DeploymentDeleting => "deployment_deleting",
+            Self::DeploymentDeleted => "deployment_deleted",
+            Self::InstancePhase => "instance_phase",
+            Self::InstanceAdopted => "instance_adopted",
+            Self::InstanceOrphaned => "instance_orphaned",
+            Self::ModelRegistered => "model_registered",
+            Self::ModelRemoved => "model_removed",
+            Self::TokenCreated => "token_created",
+            Self::TokenUpdated => "token_updated",
+            Self::TokenRevoked => "token_revoked",
+            Self::RouteCreated => "route_created",
+            Self::RouteUpdated => "route_updated",
+            Self::RouteDeleted => "route_deleted",
+            Self::UsageJournal => "usage_journal",
+            Self::ProjectCreated => "project_created",
+            Self::ProjectUpdated => "project_updated",
+            Self::ProjectDeleted => "project_deleted",
+            Self::RolloutStarted => "rollout_started",
+            Self::RolloutStep => "rollout_step",
+            Self::RolloutPaused => "rollout_paused",
+            Self::RolloutResumed => "rollout_resumed",
+            Self::RolloutComplete => "rollout_complete",
+            Self::RolloutRolledBack => "rollout_rolled_back",
+            Self::Scaled => "scaled",
+            Self::LoadAsked => "load_asked",
+            Self::UnloadAsked => "unload_asked",
+            Self::WebhookDisabled => "webhook_disabled",
+            Self::WebhookEnabled => "webhook_enabled",
+            Self::AllocationMade => "allocation_made",
+            Self::AllocationReleased => "allocation_released",
+        }
+    }
+}
+
+impl std::fmt::Display for EventKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 impl Event {
     /// An event of now.
-    pub fn now(kind: EventKind, message: impl Into<String>) -> Self {
-        Self { id: 0, at: Timestamp::now(), kind, deployment: None, instance: None, phase: None, reason: None, message: message.into() }
+    pub fn now(kind: EventKind, cause: Cause, message: impl Into<String>) -> Self {
+        Self { id: 0, at: Timestamp::now(), kind, cause, deployment: None, instance: None, phase: None, reason: None, message: message.into() }
     }
     /// Of this deployment.
     #[must_use]

@@ -1,10 +1,16 @@
 //! One running engine of one revision, its phase, and why it is not ready.
 
+use std::collections::BTreeMap;
+
 use base::{ByteSize, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{EngineKind, RuntimeKind};
 use crate::name::Name;
+
+mod about;
+
+pub use about::About;
 
 base::id! {
     /// The id of an instance: 16 hexadecimal digits; it names its folder, socket and keeper.
@@ -143,6 +149,86 @@ pub enum ReasonCode {
     Superseded,
     /// Penstock is stopping.
     ShuttingDown,
+    /// A device that it works on is gone.
+    DeviceLost,
+    /// The new revision failed again and again.
+    RevisionFailed,
+    /// The new revision made no progress for too long.
+    ProgressDeadline,
+    /// More of the new revision's calls failed than of the old one's.
+    CanaryErrors,
+    /// The new revision is slower than the old one.
+    CanarySlow,
+    /// The rollout waits until somebody resumes it.
+    Paused,
+    /// There are more instances than are needed now.
+    ScaledDown,
+}
+
+impl ReasonCode {
+    /// All of them.
+    pub const ALL: [Self; 27] = [
+        Self::Idle,
+        Self::Progressing,
+        Self::ModelMissing,
+        Self::ModelCorrupt,
+        Self::ModelUnknown,
+        Self::SourceUnreachable,
+        Self::EngineMissing,
+        Self::EngineRejected,
+        Self::EngineExited,
+        Self::OutOfMemory,
+        Self::DoesNotFit,
+        Self::NoRoom,
+        Self::StartTimeout,
+        Self::Unresponsive,
+        Self::RemoteUnreachable,
+        Self::KeyMissing,
+        Self::Unloaded,
+        Self::KeepAliveOver,
+        Self::Superseded,
+        Self::ShuttingDown,
+        Self::RevisionFailed,
+        Self::ProgressDeadline,
+        Self::CanaryErrors,
+        Self::CanarySlow,
+        Self::Paused,
+        Self::ScaledDown,
+        Self::DeviceLost,
+    ];
+
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Progressing => "progressing",
+            Self::ModelMissing => "model_missing",
+            Self::ModelCorrupt => "model_corrupt",
+            Self::ModelUnknown => "model_unknown",
+            Self::SourceUnreachable => "source_unreachable",
+            Self::EngineMissing => "engine_missing",
+            Self::EngineRejected => "engine_rejected",
+            Self::EngineExited => "engine_exited",
+            Self::OutOfMemory => "out_of_memory",
+            Self::DoesNotFit => "does_not_fit",
+            Self::NoRoom => "no_room",
+            Self::StartTimeout => "start_timeout",
+            Self::Unresponsive => "unresponsive",
+            Self::RemoteUnreachable => "remote_unreachable",
+            Self::KeyMissing => "key_missing",
+            Self::Unloaded => "unloaded",
+            Self::KeepAliveOver => "keep_alive_over",
+            Self::Superseded => "superseded",
+            Self::ShuttingDown => "shutting_down",
+            Self::RevisionFailed => "revision_failed",
+            Self::ProgressDeadline => "progress_deadline",
+            Self::CanaryErrors => "canary_errors",
+            Self::CanarySlow => "canary_slow",
+            Self::Paused => "paused",
+            Self::ScaledDown => "scaled_down",
+            Self::DeviceLost => "device_lost",
+        }
+    }
 }
 
 /// Why it is not ready: a code, the numbers, and what to do.
@@ -155,12 +241,70 @@ pub struct Reason {
     /// What to do; empty when nothing needs to be done.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remedy: String,
+    /// The numbers and names of the message, for programs; a unit stands in the name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Fact>,
+}
+
+/// A number or a name that a reason is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Fact {
+    /// A count, or an amount of the unit that its name says.
+    Number(u64),
+    /// A name.
+    Text(String),
+}
+
+impl From<u64> for Fact {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<u32> for Fact {
+    fn from(number: u32) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<ByteSize> for Fact {
+    fn from(size: ByteSize) -> Self {
+        Self::Number(size.0)
+    }
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl std::fmt::Display for Fact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 impl Reason {
-    /// A reason with a remedy.
+    /// A reason with a remedy; that of its code where none is said.
     pub fn new(code: ReasonCode, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code, message: message.into(), remedy: remedy.into() }
+        let remedy: String = remedy.into();
+        let remedy = if remedy.is_empty() { code.about().remedy.to_owned() } else { remedy };
+        Self { code, message: message.into(), remedy, facts: BTreeMap::new() }
+    }
+    /// With a number or a name of its message, for programs.
+    #[must_use]
+    pub fn with(mut self, name: &str, fact: impl Into<Fact>) -> Self {
+        self.facts.insert(name.to_owned(), fact.into());
+        self
+    }
+    /// A fact as text.
+    pub fn fact(&self, name: &str) -> Option<String> {
+        self.facts.get(name).map(ToString::to_string)
     }
 }
 
@@ -186,6 +330,12 @@ pub struct Instance {
     pub reason: Option<Reason>,
     /// Estimated memory, or measured once it runs.
     pub memory: ByteSize,
+    /// What is kept for it: as it was measured of an earlier one of the same kind, else as it is estimated.
+    #[serde(default)]
+    pub reserved: ByteSize,
+    /// Whether what is kept for it was measured.
+    #[serde(default)]
+    pub measured: bool,
     /// Process id, when it is a process here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::instance::InstanceId;
 use crate::name::Name;
+use crate::node::DeviceKind;
 
 /// Everything that is needed to run one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Order {
     pub fence: u64,
     /// What to run.
     pub program: Program,
+    /// What the program says of its version.
+    #[serde(default)]
+    pub build: String,
     /// Its arguments; never a secret.
     pub args: Vec<String>,
     /// Its environment beside the few variables that every child gets; secrets go here.
@@ -46,6 +50,53 @@ pub struct Order {
     /// Words for the engine that do not belong on its command line but must survive a crash of
     /// ours: how many calls at once it takes.
     pub slots: u32,
+    /// The devices that it was given; nothing when it needs none.
+    #[serde(default)]
+    pub grant: Grant,
+}
+
+/// What an instance was given: bytes of the devices of one machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The machine.
+    pub node: String,
+    /// In the order in which its layers lie on them; main memory last.
+    pub shares: Vec<Share>,
+}
+
+/// What an instance was given of one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The device.
+    pub device: String,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// So many bytes.
+    pub bytes: ByteSize,
+    /// Layers that are computed by the device itself; none of main memory.
+    #[serde(default)]
+    pub layers: u32,
+    /// What engines call it, where that does not follow from its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine_name: Option<String>,
+}
+
+impl Grant {
+    /// All of it.
+    pub fn total(&self) -> ByteSize {
+        self.shares.iter().map(|share| share.bytes).sum()
+    }
+    /// The shares of devices that compute.
+    pub fn gpus(&self) -> impl Iterator<Item = &Share> {
+        self.shares.iter().filter(|share| share.layers > 0)
+    }
+    /// The share of this device.
+    pub fn of(&self, node: &str, device: &str) -> ByteSize {
+        if self.node != node {
+            return ByteSize(0);
+        }
+        self.shares.iter().filter(|share| share.device == device).map(|share| share.bytes).sum()
+    }
 }
 
 /// What to run.
@@ -105,6 +156,9 @@ pub struct Seen {
     pub started_at: Timestamp,
     /// Resident memory now, when it can be seen.
     pub resident: Option<ByteSize>,
+    /// CPU time that its process has used so far, when it can be seen.
+    #[serde(default)]
+    pub cpu: Option<Duration>,
     /// Lines logged so far; a rise is a sign of progress.
     pub log_lines: u64,
 }

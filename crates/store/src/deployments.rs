@@ -23,6 +23,7 @@ struct Row {
     deleting: bool,
     created_at: i64,
     updated_at: i64,
+    cause: String,
 }
 
 impl Row {
@@ -34,6 +35,7 @@ impl Row {
             deleting: self.deleting,
             created_at: Timestamp::from_millis(self.created_at),
             updated_at: Timestamp::from_millis(self.updated_at),
+            cause: self.cause,
         })
     }
 }
@@ -59,7 +61,7 @@ impl Store {
             Some(_) => return Err(Error::Taken(spec.name.clone())),
             None => routes::must_not_have(&mut change, &spec.name).await?,
         }
-        let record = next(None, as_stored(spec)?, origin);
+        let record = next(None, as_stored(spec)?, (origin, usual_cause(origin)));
         write(&mut change, &record).await?;
         change.commit().await?;
         Ok(record)
@@ -68,6 +70,16 @@ impl Store {
     /// Stores a wish, new or changed. With `expect` only if it still has that generation (0: only
     /// if it does not exist). A wish that was to go stays.
     pub async fn put_deployment(&self, spec: &Deployment, origin: Origin, expect: Option<u64>) -> Result<Record, Error> {
+        self.put_deployment_because(spec, (origin, usual_cause(origin)), expect).await
+    }
+
+    /// The same, with the words that its history has of it.
+    pub async fn put_deployment_because(
+        &self,
+        spec: &Deployment,
+        (origin, cause): (Origin, &str),
+        expect: Option<u64>,
+    ) -> Result<Record, Error> {
         let mut change = self.begin().await?;
         let before = find(&mut change, &spec.name).await?;
         let actual = before.as_ref().map_or(0, |there| there.generation);
@@ -77,7 +89,7 @@ impl Store {
         if before.as_ref().is_none_or(|there| there.deleting) {
             routes::must_not_have(&mut change, &spec.name).await?;
         }
-        let record = next(before, as_stored(spec)?, origin);
+        let record = next(before, as_stored(spec)?, (origin, cause));
         write(&mut change, &record).await?;
         change.commit().await?;
         Ok(record)
@@ -111,12 +123,19 @@ fn as_stored(spec: &Deployment) -> Result<Deployment, Error> {
     from_json("deployment", spec.name.as_str(), &to_json("deployment", spec)?)
 }
 
-fn next(before: Option<Record>, spec: Deployment, origin: Origin) -> Record {
-    let now = Timestamp::now();
+fn usual_cause(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Config => "the config",
+        Origin::Api => "the API",
+    }
+}
+
+fn next(before: Option<Record>, spec: Deployment, (origin, cause): (Origin, &str)) -> Record {
+    let (now, cause) = (Timestamp::now(), cause.to_owned());
     match before {
-        None => Record { spec, generation: 1, origin, deleting: false, created_at: now, updated_at: now },
+        None => Record { spec, generation: 1, origin, deleting: false, created_at: now, updated_at: now, cause },
         Some(there) if there.spec == spec => Record { origin, deleting: false, ..there },
-        Some(there) => Record { spec, generation: there.generation + 1, origin, deleting: false, updated_at: now, ..there },
+        Some(there) => Record { spec, generation: there.generation + 1, origin, deleting: false, updated_at: now, cause, ..there },
     }
 }
 
@@ -128,9 +147,9 @@ async fn find(connection: &mut SqliteConnection, name: &Name) -> Result<Option<R
 
 async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO deployments (name, spec, generation, origin, deleting, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO deployments (name, spec, generation, origin, deleting, created_at, updated_at, cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, generation = excluded.generation, origin = excluded.origin,
-            deleting = excluded.deleting, updated_at = excluded.updated_at",
+            deleting = excluded.deleting, updated_at = excluded.updated_at, cause = excluded.cause",
     )
     .bind(record.spec.name.as_str())
     .bind(to_json("deployment", &record.spec)?)
@@ -139,6 +158,7 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
     .bind(record.deleting)
     .bind(record.created_at.as_millis())
     .bind(record.updated_at.as_millis())
+    .bind(&record.cause)
     .execute(connection)
     .await?;
     Ok(())

@@ -85,7 +85,7 @@ mod tests {
     async fn old_events_make_room_and_ids_run_on() -> Result<(), Error> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let store = Store::open(dir.path().join("penstock.db")).await?;
-        let event = Event::now(EventKind::Started, "up");
+        let event = Event::now(EventKind::Started, spec::Cause::Penstock, "up");
         store.append_events(&vec![event.clone(); 10]).await?;
         prune(&mut *store.writer().acquire().await?, 3).await?;
         let left: Vec<u64> = store.list_events(EventQuery::default()).await?.iter().map(|e| e.id).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base::{Fault as _, Kind, Timestamp};
 use spec::{Ending, Event, EventKind, Usage};
 use store::contract::sample;
-use store::{BookedCall, CallQuery, Error, EventQuery, GroupBy, KeepUsage, Store, UsageQuery};
+use store::{BookedCall, CallQuery, Error, EventQuery, FootprintKey, GroupBy, KeepUsage, Store, UsageQuery};
 use tempfile::TempDir;
 
 /// A database of its own in a folder that goes away with the closure.
@@ -130,7 +130,7 @@ async fn the_files_are_for_their_owner_only() {
 async fn a_closed_database_is_one_file() {
     let (dir, path) = folder();
     let store = Store::open(&path).await.expect("a store");
-    store.append_events(&[Event::now(EventKind::Started, "up")]).await.expect("an event");
+    store.append_events(&[Event::now(EventKind::Started, spec::Cause::Penstock, "up")]).await.expect("an event");
     store.close().await;
     let mut names: Vec<_> = fs::read_dir(dir.path()).expect("the folder").map(|e| e.expect("an entry").file_name()).collect();
     names.sort();
@@ -154,6 +154,56 @@ async fn database_of(last: &str, path: &Path) -> sqlx::SqlitePool {
     let pool = sqlx::SqlitePool::connect_with(options).await.expect("a connection");
     sqlx::migrate::Migrator::new(before).await.expect("migrations").run(&pool).await.expect("a database of then");
     pool
+}
+
+#[tokio::test]
+async fn revisions_of_the_version_before_are_kept_with_their_digest() {
+    let (_dir, path) = folder();
+    let pool = database_of("0008", &path).await;
+    let wish = sample::wish("a").expect("a wish");
+    sqlx::query("INSERT INTO deployments VALUES ('a', ?, 2, 'api', 0, 5, 7)")
+        .bind(serde_json::to_string(&wish).expect("JSON"))
+        .execute(&pool)
+        .await
+        .expect("a wish of then");
+    for number in 1..=2 {
+        sqlx::query("INSERT INTO revisions VALUES ('a', ?, ?)")
+            .bind(number)
+            .bind(serde_json::to_string(&sample::revision(&wish, u64::try_from(number).expect("small"))).expect("JSON"))
+            .execute(&pool)
+            .await
+            .expect("a revision of then");
+    }
+    pool.close().await;
+    let store = Store::open(&path).await.expect("it is brought up to date");
+    let kept = store.list_revisions(&wish.name).await.expect("revisions");
+    let told: Vec<_> = kept.iter().map(|kept| (kept.revision.number, kept.digest.as_deref(), kept.created_at.as_millis())).collect();
+    assert_eq!(told, [(2, Some("sha256:aa"), 7), (1, Some("sha256:aa"), 7)]);
+    let record = store.get_deployment(&wish.name).await.expect("a read").expect("the wish");
+    assert_eq!((record.generation, record.cause.as_str()), (2, ""));
+}
+
+#[tokio::test]
+async fn a_revision_from_before_models_had_a_body_is_read_and_its_footprint_can_be_kept() {
+    let (_dir, path) = folder();
+    let pool = database_of("0007", &path).await;
+    let wish = sample::wish("a").expect("a wish");
+    let mut revision = serde_json::to_value(sample::revision(&wish, 1)).expect("JSON");
+    revision["version"].as_object_mut().expect("a version").remove("body").expect("a body, to be left out");
+    sqlx::query("INSERT INTO deployments VALUES ('a', ?, 1, 'api', 0, 5, 7)")
+        .bind(serde_json::to_string(&wish).expect("JSON"))
+        .execute(&pool)
+        .await
+        .expect("a wish of then");
+    sqlx::query("INSERT INTO revisions VALUES ('a', 1, ?)").bind(revision.to_string()).execute(&pool).await.expect("a revision of then");
+    pool.close().await;
+    let store = Store::open(&path).await.expect("it is brought up to date");
+    let read = store.get_revision(&wish.name, 1).await.expect("a read").expect("the revision");
+    assert!(read.version.is_some_and(|version| version.body.is_empty()));
+    assert_eq!(store.list_footprints().await.expect("footprints"), []);
+    let key = FootprintKey { digest: "d".to_owned(), build: "b".to_owned(), arguments: "a".to_owned(), device: "ram".to_owned() };
+    store.put_footprint(&key, base::ByteSize(5)).await.expect("room for it");
+    assert_eq!(store.list_footprints().await.expect("footprints"), [(key, base::ByteSize(5))]);
 }
 
 async fn all_calls(store: &Store) -> Vec<BookedCall> {

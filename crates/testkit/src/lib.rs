@@ -4,11 +4,17 @@
 //! probe on the very socket that the order names; the test then makes it load slowly, crash or
 //! vanish, and looks at what the room does about it. What only speaks HTTP is an [`upstream`], whose
 //! every byte is in the test's hands; what is only asked for its name and version is a [`script`].
+//! Where the real runtime shall run, an [`engine_fake`] stands in llama-server's place: a program of its own,
+//! which takes its memory from a [`device_ledger`] that the test can read.
+
+pub mod device_ledger;
+pub mod engine_fake;
 
 mod runtime_fake;
 mod script;
 
 pub mod upstream;
 
+pub use recipe::{Quant, Shape, Sizes, random as random_model};
 pub use runtime_fake::{FakeRuntime, Script};
 pub use script::{program, script};

@@ -146,7 +146,7 @@ impl Runtime for FakeRuntime {
     }
     async fn capacity(&self) -> Result<Vec<Node>, Error> {
         let taken: ByteSize = self.shared.lock().engines.values().filter_map(|engine| engine.seen.resident).sum();
-        let device = Device { id: "ram".into(), kind: DeviceKind::Ram, total: self.memory, free: self.memory.saturating_sub(taken) };
+        let device = Device::new("ram", DeviceKind::Ram, self.memory, self.memory.saturating_sub(taken));
         Ok(vec![Node { name: "fake".into(), cores: 2, devices: vec![device] }])
     }
     async fn list(&self) -> Result<Vec<Seen>, Error> {
@@ -243,6 +243,7 @@ fn enter(inner: &mut Inner, order: &Order, script: &Script) -> Result<bool, Erro
         pid: Some(1),
         started_at: Timestamp::now(),
         resident: Some(order.memory),
+        cpu: None,
         log_lines: 0,
     };
     let task = if script.refuse.is_none() { serve(&order.endpoint, script.load) } else { None };

@@ -85,7 +85,7 @@ struct RandomArgs {
     /// Where the model goes.
     #[arg(long)]
     out: PathBuf,
-    /// llama, qwen2, qwen3, gemma, gemma2, gemma3, phi3, or any other name for a sound header.
+    /// llama, qwen2, qwen3, gemma, gemma2, gemma3, phi3, qwen2moe, qwen3moe, mamba, or any other name for a sound header.
     #[arg(long, default_value = "llama")]
     arch: String,
     /// Layers.
@@ -100,15 +100,27 @@ struct RandomArgs {
     /// Heads of keys and values.
     #[arg(long, default_value_t = 2)]
     kv_heads: usize,
-    /// Width of the feed-forward part.
+    /// Numbers in a head; what `dim` gives each of them when not given.
+    #[arg(long)]
+    head: Option<usize>,
+    /// Width of the feed-forward part, or of each expert's.
     #[arg(long, default_value_t = 512)]
     ffn: usize,
+    /// Experts of each layer, where the architecture has them.
+    #[arg(long, default_value_t = 4)]
+    experts: usize,
     /// Tokens that it knows.
     #[arg(long, default_value_t = 512)]
     vocab: usize,
     /// Tokens that fit into one chat.
     #[arg(long, default_value_t = 2048)]
     context: usize,
+    /// Tokens that layers with a sliding window look back.
+    #[arg(long, default_value_t = 512)]
+    window: u32,
+    /// Rules of the vocabulary, none of which is ever applied.
+    #[arg(long, default_value_t = 0)]
+    merges: usize,
     /// The type of its matrices.
     #[arg(long, default_value = "f16")]
     quant: Quant,
@@ -162,7 +174,11 @@ fn shape(args: &RandomArgs) -> Shape {
     Shape {
         arch: args.arch.clone(),
         sizes: Sizes { vocab: args.vocab, dim: args.dim, layers: args.layers, heads: args.heads, kv_heads: args.kv_heads, ffn: args.ffn },
+        head: args.head,
         context: args.context,
+        window: args.window,
+        experts: args.experts,
+        merges: args.merges,
         quant: args.quant,
         sparse: args.sparse,
         seed: args.seed,

@@ -28,6 +28,8 @@ mod table;
 
 mod plot;
 
+pub(crate) mod fleet;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;

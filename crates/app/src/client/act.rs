@@ -113,6 +113,9 @@ fn await_ready(server: &Server, name: &str, goal: &Goal) -> Result<(), Failure> 
             "deleting" => return Err(Failure::Failed { what: format!("{name} is on its way out"), hint: String::new() }),
             _ => {}
         }
+        if let Some(reason) = gone_back(&status, goal) {
+            return Err(failed(name, &reason));
+        }
         if let Some(reason) = lost(server, goal)? {
             return Err(failed(name, &reason));
         }
@@ -126,6 +129,13 @@ fn await_ready(server: &Server, name: &str, goal: &Goal) -> Result<(), Failure> 
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// The reason why the revision that is waited for was given up.
+fn gone_back(status: &Value, goal: &Goal) -> Option<Value> {
+    let rollout = &status["rollout"];
+    let is_it = goal.generation.is_some_and(|wanted| rollout["to"].as_u64() == Some(wanted));
+    (is_it && rollout["state"] == "rolled_back").then(|| rollout["reason"].clone())
 }
 
 /// The reason why the load that was asked for will not succeed.

@@ -42,6 +42,9 @@ pub struct Deploy {
     /// Layers to put on the GPU
     #[arg(long, value_name = "COUNT")]
     gpu_layers: Option<u32>,
+    /// How the context is stored: f16, q8_0, q4_0, ...
+    #[arg(long, value_name = "TYPE")]
+    cache_type: Option<String>,
     /// Serve embeddings too
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", hide_possible_values = true)]
     embeddings: Option<bool>,
@@ -144,6 +147,7 @@ fn wish(words: &Deploy) -> Result<Value, Failure> {
         ("parallel", words.parallel.map(|v| json!(v))),
         ("threads", words.threads.map(|v| json!(v))),
         ("gpu_layers", words.gpu_layers.map(|v| json!(v))),
+        ("cache_type", words.cache_type.as_ref().map(|v| json!(v))),
         ("embeddings", words.embeddings.map(|v| json!(v))),
         ("pinned", words.pin.map(|v| json!(v))),
         ("max_concurrent", words.max_concurrent.map(|v| json!(v))),

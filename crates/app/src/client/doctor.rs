@@ -126,8 +126,27 @@ fn server(globals: &Globals) -> Vec<Check> {
                 found: format!("{}: {}", text(&d["name"]), text(&d["status"]["reason"]["message"])),
                 to_do: text(&d["status"]["reason"]["remedy"]),
             }));
+            let receivers = server.get("/api/v1/webhooks").unwrap_or_default(); // an older server has none
+            checks.extend(items(&receivers).map(webhook));
         }
         Err(failure) => checks.push(fail("token", &failure)),
     }
     checks
+}
+
+/// How a receiver of events does.
+fn webhook(one: &Value) -> Check {
+    let (what, name) = ("webhook", text(&one["name"]));
+    let behind = format!("{name}: {} sent, {} behind, {} dropped", text(&one["sent"]), text(&one["lag"]), text(&one["dropped"]));
+    match one["state"].as_str() {
+        Some("disabled") => {
+            let to_do = format!("mend the receiver, then `penstock webhook resume {name}`; or take it out of the config");
+            Check { what, verdict: "warn", found: format!("{behind}; {}", text(&one["disabled"])), to_do }
+        }
+        Some("failing") => {
+            let found = format!("{behind}; {}", text(&one["last_failure"]["what"]));
+            Check { what, verdict: "warn", found, to_do: format!("check that {} answers with 200", text(&one["origin"])) }
+        }
+        _ => ok(what, behind),
+    }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
+use super::explain::cause;
 use super::http::{Server, segment};
 use super::look::{items, path};
 use super::out::{answer, line, table, text};
@@ -71,11 +72,12 @@ pub(crate) fn events(server: &Server, words: &Events, output: Output) -> Result<
         return server.lines(&format!("/api/v1/events?watch=1{of}"), None, |line| watched(line, output));
     }
     let all = server.get(&format!("/api/v1/events?limit={}{of}", words.limit))?;
-    answer(output, &all, |all| table(["ID", "AT", "WHAT", "MESSAGE", "REASON"], items(all).map(row)))
+    answer(output, &all, |all| table(["ID", "AT", "WHAT", "BECAUSE", "MESSAGE", "REASON"], items(all).map(row)))
 }
 
-pub(super) fn row(event: &Value) -> [String; 5] {
-    [text(&event["id"]), text(&event["at"]), text(&event["kind"]), text(&event["message"]), text(&event["reason"]["message"])]
+pub(super) fn row(event: &Value) -> [String; 6] {
+    let (id, at, kind) = (text(&event["id"]), text(&event["at"]), text(&event["kind"]));
+    [id, at, kind, cause(&event["cause"]), text(&event["message"]), text(&event["reason"]["message"])]
 }
 
 fn watched(raw: &str, output: Output) -> Result<bool, Failure> {

@@ -1,4 +1,4 @@
-//! Looks at what is there: `list`, `ps`, `show`, `explain`.
+//! Looks at what is there: `list`, `ps`, `show`.
 
 use base::Timestamp;
 use serde_json::Value;
@@ -97,29 +97,6 @@ fn calls(status: &Value) -> String {
     format!("{} running, {} waiting", text(&status["in_flight"]), text(&status["waiting"]))
 }
 
-pub(crate) fn explain(server: &Server, name: &str, output: Output) -> Result<(), Failure> {
-    let explained = server.get(&format!("{}/explain", path(name)))?;
-    answer(output, &explained, |e| {
-        let steps = e["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // Steps that wait for the one before them have its reason; said once, it is easier to see.
-        let mut said = String::new();
-        let rows = steps.iter().map(|s| {
-            let why = text(&s["reason"]["message"]);
-            let again = why == said;
-            said.clone_from(&why);
-            let once = |text: String| if again { String::new() } else { text };
-            [text(&s["step"]), text(&s["state"]), once(why), once(text(&s["reason"]["remedy"]))]
-        });
-        let head = pairs(&[
-            ("name", text(&e["name"])),
-            ("state", text(&e["state"])),
-            ("reason", text(&e["reason"]["message"])),
-            ("to do", text(&e["reason"]["remedy"])),
-            ("memory", size(&e["memory"])),
-        ]);
-        format!("{head}\n{}", table(["STEP", "STATE", "WHY", "TO DO"], rows))
-    })
-}
 
 /// For a name that nobody has: one that is near.
 pub(super) fn near(server: &Server, name: &str, failure: Failure) -> Failure {

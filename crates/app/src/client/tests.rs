@@ -4,7 +4,7 @@ use base::Timestamp;
 use serde_json::json;
 
 use super::http::segment;
-use super::{Failure, chat, deploy, doctor, follow, look, out, project, run, token, usage};
+use super::{Failure, chat, deploy, doctor, explain, follow, look, out, project, run, token, usage, webhook};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_600_000);
 const THEN: &str = "2023-11-14T22:13:20.000Z";
@@ -53,10 +53,55 @@ fn projects_as_a_table_show_what_is_gone_of_their_budgets() {
     insta::assert_snapshot!(project::project_table(&all, NOW));
 }
 
+fn next(more: &serde_json::Value) -> serde_json::Value {
+    let mut next = json!({"verdict": "after_others", "memory": 3_221_225_472_u64, "measured": false, "cost_ms": 7000,
+        "grant": {"node": "big", "shares": [{"device": "cuda:0", "kind": "cuda", "bytes": 2_147_483_648_u64, "layers": 20},
+            {"device": "ram", "kind": "ram", "bytes": 1_073_741_824, "layers": 0}]},
+        "reason": {"code": "no_room", "message": "it needs 3 GiB, 1 GiB more than is free of 8 GiB", "remedy": "it starts when another model is unloaded"},
+        "leave": [{"instance": "0123456789abcdef", "deployment": "old", "memory": 4_294_967_296_u64, "reload_ms": 7000, "in_flight": 1, "last_used": THEN}]});
+    for (key, value) in more.as_object().into_iter().flatten() {
+        next[key] = value.clone();
+    }
+    next
+}
+
+#[test]
+fn why_it_is_so_is_told_with_who_would_leave_and_what_that_costs() {
+    let explained = json!({"name": "tiny", "state": "placing", "reason": next(&json!({}))["reason"], "memory": 3_221_225_472_u64,
+        "rollout": {"state": "complete"}, "scaling": {"wanted": 1, "min": 0, "max": 1, "has": 1, "because": ["1 work or are kept, 2 wait in line"]},
+        "instances": [{"id": "fedcba9876543210", "phase": "placing", "since": THEN, "cause": {"kind": "demand", "waiting": 2},
+            "reason": next(&json!({}))["reason"]}],
+        "blocked": next(&json!({}))["reason"], "next": next(&json!({})),
+        "steps": [{"step": "resolve", "state": "done"}, {"step": "place", "state": "open", "reason": next(&json!({}))["reason"]}]});
+    insta::assert_snapshot!(explain::explanation(&explained, NOW));
+}
+
+#[test]
+fn what_would_fit_is_told_in_one_of_four_ways() {
+    let fits = next(&json!({"verdict": "fits", "reason": null, "leave": [], "measured": true}));
+    let waits = next(&json!({"verdict": "waits", "leave": [], "grant": {}, "again_at": NOW.plus(std::time::Duration::from_millis(2100))}));
+    let never = json!({"code": "does_not_fit", "message": "it needs 9 GiB, and there are 8 GiB in all", "remedy": "lower context"});
+    let never = next(&json!({"verdict": "never", "leave": [], "grant": {}, "reason": never}));
+    let all = [fits, next(&json!({})), waits, never];
+    insta::assert_snapshot!(all.iter().map(|one| explain::trial(one, NOW)).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn receivers_of_events_are_a_line_each_with_what_went_wrong_last() {
+    let all = json!({"items": [
+        {"name": "audit", "origin": "https://audit.example", "state": "idle", "sent": 12, "dropped": 0, "failed": 0, "lag": 0, "lag_ms": 0},
+        {"name": "gone", "origin": "https://gone.example", "state": "disabled", "sent": 2, "dropped": 3, "failed": 0, "lag": 9, "lag_ms": 5,
+            "disabled": "its receiver answered 410: it wants no more events"},
+        {"name": "pager", "origin": "http://127.0.0.1:9", "state": "failing", "sent": 2, "dropped": 0, "failed": 4, "lag": 9, "lag_ms": 5,
+            "last_failure": {"at": THEN, "what": "it answers 500", "tries": 4}},
+    ]});
+    insta::assert_snapshot!(webhook::webhook_table(&all, NOW));
+}
+
 #[test]
 fn an_event_is_one_line() {
-    let event = json!({"id": 7, "at": THEN, "kind": "instance_phase", "message": "tiny: loading -> ready"});
-    assert_eq!(follow::row(&event).join("|"), format!("7|{THEN}|instance_phase|tiny: loading -> ready|"));
+    let event = json!({"id": 7, "at": THEN, "kind": "instance_phase", "cause": {"kind": "demand", "waiting": 2}, "message": "tiny: loading -> ready"});
+    assert_eq!(follow::row(&event).join("|"), format!("7|{THEN}|instance_phase|demand 2|tiny: loading -> ready|"));
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub(super) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     remote(config, &mut found);
     deployments(config, &mut found);
     routes(config, &mut found);
+    webhooks(config, &mut found);
     otlp(config, &mut found);
     usage(config, &mut found);
     responses(config, &mut found);
@@ -178,5 +179,17 @@ fn routes(config: &Config, found: &mut Findings<'_>) {
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
         }
         found.add_all(route.check(), &here, &format!("routes[{index}]"));
+    }
+}
+
+fn webhooks(config: &Config, found: &mut Findings<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, webhook) in config.webhooks.iter().enumerate() {
+        let here = vec![Step::Key("webhooks".to_owned()), Step::Index(index)];
+        if !names.insert(&webhook.name) {
+            let what = format!("webhooks[{index}]: there is another webhook `{}`", webhook.name);
+            found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
+        }
+        found.add_all(webhook.check(), &here, &format!("webhooks[{index}]"));
     }
 }

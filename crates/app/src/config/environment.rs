@@ -148,7 +148,7 @@ fn unknown(name: &str, at: Origin, keys: &[Key]) -> Problem {
 pub(super) fn word(key: &Key, text: &str, at: Origin, folder: &Path) -> Result<Node, Problem> {
     use super::keys::Kind;
     match key.kind {
-        Kind::Deployments | Kind::Routes => super::read::yaml(&key.variable().into(), text),
+        Kind::Deployments | Kind::Routes | Kind::Webhooks => super::read::yaml(&key.variable().into(), text),
         Kind::Place if !AccessLog::is_path(text) => Ok(Node { at, value: Value::Word(text.to_owned()) }),
         Kind::Path | Kind::Place if !text.starts_with('~') => {
             Ok(Node { at, value: Value::Text(folder.join(text).to_string_lossy().into_owned()) })

@@ -39,6 +39,8 @@ pub enum Kind {
     Deployments,
     /// The list of routes.
     Routes,
+    /// The list of receivers of events.
+    Webhooks,
 }
 
 impl Kind {
@@ -54,6 +56,7 @@ impl Kind {
             Self::List => "list",
             Self::Deployments => "list of deployments",
             Self::Routes => "list of routes",
+            Self::Webhooks => "list of webhooks",
         }
     }
     fn of(rust: &str) -> Self {
@@ -67,6 +70,7 @@ impl Kind {
             "Vec<String" => Self::List,
             "Vec<Deployment" => Self::Deployments,
             "Vec<Route" => Self::Routes,
+            "Vec<Webhook" => Self::Webhooks,
             _ => Self::Text,
         }
     }
@@ -75,7 +79,7 @@ impl Kind {
 impl Key {
     /// The flag of `serve`, without its dashes; none for what only a file can say well.
     pub fn flag(&self) -> Option<String> {
-        (!matches!(self.kind, Kind::Deployments | Kind::Routes)).then(|| self.path.replace(['.', '_'], "-"))
+        (!matches!(self.kind, Kind::Deployments | Kind::Routes | Kind::Webhooks)).then(|| self.path.replace(['.', '_'], "-"))
     }
     /// The environment variable.
     pub fn variable(&self) -> String {

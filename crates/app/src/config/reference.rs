@@ -25,8 +25,13 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     ("parallel", "number", "Calls that one instance serves at once; 1 for an engine of ours, 256 for a remote one."),
     ("threads", "number", "CPU threads of one instance."),
     ("gpu_layers", "number", "Layers to put on the GPU; all when a GPU is there."),
+    (
+        "cache_type",
+        "text",
+        "How keys and values of the context are stored: `f32`, `f16` (the default), `bf16`, `q8_0`, `q5_1`, `q5_0`, `q4_1`, `q4_0` or `iq4_nl`; see [memory](memory.md).",
+    ),
     ("embeddings", "true or false", "Whether it also serves `/v1/embeddings`."),
-    ("replicas", "group", "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded)."),
+    ("replicas", "group", "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`."),
     ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
     ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
     ("max_concurrent", "number", "Calls that all instances together serve at once; what their slots allow when not given."),
@@ -50,6 +55,11 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "retries",
         "group",
         "How often a call is tried before anything of an answer has come: `attempts`, the first one included (3); 1 for no retry.",
+    ),
+    (
+        "rollout",
+        "group",
+        "How instances make way when the wish changes: `strategy` (`rolling`, the default; `recreate`: the old ones finish their calls and end while callers wait, then the new ones start; `canary`), `max_surge` (1) and `max_unavailable` (0) instances while it lasts, `progress_deadline` (10m) after which it goes back by itself, `revision_history` (10), and `canary` with `weights` ([5, 25, 50] percent), `hold` (5m) for each, `max_error_rate` (0.05 beyond that of the old revision) and `max_latency_ratio` (2).",
     ),
     (
         "timeouts",
@@ -104,6 +114,30 @@ pub(super) const ROUTE: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The keys of a receiver of events, in words.
+pub(super) const WEBHOOK: &[(&str, &str, &str)] = &[
+    ("name", "text", "What it is called; its place in the story goes by it. Needed."),
+    ("url", "text", "Where events are posted to. Redirects are not followed. Needed."),
+    (
+        "secret_env",
+        "text",
+        "The environment variable with its secret: `whsec_` and base64 of 24 to 64 bytes; several, with spaces between, sign each event. This or `secret_file` is needed.",
+    ),
+    ("secret_file", "path", "The file with its secret."),
+    (
+        "kinds",
+        "list",
+        "Only these events, such as `rollout_rolled_back`, or `instance_phase:failed` for the instances that come to that phase; all when not given. The kinds stand in [how to be told](../how-to/be-told.md).",
+    ),
+    ("timeout", "duration", "How long it may take to answer (10s)."),
+    ("queue", "number", "So many events may wait for it (10000); beyond that the oldest are dropped, and counted."),
+    (
+        "retry",
+        "group",
+        "How it is tried again: `first` (1s) at most for the first wait, twice as long each time up to `most` (5m); an event older than `give_up` (72h) that was not taken is dropped, and counted.",
+    ),
+];
+
 /// The page.
 pub fn page() -> String {
     let mut page = String::from(HEAD);
@@ -118,6 +152,10 @@ pub fn page() -> String {
     }
     page.push_str(ROUTES);
     for (name, kind, words) in ROUTE {
+        let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
+    }
+    page.push_str(WEBHOOKS);
+    for (name, kind, words) in WEBHOOK {
         let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
     }
     page
@@ -173,6 +211,15 @@ const ROUTES: &str = "
 ## A route
 
 An entry of `routes`, and the body of `POST /api/v1/routes`. See [how to route calls](../how-to/route-calls.md).
+
+| key | takes | what it does |
+|---|---|---|
+";
+
+const WEBHOOKS: &str = "
+## A webhook
+
+An entry of `webhooks`. See [how to be told what happens](../how-to/be-told.md).
 
 | key | takes | what it does |
 |---|---|---|

@@ -11,8 +11,9 @@ use base::clock::human;
 use base::{ByteSize, Secret};
 use serde::{Deserialize, Serialize};
 use spec::{Deployment, Route};
+use webhooks::Webhook;
 
-use super::types::{AccessLog, Format, Level, Listen, Mode, hidden, maybe};
+use super::types::{AccessLog, Format, Level, Listen, Mode, Placement, hidden, maybe};
 
 /// Declares a struct of settings together with the words about each key.
 macro_rules! settings {
@@ -47,6 +48,8 @@ settings! {
         deployments: Vec<Deployment> = Vec::new(),
         /// Public model names with several deployments behind them; see below.
         routes: Vec<Route> = Vec::new(),
+        /// Who is told of what happens; see below.
+        webhooks: Vec<Webhook> = Vec::new(),
         /// Who is let in.
         auth: Auth = Auth::default(),
         /// What is logged.
@@ -200,8 +203,15 @@ settings! {
     Memory {
         /// All models together may take so much; what the machine has when not set.
         budget: Option<ByteSize> = None,
-        /// Always left free.
+        /// Always left free, of main memory and of each card.
         margin: ByteSize = ByteSize(0),
+        /// How long callers of a model wait at most until another one, on which others work, makes room for it. A short time is fair, a long one saves loads: between two models that exclude each other there is one swap in about this time.
+        #[serde(with = "human")]
+        patience: Duration = fleet::PATIENCE,
+        /// On which of several cards with room a model goes: `pack` on the one that is filled best, so that what is large finds room later; `spread` on the emptiest.
+        placement: Placement = Placement::Pack,
+        /// A file that describes devices which no driver of Penstock reads: JSON, a list of `{"id", "kind", "total", "free"}` with `kind` `gpu`, `unified` or `ram`, replaced as a whole when something changes.
+        devices_file: Option<PathBuf> = None,
     }
 }
 
@@ -238,7 +248,8 @@ impl Config {
     /// Every path of the config, to be made absolute.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let paths =
-            [&mut self.data_dir, &mut self.models_dir, &mut self.events_file, &mut self.llama_bin, &mut self.engines.llama_server.path];
-        paths.into_iter().flatten().chain(self.access_log.path())
+            [&mut self.memory.devices_file, &mut self.data_dir, &mut self.models_dir, &mut self.events_file, &mut self.llama_bin, &mut self.engines.llama_server.path];
+        let secrets = self.webhooks.iter_mut().filter_map(|webhook| webhook.secret_file.as_mut());
+        paths.into_iter().flatten().chain(self.access_log.path()).chain(secrets)
     }
 }

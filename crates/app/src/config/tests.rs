@@ -222,6 +222,24 @@ fn the_table_of_a_route_is_what_serde_knows() {
 }
 
 #[test]
+fn the_table_of_a_webhook_is_what_serde_knows() {
+    let listed: BTreeSet<&str> = reference::WEBHOOK.iter().map(|(name, ..)| *name).collect();
+    let known: BTreeSet<&str> = decode::known_keys::<webhooks::Webhook>().iter().copied().collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn what_is_wrong_with_a_webhook_is_told_with_its_line() {
+    let text = "webhooks:\n  - { name: a, url: https://a.example/x, secret_env: A }\n  - name: a\n    url: a.example\n    secret_env: A\n    \
+        queue: 0\n  - { name: b, url: http://b, secret_file: b, kinds: [instance_fase] }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+    let text = "webhooks:\n  - name: a\n    url: a.example\n  - { name: a, url: https://a.example, secret_env: A, timeout: 0 }\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+    let settings = load("a.yaml", "webhooks: [{ name: a, url: https://a.example/x, secret_file: hook }]\n", &[], &[]).expect("a config");
+    assert_eq!(settings.config.webhooks[0].secret_file, Some(settings.base_dir.join("hook")));
+}
+
+#[test]
 fn the_reference_page_is_up_to_date() {
     let stands = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.md"));
     assert!(stands.is_ok_and(|stands| stands == reference::page()), "write it anew: penstock config reference > docs/reference/config.md");

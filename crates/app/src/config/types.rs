@@ -129,6 +129,16 @@ impl Level {
     }
 }
 
+/// On which of several cards with room a model goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Placement {
+    /// The one that is filled best.
+    Pack,
+    /// The emptiest.
+    Spread,
+}
+
 /// How the log looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

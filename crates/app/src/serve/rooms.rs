@@ -21,15 +21,17 @@ use fleet::Fleet;
 use gateway::Gateway;
 use registry::Registry;
 use runtime::Runtime;
+use runtime::devices::{Described, Devices};
 use runtime::external::ExternalRuntime;
 use runtime::process::{self, ProcessRuntime};
 use runtime::programs::Programs;
 use spec::EngineKind;
 use store::{Housekeeping, Journal, JournalConfig, KeepUsage, Store};
 use tokio::sync::watch;
+use webhooks::{Tell, Webhooks};
 
-use super::{status, token, wishes};
-use crate::config::{Config, Mode, Settings};
+use super::{status, story, token, wishes};
+use crate::config::{Config, Mode, Placement, Settings};
 use crate::error::Error;
 
 /// The database in the data directory.
@@ -51,6 +53,7 @@ pub(super) struct Rooms {
     pub(super) board: Arc<Board>,
     pub(super) fleet: fleet::Handle,
     pub(super) fleet_task: Task,
+    pub(super) webhooks: webhooks::Running,
 }
 
 impl Rooms {
@@ -64,7 +67,9 @@ impl Rooms {
         let given = settings.environment.secret("PENSTOCK_ADMIN_TOKEN");
         token::first(&access, &data_dir, given.as_ref()).await?;
         let registry = registry(&store, settings);
-        wishes::store(&store, &registry, settings).await?;
+        // Before anything happens, so that receivers are told of all of it.
+        let receivers = Webhooks::open(&store, &settings.config.webhooks, &|name| settings.environment.secret(name)).await?;
+        story::tell_at_start(&store, wishes::store(&store, &registry, settings).await?).await?;
         let board = Board::new();
         let parts = fleet::Parts {
             store: store.clone(),
@@ -76,7 +81,8 @@ impl Rooms {
             config: fleet_config(settings, &data_dir),
         };
         let (fleet, fleet_task) = Fleet::start(parts).await?;
-        Ok(Self { store, journal, housekeeping, access, registry, board, fleet, fleet_task })
+        let webhooks = receivers.start(fleet.events(), &tell(&fleet));
+        Ok(Self { store, journal, housekeeping, access, registry, board, fleet, fleet_task, webhooks })
     }
 
     /// The face for tokens.
@@ -119,11 +125,21 @@ impl Rooms {
             registry: self.registry.clone(),
             fleet: self.fleet.clone(),
             board: Arc::clone(&self.board),
+            webhooks: self.webhooks.handle(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             base_url: url(address),
             closing,
         })
     }
+}
+
+/// Receivers add to the story when one of them wants no more.
+fn tell(fleet: &fleet::Handle) -> Tell {
+    let fleet = fleet.clone();
+    Arc::new(move |event| {
+        let fleet = fleet.clone();
+        Box::pin(async move { fleet.tell(event).await })
+    })
 }
 
 /// The usage journal, and who keeps its rows from growing for ever. What an earlier process left in it counts
@@ -179,7 +195,12 @@ fn registry(store: &Store, settings: &Settings) -> Registry {
 }
 
 fn runtimes(settings: &Settings, data_dir: &Path) -> Result<Vec<Arc<dyn Runtime>>, Error> {
-    let config = process::Config::new(data_dir.join(INSTANCES), &settings.environment.own);
+    let mut config = process::Config::new(data_dir.join(INSTANCES), &settings.environment.own);
+    if let Some(file) = &settings.config.memory.devices_file {
+        let mut sources = Devices::of_this_machine();
+        sources.push(Box::new(Described::at(file)));
+        config.devices = Arc::new(Devices::new(sources));
+    }
     Ok(vec![ProcessRuntime::open(config)?, ExternalRuntime::new()])
 }
 
@@ -208,6 +229,11 @@ fn fleet_config(settings: &Settings, data_dir: &Path) -> fleet::Config {
         orphan_ttl: config.orphan_ttl,
         budget: config.budget(),
         margin: config.margin(),
+        patience: config.memory.patience,
+        packing: match config.memory.placement {
+            Placement::Pack => fleet::Packing::Pack,
+            Placement::Spread => fleet::Packing::Spread,
+        },
         threads: config.llama_threads.filter(|threads| *threads > 0).unwrap_or(usual.threads),
         ..usual
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::tasks::{self, Task};
 use spec::{Event, Phase};
+use store::Store;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,14 @@ impl Story {
         self.over.cancel();
         self.task.join().await;
     }
+}
+
+/// Puts events into the story that happen before there is anybody to listen.
+pub(super) async fn tell_at_start(store: &Store, events: Vec<Event>) -> Result<(), store::Error> {
+    for event in &events {
+        tracing::info!(deployment = event.deployment.as_ref().map(ToString::to_string), "{}", event.message);
+    }
+    store.append_events(&events).await.map(drop)
 }
 
 /// Begins to listen.

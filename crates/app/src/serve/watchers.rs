@@ -11,6 +11,7 @@ use base::ByteSize;
 use fleet::Snapshot;
 use gateway::{Readings, Record, Sampling, Source};
 use spec::Phase;
+use webhooks::{Standing, State};
 
 use super::log::access::{self, AccessLog};
 use super::rooms::Rooms;
@@ -60,8 +61,10 @@ impl Watchers {
         });
         let fleet = rooms.fleet.clone();
         let engine_room: Source = Arc::new(move |readings| tell(&fleet.snapshot(), readings));
+        let webhooks = rooms.webhooks.handle();
+        let receivers: Source = Arc::new(move |readings| tell_of_receivers(&webhooks.all(), readings));
         let always = self.log.is_some() || self.traces.is_some();
-        gateway::Watch { ended: Some(Arc::new(ended)), always, sampling: self.sampling, sources: vec![engine_room, own] }
+        gateway::Watch { ended: Some(Arc::new(ended)), always, sampling: self.sampling, sources: vec![engine_room, own, receivers] }
     }
 
     /// The file of the access log may have been moved.
@@ -124,10 +127,47 @@ fn tell(snapshot: &Snapshot, readings: &mut Readings<'_>) {
     readings.gauges("penstock_instance_phases", "Instances by phase", "phase", phases);
     let held = held.into_iter().map(|(holder, bytes)| (holder, real(ByteSize(bytes))));
     readings.gauges("penstock_memory_held_bytes", "Memory of instances, by estimate, by deployment", "holder", held);
+    let (name, help) = ("penstock_device_memory_bytes", "Memory of each device by who holds it: the deployments that hold most, `(others of ours)`, `(promised)` of these and not yet taken, `(foreign)`, `(allocated)`, `(free)`");
+    readings.gauges_by_two((name, help), ("device", "holder"), devices(snapshot));
     readings.gauge("penstock_memory_margin_bytes", "Memory that is always left free", real(snapshot.margin));
     if let Some(budget) = snapshot.budget {
         readings.gauge("penstock_memory_budget_bytes", "Memory that all models together may take", real(budget));
     }
+}
+
+/// The receivers' numbers.
+fn tell_of_receivers(receivers: &[Standing], readings: &mut Readings<'_>) {
+    let counts = |of: fn(&Standing) -> u64| receivers.iter().map(move |one| (one.name.as_str(), of(one)));
+    readings.counters("penstock_webhook_events", "Events that a webhook took, ever", "webhook", counts(|one| one.sent));
+    readings.counters("penstock_webhook_failures", "Tries of a webhook that failed", "webhook", counts(|one| one.failed));
+    readings.counters("penstock_webhook_dropped", "Events that a webhook never got, ever", "webhook", counts(|one| one.dropped));
+    let lag = receivers.iter().map(|one| (one.name.as_str(), real(ByteSize(one.lag))));
+    readings.gauges("penstock_webhook_lag_events", "Events that a webhook is behind", "webhook", lag);
+    let age = receivers.iter().map(|one| (one.name.as_str(), std::time::Duration::from_millis(one.lag_ms).as_secs_f64()));
+    readings.gauges("penstock_webhook_lag_seconds", "For how long the oldest of them has waited", "webhook", age);
+    let off = receivers.iter().map(|one| (one.name.as_str(), f64::from(u8::from(one.state == State::Disabled))));
+    readings.gauges("penstock_webhook_disabled", "1 for a webhook whose receiver wants no more", "webhook", off);
+}
+
+/// Deployments of one device that are named; the smaller ones are one.
+const MOST_HOLDERS: usize = 20;
+
+/// Who holds what of each device: deployments, strangers (`foreign`), what was set aside for them (`allocated`), nobody (`free`).
+fn devices(snapshot: &Snapshot) -> Vec<((String, String), f64)> {
+    let mut all = Vec::new();
+    for view in snapshot.nodes.iter().flat_map(|node| &node.devices) {
+        let mut held: Vec<(&str, ByteSize)> = view.held.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        held.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        let rest: ByteSize = held.iter().skip(MOST_HOLDERS).map(|(_, bytes)| *bytes).sum();
+        held.truncate(MOST_HOLDERS);
+        if rest > ByteSize(0) {
+            held.push(("(others of ours)", rest));
+        }
+        let others = [("(foreign)", view.foreign), ("(allocated)", view.allocated), ("(promised)", view.promised), ("(free)", view.device.free)];
+        let holders = held.into_iter().chain(others);
+        all.extend(holders.map(|(holder, bytes)| ((view.device.id.clone(), holder.to_owned()), real(bytes))));
+    }
+    all
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge of bytes is a float to Prometheus anyway")]

@@ -4,13 +4,13 @@
 //! ones that are no longer wanted are to go. Fails: when a name belongs to one that was made through the API,
 //! when a route leads nowhere or in circles. Whose a deployment is, is never changed silently.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use registry::Registry;
 use spec::deployment::Origin;
 use spec::route::Map;
-use spec::{Deployment, EngineKind, Name, Record, Route, RouteRecord, Source};
+use spec::{Cause, Deployment, EngineKind, Event, EventKind, Name, Record, Route, RouteRecord, Source};
 use store::Store;
 
 use crate::config::{Config, Settings};
@@ -21,8 +21,8 @@ pub(super) const LLAMA_KEY: &str = "PENSTOCK_LLAMA_API_KEY";
 /// The public name of the engine of `llama_url` when nothing else is said.
 const LLAMA: &str = "llama";
 
-/// Brings the store up to date.
-pub(super) async fn store(store: &Store, registry: &Registry, settings: &Settings) -> Result<(), Error> {
+/// Brings the store up to date. What has changed by that is to be told.
+pub(super) async fn store(store: &Store, registry: &Registry, settings: &Settings) -> Result<Vec<Event>, Error> {
     let wanted = wanted(registry, settings).await?;
     let there: BTreeMap<Name, Record> =
         store.list_deployments().await?.into_iter().map(|record| (record.spec.name.clone(), record)).collect();
@@ -30,20 +30,43 @@ pub(super) async fn store(store: &Store, registry: &Registry, settings: &Setting
     if let Some(name) = wanted.keys().find(is_theirs) {
         return Err(Error::Owned(name.clone()));
     }
+    let was: BTreeMap<Name, u64> = store.list_routes().await?.into_iter().map(|route| (route.spec.name, route.generation)).collect();
     let routes = routes(store, settings, &wanted, &there).await?;
+    let kept: BTreeSet<Name> = store.list_routes().await?.into_iter().map(|route| route.spec.name).collect();
+    let mut events = Vec::new();
     for deployment in wanted.values() {
-        store.put_deployment(deployment, Origin::Config, None).await?;
+        let before = there.get(&deployment.name);
+        let record = store.put_deployment(deployment, Origin::Config, None).await?;
+        let what = match before {
+            None => Some((EventKind::DeploymentCreated, "created")),
+            Some(before) if before.generation != record.generation || before.deleting => Some((EventKind::DeploymentUpdated, "changed")),
+            Some(_) => None,
+        };
+        events.extend(what.map(|(kind, did)| told(kind, &deployment.name, &format!("was {did} by the config, generation {}", record.generation))));
     }
     let gone =
         there.values().filter(|record| record.origin == Origin::Config && !record.deleting && !wanted.contains_key(&record.spec.name));
     for record in gone {
-        tracing::info!(deployment = %record.spec.name, "no longer in the config: it goes");
         store.mark_deployment_deleting(&record.spec.name).await?;
+        events.push(told(EventKind::DeploymentDeleting, &record.spec.name, "is no longer in the config: it goes"));
     }
     for route in routes {
-        store.put_route(route, Origin::Config, None).await?;
+        let before = was.get(&route.name);
+        let generation = store.put_route(route, Origin::Config, None).await?.generation;
+        let what = match before {
+            None => Some((EventKind::RouteCreated, "created")),
+            Some(before) if *before != generation => Some((EventKind::RouteUpdated, "changed")),
+            Some(_) => None,
+        };
+        events.extend(what.map(|(kind, did)| Event::now(kind, Cause::Config, format!("route `{}` was {did} by the config", route.name))));
     }
-    Ok(())
+    let gone = was.keys().filter(|name| !kept.contains(*name));
+    events.extend(gone.map(|name| Event::now(EventKind::RouteDeleted, Cause::Config, format!("route `{name}` is no longer in the config"))));
+    Ok(events)
+}
+
+fn told(kind: EventKind, name: &Name, what: &str) -> Event {
+    Event::now(kind, Cause::Config, format!("`{name}` {what}")).of(name)
 }
 
 /// The routes of the config, found to be possible; those that it no longer has are removed.

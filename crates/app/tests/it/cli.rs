@@ -5,6 +5,7 @@
 //! run, as a snapshot.
 
 mod reference;
+mod rollout;
 mod run;
 mod said;
 
@@ -200,7 +201,7 @@ async fn logs_and_events_go_on_until_the_server_ends() {
     let stopped = output(&stage, &["stop", "parrot"]);
     assert_eq!(ended(&stopped), 0, "{stopped:?}");
     let (line, _events) = first(&mut events);
-    assert!(line.contains("parrot: "), "{line}");
+    assert!(line.contains("unload_asked") && line.contains("api admin"), "{line}");
     let listed = output(&stage, &["events", "--deployment", "parrot", "-n", "2"]);
     assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 3, "headings and two events");
     server.signal(nix::sys::signal::Signal::SIGTERM);

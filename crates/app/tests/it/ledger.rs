@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::process::Process;
 use crate::stage::{Stage, environment, stop, until};
 
-mod load;
+pub(crate) mod load;
 
 use load::{Answered, Load};
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use app::config::{Environment, Flags, Settings};
@@ -38,6 +39,11 @@ impl Stage {
             return None;
         };
         Some(Self { engine: Some(engine), ..Self::new() })
+    }
+
+    /// With an engine that does as it is told, well or badly.
+    pub(crate) fn with_fake() -> Self {
+        Self { engine: Some(fake_engine()), ..Self::new() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -128,6 +134,42 @@ pub(crate) fn lives(pid: u32) -> bool {
 /// What this process was told.
 pub(crate) fn environment() -> Environment {
     Environment::of_process()
+}
+
+/// A number that a person may raise for a longer run.
+pub(crate) fn number(variable: &str, usual: u64) -> u64 {
+    environment().get(variable).and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+/// The fake engine, beside the program under test. Cargo builds it for a run of the whole workspace; for a run of this
+/// room alone it is built here, when it is not there or older than what it is made of.
+fn fake_engine() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let program = Path::new(env!("CARGO_BIN_EXE_penstock")).with_file_name("fake-engine");
+        let made = std::fs::metadata(&program).and_then(|found| found.modified()).ok();
+        if made.is_none_or(|made| newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit")) > Some(made)) {
+            let folder = program.parent().expect("a folder");
+            let mut cargo = std::process::Command::new(env!("CARGO"));
+            // As cargo builds it for a test, and together with this room: so what is built already is of use.
+            cargo.args(["test", "--no-run", "--quiet", "--package", "app", "--package", "testkit", "--test", "engine"]);
+            cargo.args(if folder.ends_with("release") { &["--release"][..] } else { &[] }).arg("--target-dir");
+            let status = cargo.arg(folder.parent().expect("a target folder")).current_dir(env!("CARGO_MANIFEST_DIR")).status();
+            assert!(status.is_ok_and(|status| status.success()), "the fake engine cannot be built");
+        }
+        program
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// When something below this folder was last written.
+fn newest(folder: &Path) -> Option<std::time::SystemTime> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let written = entries.filter_map(|entry| {
+        let found = entry.metadata().ok()?;
+        if found.is_dir() { newest(&entry.path()) } else { found.modified().ok() }
+    });
+    written.max()
 }
 
 fn llama_server() -> Option<PathBuf> {

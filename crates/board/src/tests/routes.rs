@@ -22,7 +22,7 @@ pub(super) fn deployment(of: &str, state: State, slots: u32, change: impl FnOnce
     let mut spec = Deployment::named(name(of));
     change(&mut spec);
     let endpoint = Endpoint::Url("http://127.0.0.1:1/v1".into());
-    let member = Member { id: InstanceId::new(format!("{of}-0")), endpoint, key: None, slots };
+    let member = Member { id: InstanceId::new(format!("{of}-0")), endpoint, key: None, slots, revision: 1, own: None };
     let instances = if state == State::Ready { vec![Arc::new(member)] } else { Vec::new() };
     let upstream_model = spec.upstream_model.clone().unwrap_or_else(|| of.to_owned());
     Entry { name: name(of), spec: Arc::new(spec), upstream_model, instances, state, ..(*entry(State::Cold, &[], 8)).clone() }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base::Timestamp;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
-use spec::{Deployment, Name, Operation, OperationId, OperationState, Record};
+use spec::{Deployment, Event, EventKind, Name, Operation, OperationId, OperationState, Record};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,9 +29,10 @@ pub(super) fn routes() -> OpenApiRouter<House> {
 #[utoipa::path(post, path = "/api/v1/deployments/{name}/load", operation_id = "load_deployment", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 202, description = "Under way", body = view::Operation)))]
-async fn load(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
+async fn load(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
     wish::alive(Some(&stored(&house, &name).await?), &name)?;
     let id = house.fleet.load(&name).await?;
+    tell(&house, EventKind::LoadAsked, &name, &admin).await;
     under_way(&house, &id).await
 }
 
@@ -41,9 +42,10 @@ async fn load(State(house): State<House>, Named(name): Named) -> Result<Response
 #[utoipa::path(post, path = "/api/v1/deployments/{name}/unload", operation_id = "unload_deployment", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 202, description = "Under way", body = view::Operation)))]
-async fn unload(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
+async fn unload(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
     wish::alive(Some(&stored(&house, &name).await?), &name)?;
     let id = house.fleet.unload(&name).await?;
+    tell(&house, EventKind::UnloadAsked, &name, &admin).await;
     under_way(&house, &id).await
 }
 
@@ -84,6 +86,12 @@ async fn set_pinned(house: &House, admin: &Admin, name: &Name, pinned: bool) -> 
     };
     house.store.put_operation(&operation).await?;
     Ok(accepted(&operation))
+}
+
+async fn tell(house: &House, kind: EventKind, name: &Name, admin: &Admin) {
+    let did = if kind == EventKind::LoadAsked { "loaded" } else { "unloaded" };
+    let message = format!("`{name}` is to be {did}, by token `{}`", admin.name());
+    house.fleet.tell(Event::now(kind, admin.cause(), message).of(name)).await;
 }
 
 async fn under_way(house: &House, id: &OperationId) -> Result<Response, Error> {

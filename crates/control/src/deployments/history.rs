@@ -1,4 +1,4 @@
-//! Why a deployment is as it is, and what it was before.
+//! Why a deployment is as it is.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,19 +6,18 @@ use fleet::StepView;
 use fleet::pipeline::Done;
 use serde::Serialize;
 use spec::deployment::Step;
-use spec::{Name, Reason, Revision};
+use spec::{Name, Reason};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::stored;
 use crate::error::Error;
-use crate::page::Page;
 use crate::query::Named;
-use crate::shown::{Sight, state};
+use crate::shown::{ShownRollout, ShownScaling, Sight, state};
 use crate::{House, view};
 
 pub(super) fn routes() -> OpenApiRouter<House> {
-    OpenApiRouter::new().routes(routes!(explain)).routes(routes!(revisions))
+    OpenApiRouter::new().routes(routes!(explain))
 }
 
 #[derive(Debug, Serialize)]
@@ -33,6 +32,10 @@ struct Explained {
     used: base::ByteSize,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<base::ByteSize>,
+    rollout: ShownRollout,
+    scaling: ShownScaling,
+    #[serde(flatten)]
+    decision: Option<fleet::Explained>,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,15 +59,20 @@ impl From<&StepView> for ExplainedStep {
 
 /// Explain a deployment
 ///
-/// Its pipeline, step by step, with the reason of each that is not done, and its memory.
+/// Its pipeline, step by step, with the reason of each that is not done; how many instances there should be, with the numbers that
+/// led to it; each instance with what it was created for; what keeps it from having another, and when that is tried again; and
+/// what would happen if another were wanted now: where it would go, who would leave for it, and what that costs. The engine
+/// room answers by the code that decides, on a copy of what it sees.
 #[utoipa::path(get, path = "/api/v1/deployments/{name}/explain", operation_id = "explain_deployment", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "Why it is as it is", body = view::Explanation)))]
 async fn explain(State(house): State<House>, Named(name): Named) -> Result<Json<Explained>, Error> {
     let record = stored(&house, &name).await?;
+    let decision = house.fleet.explain(&name).await.ok(); // one that it has not seen yet has nothing to explain
     let sight = Sight::now(&house);
     let view = sight.view(&name);
     Ok(Json(Explained {
+        decision,
         state: state(&record, view),
         reason: view.and_then(|view| view.reason.clone()),
         pipeline: record.spec.pipeline().to_owned(),
@@ -72,17 +80,8 @@ async fn explain(State(house): State<House>, Named(name): Named) -> Result<Json<
         memory: view.map(|view| view.memory).unwrap_or_default(),
         used: sight.snapshot.used,
         budget: sight.snapshot.budget,
+        rollout: ShownRollout::of(&record, view),
+        scaling: view.map(|view| ShownScaling::from(&view.scaling)).unwrap_or_default(),
         name,
     }))
-}
-
-/// List the revisions of a deployment
-///
-/// Newest first; the newest fifty are kept, and those that an instance still runs.
-#[utoipa::path(get, path = "/api/v1/deployments/{name}/revisions", operation_id = "list_revisions", tag = "deployments",
-    params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
-    responses((status = 200, description = "The revisions", body = Page<view::Revision>)))]
-async fn revisions(State(house): State<House>, Named(name): Named) -> Result<Json<Page<Revision>>, Error> {
-    stored(&house, &name).await?;
-    Ok(Json(Page::whole(house.store.list_revisions(&name).await?)))
 }

@@ -41,6 +41,16 @@ pub(crate) async fn put(
     (expect, admin): (&Expect, &Admin),
     wanted: impl Fn(Option<&Record>) -> Result<Deployment, Error>,
 ) -> Result<Record, Error> {
+    put_because(house, name, (expect, admin, &format!("a change by token `{}`", admin.name())), wanted).await
+}
+
+/// The same, with the words that its history has of it.
+pub(crate) async fn put_because(
+    house: &House,
+    name: &Name,
+    (expect, admin, because): (&Expect, &Admin, &str),
+    wanted: impl Fn(Option<&Record>) -> Result<Deployment, Error>,
+) -> Result<Record, Error> {
     for _ in 0..TRIES {
         let before = house.store.get_deployment(name).await?;
         expect.check(name, before.as_ref())?;
@@ -48,7 +58,7 @@ pub(crate) async fn put(
         let generation = before.as_ref().map_or(0, |record| record.generation);
         // An entry of the config stays one: the next start follows the file again.
         let origin = before.as_ref().filter(|record| !record.deleting).map_or(Origin::Api, |record| record.origin);
-        match house.store.put_deployment(&spec, origin, Some(generation)).await {
+        match house.store.put_deployment_because(&spec, (origin, because), Some(generation)).await {
             Err(store::Error::Stale { .. }) => {}
             Err(error) => return Err(error.into()),
             Ok(record) => {
@@ -97,7 +107,7 @@ pub(crate) async fn announce(house: &House, kind: EventKind, record: &Record, ad
     };
     let name = &record.spec.name;
     let message = format!("`{name}` was {did} by token `{}`, generation {}", admin.name(), record.generation);
-    house.fleet.tell(Event::now(kind, message).of(name)).await;
+    house.fleet.tell(Event::now(kind, admin.cause(), message).of(name)).await;
     house.fleet.poke();
     let mut snapshots = house.fleet.watch();
     let seen = snapshots.wait_for(|seen| seen.deployments.get(name).map_or(record.deleting, |d| d.record.generation >= record.generation));

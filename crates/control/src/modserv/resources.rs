@@ -6,7 +6,7 @@
 use base::ByteSize;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use spec::{Deployment, DeviceKind, Invalid, Version};
+use spec::{Deployment, Invalid, Version};
 use utoipa::ToSchema;
 
 use crate::House;
@@ -112,7 +112,7 @@ impl Resources {
 
 fn cards(house: &House) -> u32 {
     let snapshot = house.fleet.snapshot();
-    let cards = snapshot.nodes.iter().flat_map(|seen| &seen.node.devices).filter(|device| device.kind == DeviceKind::Gpu);
+    let cards = snapshot.nodes.iter().flat_map(|seen| &seen.node.devices).filter(|device| device.kind.is_card());
     u32::try_from(cards.count()).unwrap_or(u32::MAX)
 }
 

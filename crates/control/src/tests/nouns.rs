@@ -123,6 +123,42 @@ async fn nodes_and_status_tell_what_is_held() {
     assert_eq!(status["memory_used"], nodes["items"][0]["used"]);
 }
 
+#[tokio::test]
+async fn memory_is_set_aside_counted_refused_with_the_numbers_and_given_back() {
+    let room = Room::open().await;
+    let nodes = room.get("/api/v1/nodes").await;
+    let name = nodes["items"][0]["name"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/nodes/{name}/allocations");
+    let answer = room.ask("POST", &path, r#"{"bytes":"3GiB","holder":"training","expires":"1h"}"#).await;
+    let place = answer.header("location").to_owned();
+    let made = answer.expect(201);
+    assert_eq!((&made["device"], &made["bytes"], &made["holder"]), (&json!("ram"), &json!(3_u64 << 30), &json!("training")));
+    assert_eq!(place, format!("{path}/{}", made["id"].as_str().unwrap()));
+    assert_eq!(room.get(&path).await["items"], json!([made]));
+    let more = room.ask("POST", &path, r#"{"bytes":2147483648,"holder":"more"}"#).await.expect(409);
+    assert_eq!((&more["code"], &more["detail"]), (&json!("no_room"), &json!("2.00 GiB are more than the 1.00 GiB that are free of `ram` now")));
+    let most = room.ask("POST", &path, r#"{"bytes":"5GiB","holder":"most"}"#).await.expect(507);
+    assert_eq!(most["code"], "does_not_fit");
+    for (path, body, status) in [
+        ("/api/v1/nodes/nowhere/allocations", r#"{"bytes":1,"holder":"a"}"#, 404),
+        (path.as_str(), r#"{"bytes":1,"holder":"a","device":"cuda:7"}"#, 404),
+        (path.as_str(), r#"{"bytes":0,"holder":"a"}"#, 400),
+        (path.as_str(), r#"{"bytes":1,"holder":" "}"#, 400),
+        (path.as_str(), r#"{"bytes":1,"holder":"a","expires":"yesterday"}"#, 400),
+        (path.as_str(), r#"{"bytes":1,"holder":"a","for":"b"}"#, 400),
+    ] {
+        room.ask("POST", path, body).await.expect(status);
+    }
+    let shown = room.until(&format!("/api/v1/nodes/{name}"), |answer| answer.text.contains("training")).await.expect(200);
+    assert_eq!((&shown["devices"][0]["allocated"], &shown["devices"][0]["available"]), (&json!(3_u64 << 30), &json!(1_u64 << 30)));
+    room.ask("DELETE", &place, "").await.expect(204);
+    room.ask("DELETE", &place, "").await.expect(404);
+    room.ask("POST", &path, r#"{"bytes":2147483648,"holder":"more","expires":"50ms"}"#).await.expect(201);
+    room.until(&path, |answer| !answer.text.contains("more")).await;
+    let told = room.until("/api/v1/events", |answer| answer.text.matches("allocation_released").count() == 2).await;
+    assert!(told.text.contains("2.00 GiB of ram"), "{}", told.text);
+}
+
 fn call(id: &str, at: &str, ending: Ending) -> Usage {
     Usage {
         request_id: id.into(),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::explain::{Here, Trial};
 use super::instance::Reason;
-use super::model::Version;
+use super::rollout::{ReplicaTargets, ReplicaWindow, Rollout, RolloutStatus, Scaling};
 use super::token::{Budget, Limits};
 
 /// What one person wants served under one public model name; an entry of the config's
@@ -43,6 +44,10 @@ pub struct DeploymentSpec {
     /// Layers to put on the GPU; all when not given and a GPU is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_layers: Option<u32>,
+    /// How keys and values of the context are stored: `f32`, `f16`, `bf16`, `q8_0`, `q5_1`, `q5_0`, `q4_1`, `q4_0` or `iq4_nl`; `f16`
+    /// when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_type: Option<String>,
     /// Whether the instance also serves embeddings.
     #[schema(default = false, required = false)]
     pub embeddings: bool,
@@ -79,6 +84,9 @@ pub struct DeploymentSpec {
     /// How often a call is tried before anything of an answer has come.
     #[schema(required = false)]
     pub retries: Retries,
+    /// How instances of the revision before make way when the wish changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
     /// How much all of its callers together may use at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -126,6 +134,15 @@ pub struct Replicas {
     /// How long an instance above `min` stays without callers: `5m`, a number of seconds, or `forever`.
     #[schema(default = "5m", required = false)]
     pub keep_alive: String,
+    /// What one instance is meant to bear; more come, up to `max`, when it is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<ReplicaTargets>,
+    /// Other bounds at certain times.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<ReplicaWindow>,
+    /// An instance that is no longer needed for the target stays for so long; `5m` when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_after: Option<String>,
 }
 
 /// How often one call is tried, always before anything of an answer has come.
@@ -219,6 +236,8 @@ pub struct DeploymentStatus {
     pub instances: Vec<String>,
     /// Who wrote the wish: `config` entries follow the file, `api` entries stay until they are deleted.
     pub origin: String,
+    /// The rollout that is under way, or the last one.
+    pub rollout: RolloutStatus,
 }
 
 /// Why a deployment is as it is.
@@ -235,13 +254,31 @@ pub struct Explanation {
     pub pipeline: String,
     /// The steps of the pipeline, in order, for its foremost instance.
     pub steps: Vec<StepView>,
-    /// Bytes of memory that one instance takes, by estimate; 0 until the model is read.
+    /// Bytes of memory that one instance takes: as measured of an earlier one, else by estimate; 0 until the model is read.
     pub memory: u64,
     /// Bytes that all instances hold.
     pub used: u64,
     /// Bytes that they may hold at most, when a budget is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<u64>,
+    /// The rollout that is under way, or the last one.
+    pub rollout: RolloutStatus,
+    /// How many instances there should be, and why.
+    pub scaling: Scaling,
+    /// Each instance, oldest first.
+    #[serde(default)]
+    #[schema(required = false)]
+    pub instances: Vec<Here>,
+    /// What keeps it from having another instance; absent where none is wanted, or nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Reason>,
+    /// When that is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub again_at: Option<String>,
+    /// What would happen if another instance were wanted now; absent before its model is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Trial>,
 }
 
 /// A step of a pipeline.
@@ -254,15 +291,4 @@ pub struct StepView {
     /// Why it is not done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-}
-
-/// A wish frozen together with the version of the model that it resolved to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Revision {
-    /// The generation that it was frozen from.
-    pub number: u64,
-    /// The wish.
-    pub spec: DeploymentSpec,
-    /// The model's version; remote engines have none.
-    pub version: Option<Version>,
 }

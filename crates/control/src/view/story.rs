@@ -16,8 +16,12 @@ pub struct Event {
     /// What: `started`, `stopping`, `deployment_created`, `deployment_updated`, `deployment_deleting`,
     /// `deployment_deleted`, `instance_phase`, `instance_adopted`, `instance_orphaned`,
     /// `model_registered`, `model_removed`, `token_created`, `token_updated`, `token_revoked`, `usage_journal`,
-    /// `project_created`, `project_updated`, `project_deleted`, `route_created`, `route_updated`, `route_deleted`.
+    /// `project_created`, `project_updated`, `project_deleted`, `route_created`, `route_updated`, `route_deleted`,
+    /// `rollout_started`, `rollout_step`, `rollout_paused`, `rollout_resumed`, `rollout_complete`, `rollout_rolled_back`, `scaled`,
+    /// `load_asked`, `unload_asked`, `webhook_disabled`, `webhook_enabled`, `allocation_made`, `allocation_released`.
     pub kind: String,
+    /// Who or what brought it about.
+    pub cause: Cause,
     /// Of which deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<String>,
@@ -33,6 +37,39 @@ pub struct Event {
     pub reason: Option<Reason>,
     /// For people.
     pub message: String,
+}
+
+/// Who or what brought an event about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cause {
+    /// `penstock` (its start, its end, its upkeep), `config`, `api`, `demand` (callers wait), `idle` (nobody calls), `hand` (an
+    /// operator's load or unload), `wish` (its minimum or its pin), `schedule`, `load`, `eviction`, `failure`, `rollout`, `deletion`,
+    /// `engine` (it came so far by itself), `webhook`, or `unknown` in events of earlier versions.
+    pub kind: String,
+    /// Of `api`: what the token is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Of `api`: the token's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Of `demand`: so many callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u32>,
+    /// Of `eviction`: the deployment that needs the room.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub of_whom: Option<String>,
+    /// Of `failure`: what failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Of `failure`: the code of its reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Of `rollout`: the revision that is wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// Of `webhook`: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// A durable job with progress.
@@ -90,4 +127,51 @@ pub struct ServerStatus {
     pub evictions_total: u64,
     /// Instances that failed since then.
     pub failures_total: u64,
+}
+
+/// A receiver of events.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Webhook {
+    /// Its name in the config.
+    pub name: String,
+    /// Where it is, without path and query.
+    pub origin: String,
+    /// `idle` (it has everything), `sending`, `failing` (it is tried again) or `disabled` (it wants no more).
+    pub state: String,
+    /// Events that it took, ever.
+    pub sent: u64,
+    /// Events that it never got, ever: it was behind by too many, or for too long.
+    pub dropped: u64,
+    /// Tries that failed, since the start of the server.
+    pub failed: u64,
+    /// Events of the story that it is behind, wanted or not.
+    pub lag: u64,
+    /// For how many milliseconds the oldest of them has waited.
+    pub lag_ms: u64,
+    /// When it last took an event, since the start of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub last_sent: Option<String>,
+    /// What went wrong last, since the start of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<WebhookFailure>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub next_try: Option<String>,
+    /// Why it is sent nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<String>,
+}
+
+/// A try of a webhook that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WebhookFailure {
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// How.
+    pub what: String,
+    /// So many in a row by then.
+    pub tries: u32,
 }

@@ -30,7 +30,7 @@ fn at() -> Timestamp {
 }
 
 fn reason() -> spec::Reason {
-    spec::Reason::new(ReasonCode::NoRoom, "no room", "unload something")
+    spec::Reason::new(ReasonCode::NoRoom, "no room", "unload something").with("need_bytes", 7_u64)
 }
 
 fn full_budget() -> spec::Budget {
@@ -68,8 +68,9 @@ fn full_spec() -> spec::Deployment {
         parallel: Some(2),
         threads: Some(3),
         gpu_layers: Some(4),
+        cache_type: Some(spec::CacheType::Q8_0),
         embeddings: true,
-        replicas: spec::Replicas { min: 1, max: 2, keep_alive: None },
+        replicas: full_replicas(),
         pinned: true,
         max_queue: 5,
         max_concurrent: Some(6),
@@ -79,6 +80,7 @@ fn full_spec() -> spec::Deployment {
         max_ejected: 7,
         timeouts: spec::Timeouts { connect: Duration::from_millis(250), ..spec::Timeouts::default() },
         retries: spec::Retries { attempts: 4 },
+        rollout: spec::Rollout { max_surge: 2, ..spec::Rollout::default() },
         limits: spec::Limits { concurrency: Some(8), ..spec::Limits::default() },
         budget: full_budget(),
         prices: spec::Prices {
@@ -95,6 +97,13 @@ fn full_spec() -> spec::Deployment {
         env: [("A".to_owned(), "B".to_owned())].into(),
         labels: [("l".to_owned(), "m".to_owned())].into(),
     }
+}
+
+fn full_replicas() -> spec::Replicas {
+    let target = json!({"concurrency": 1, "queue": 2, "kv_use": 3, "first_token": "4s"});
+    let window = json!({"days": ["mon"], "from": "08:00", "to": "18:30", "min": 1, "max": 2});
+    let all = json!({"min": 1, "max": 2, "keep_alive": "forever", "target": target, "schedule": [window], "down_after": "1m"});
+    serde_json::from_value(all).unwrap()
 }
 
 fn version() -> spec::Version {
@@ -114,6 +123,11 @@ fn version() -> spec::Version {
         embedding_length: 7,
         vocabulary: 8,
         has_template: true,
+        body: spec::Body {
+            layers: vec![spec::Layers { count: 1, weights: ByteSize(2), keys: 3, values: 4, window: 5, state: 6 }],
+            matrices: [("F16".to_owned(), ByteSize(7))].into(),
+            ..spec::Body::default()
+        },
     }
 }
 
@@ -124,7 +138,20 @@ fn a_spec_is_as_documented_full_and_bare() {
     mirrors::<super::Replicas>(&full.replicas);
     mirrors::<super::Timeouts>(&full.timeouts);
     mirrors::<super::Prices>(&full.prices);
-    mirrors::<super::Revision>(&spec::Revision { number: 1, spec: full, version: Some(version()) });
+    mirrors::<super::Body>(&version().body);
+    mirrors::<super::Layers>(&version().body.layers[0]);
+    mirrors::<super::Rollout>(&full.rollout);
+    mirrors::<super::Canary>(&full.rollout.canary);
+    mirrors::<super::ReplicaTargets>(&full.replicas.target);
+    mirrors::<super::ReplicaWindow>(&full.replicas.schedule[0]);
+    let kept = store::KeptRevision {
+        revision: spec::Revision { number: 1, spec: full, version: Some(version()) },
+        digest: Some("sha256:0".into()),
+        cause: "the API".into(),
+        status: spec::deployment::RevisionStatus::Serving,
+        created_at: at(),
+    };
+    mirrors::<super::Revision>(&crate::shown::ShownRevision::from(kept));
     let bare = json!(spec::Deployment::named(name()));
     let view: super::DeploymentSpec = serde_json::from_value(bare.clone()).unwrap();
     assert_eq!(json!(view), bare);
@@ -160,7 +187,31 @@ fn a_route_is_as_documented() {
 fn what_runs_is_as_documented() {
     mirrors::<super::Reason>(&reason());
     mirrors::<super::Version>(&version());
-    mirrors::<super::Device>(&spec::Device { id: "ram".into(), kind: spec::DeviceKind::Ram, total: ByteSize(2), free: ByteSize(1) });
+    let device = spec::Device {
+        name: "0: card".into(),
+        uses: vec![spec::Use { pid: 7, bytes: ByteSize(1) }],
+        engine_name: Some("Vulkan0".into()),
+        ..spec::Device::new("gpu0", spec::DeviceKind::Gpu, ByteSize(2), ByteSize(1))
+    };
+    mirrors::<super::DeviceUse>(&device.uses[0]);
+    mirrors::<super::Device>(&fleet::DeviceView {
+        device,
+        held: std::iter::once((name(), ByteSize(1))).collect(),
+        promised: ByteSize(1),
+        allocated: ByteSize(2),
+        foreign: ByteSize(3),
+        available: ByteSize(4),
+    });
+    mirrors::<super::Allocation>(&spec::Allocation {
+        id: spec::AllocationId::new("a"),
+        node: "here".into(),
+        device: "ram".into(),
+        bytes: ByteSize(5),
+        holder: "training".into(),
+        expires_at: Some(at()),
+        created_at: at(),
+        foreign: ByteSize(1),
+    });
     mirrors::<super::Instance>(&spec::Instance {
         id: "i".into(),
         deployment: name(),
@@ -171,6 +222,8 @@ fn what_runs_is_as_documented() {
         since: at(),
         reason: Some(reason()),
         memory: ByteSize(1),
+        reserved: ByteSize(2),
+        measured: true,
         pid: Some(1),
         endpoint: Some("e".into()),
         in_flight: 1,
@@ -183,12 +236,55 @@ fn what_runs_is_as_documented() {
 }
 
 #[test]
+fn what_would_happen_is_as_documented() {
+    let share = spec::Share { device: "d".into(), kind: spec::DeviceKind::Ram, bytes: ByteSize(1), layers: 2, engine_name: Some("e".into()) };
+    mirrors::<super::Share>(&share);
+    let grant = spec::Grant { node: "n".into(), shares: vec![share] };
+    mirrors::<super::Grant>(&grant);
+    let leaver = fleet::explain::Leaver {
+        instance: "i".into(),
+        deployment: name(),
+        memory: ByteSize(1),
+        reload_ms: 2,
+        in_flight: 3,
+        last_used: at(),
+    };
+    mirrors::<super::Leaver>(&leaver);
+    mirrors::<super::Trial>(&fleet::Trial {
+        verdict: fleet::Verdict::AfterOthers,
+        memory: ByteSize(1),
+        measured: true,
+        grant,
+        reason: Some(reason()),
+        leave: vec![leaver],
+        cost_ms: 2,
+        again_at: Some(at()),
+    });
+    let cause = spec::Cause::Failure { of: "i".into(), code: ReasonCode::NoRoom };
+    mirrors::<super::Here>(&fleet::explain::Here { id: "i".into(), revision: 1, phase: Phase::Ready, since: at(), cause, reason: Some(reason()) });
+}
+
+#[test]
 fn the_story_and_its_jobs_are_as_documented() {
     mirrors::<super::Event>(&spec::Event {
         instance: Some("i".into()),
         phase: Some((Phase::Pending, Phase::Failed)),
         reason: Some(reason()),
-        ..spec::Event::now(spec::EventKind::InstancePhase, "m").of(&name())
+        ..spec::Event::now(spec::EventKind::InstancePhase, spec::Cause::evicted_for(&name()), "m").of(&name())
+    });
+    mirrors::<super::Webhook>(&::webhooks::Standing {
+        name: name(),
+        origin: "https://host".into(),
+        state: ::webhooks::State::Failing,
+        sent: 1,
+        dropped: 2,
+        failed: 3,
+        lag: 4,
+        lag_ms: 5,
+        last_sent: Some(at()),
+        last_failure: Some(::webhooks::standing::Failure { at: at(), what: "w".into(), tries: 6 }),
+        next_try: Some(at()),
+        disabled: Some("d".into()),
     });
     mirrors::<super::Operation>(&spec::Operation {
         id: "o".into(),
@@ -248,5 +344,14 @@ fn every_word_that_a_field_can_hold_stands_in_its_description() {
     }
     for engine in EngineKind::ALL {
         assert!(described(json!(super::DeploymentSpec::schema()), "engine").contains(&format!("`{engine}`")), "{engine}");
+    }
+    for kind in spec::EventKind::ALL {
+        assert!(described(json!(super::Event::schema()), "kind").contains(&format!("`{kind}`")), "{kind}");
+    }
+    for code in spec::ReasonCode::ALL {
+        assert!(described(json!(super::Reason::schema()), "code").contains(&format!("`{}`", code.as_str())), "{code:?}");
+    }
+    for kind in spec::Cause::KINDS {
+        assert!(described(json!(super::Cause::schema()), "kind").contains(&format!("`{kind}`")), "{kind}");
     }
 }

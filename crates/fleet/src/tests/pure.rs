@@ -9,12 +9,10 @@ use board::MemberUse;
 use proptest::prelude::*;
 use spec::{Exit, InstanceId, Name, Phase, Reason, ReasonCode};
 
-use super::values::{NOW, ago, item, name, revision, room, wish, world};
-use crate::evict::{Candidate, evict};
+use super::values::{changed, NOW, ago, item, name, revision, wish, world};
 use crate::life::{self, Next};
-use crate::place::{Fit, Ledger, place};
 use crate::plan::{Action, plan};
-use crate::world::{Hand, Health, Item, Resolve, Room, Sight, Start, Wish};
+use crate::world::{Hand, Health, Item, Resolve, Sight, Start, Wish};
 
 fn drained(actions: &[Action]) -> Vec<&str> {
     let drains = actions.iter().filter_map(|action| match action {
@@ -34,7 +32,7 @@ fn a_waiting_caller_a_minimum_or_a_pin_creates_exactly_one_instance() {
     let asked: [fn(&mut Wish); 4] =
         [|w| w.demand.waiting = 20, |w| w.record.spec.replicas.min = 1, |w| w.record.spec.pinned = true, |w| w.hand = Hand::Load];
     for change in asked {
-        assert_eq!(plan(&world(vec![wish("a", change)], vec![])), vec![Action::Create(name("a"))]);
+        assert_eq!(plan(&world(vec![wish("a", change)], vec![])), vec![Action::Create(name("a"), 1)]);
         let rising = item("i", "a", Phase::Loading);
         let rising = Item { health: Health::Unknown, ..rising };
         assert_eq!(plan(&world(vec![wish("a", change)], vec![rising])), vec![], "one start serves them all");
@@ -50,13 +48,13 @@ fn a_failed_deployment_waits_for_its_backoff() {
         })
     };
     assert_eq!(plan(&world(vec![failed(NOW.plus(Duration::from_secs(1)))], vec![])), vec![]);
-    assert_eq!(plan(&world(vec![failed(NOW)], vec![])), vec![Action::Create(name("a"))]);
+    assert_eq!(plan(&world(vec![failed(NOW)], vec![])), vec![Action::Create(name("a"), 1)]);
 }
 
 #[test]
 fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
     let used = |time| Item {
-        used: MemberUse { in_flight: 0, last_used: Some(ago(time)), ejected: false },
+        used: MemberUse { in_flight: 0, last_used: Some(ago(time)), ejected: false, ..MemberUse::default() },
         since: ago(Duration::from_hours(1)),
         ..item("i", "a", Phase::Ready)
     };
@@ -66,7 +64,7 @@ fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
     let pinned = wish("a", |w| w.record.spec.pinned = true);
     assert_eq!(plan(&world(vec![pinned], vec![used(Duration::from_secs(301))])), vec![]);
     let busy = Item {
-        used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))), ejected: false },
+        used: MemberUse { in_flight: 1, last_used: Some(ago(Duration::from_secs(301))), ejected: false, ..MemberUse::default() },
         ..used(Duration::from_secs(301))
     };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![busy])), vec![]);
@@ -74,25 +72,20 @@ fn an_instance_leaves_when_its_keep_alive_is_over_and_not_before() {
 
 #[test]
 fn an_old_revision_serves_until_the_new_one_is_ready() {
-    let newer = |w: &mut Wish| {
-        w.record.generation = 2;
-        w.resolve = Resolve::Done(revision("a", 2));
-    };
+    let newer = || changed(wish("a", |_| {}));
     let old = item("old", "a", Phase::Ready);
     let new = |phase| Item { revision: revision("a", 2), ..item("new", "a", phase) };
-    let actions = plan(&world(vec![wish("a", newer)], vec![old.clone()]));
-    assert_eq!(actions, vec![Action::Create(name("a"))]);
+    let actions = plan(&world(vec![newer()], vec![old.clone()]));
+    assert_eq!(actions, vec![Action::Create(name("a"), 2)]);
     let loading = Item { health: Health::Loading, ..new(Phase::Loading) };
-    assert_eq!(plan(&world(vec![wish("a", newer)], vec![old.clone(), loading])), vec![]);
-    assert_eq!(drained(&plan(&world(vec![wish("a", newer)], vec![old, new(Phase::Ready)]))), ["old"]);
+    assert_eq!(plan(&world(vec![newer()], vec![old.clone(), loading])), vec![]);
+    assert_eq!(drained(&plan(&world(vec![newer()], vec![old, new(Phase::Ready)]))), ["old"]);
 }
 
 #[test]
 fn a_wish_that_cannot_be_resolved_leaves_the_old_revision_serving() {
-    let broken = wish("a", |w| {
-        w.record.generation = 2;
-        w.resolve = Resolve::Failed(Reason::new(ReasonCode::ModelMissing, "gone", ""), NOW.plus(Duration::from_secs(9)));
-    });
+    let mut broken = changed(wish("a", |_| {}));
+    broken.resolve = Resolve::Failed(Reason::new(ReasonCode::ModelMissing, "gone", ""), NOW.plus(Duration::from_secs(9)));
     assert_eq!(plan(&world(vec![broken], vec![item("old", "a", Phase::Ready)])), vec![]);
 }
 
@@ -110,7 +103,7 @@ fn the_idle_one_makes_room_and_the_busy_pinned_or_needed_do_not() {
     let pending = Item { sight: Sight::Absent, health: Health::Unknown, ..pending };
     let with = |change: fn(&mut Wish), busy: u32| {
         let other = Item {
-            used: MemberUse { in_flight: busy, last_used: Some(NOW), ejected: false },
+            used: MemberUse { in_flight: busy, last_used: Some(ago(Duration::from_secs(1))), ejected: false, ..MemberUse::default() },
             memory: ByteSize(80),
             ..item("o", "old", Phase::Ready)
         };
@@ -124,6 +117,19 @@ fn the_idle_one_makes_room_and_the_busy_pinned_or_needed_do_not() {
 }
 
 #[test]
+fn while_the_memory_of_those_who_left_is_on_its_way_nobody_else_has_to_go() {
+    let cleared = |at: Option<Timestamp>| {
+        let waits = Item { start: Start::Pending, sight: Sight::Absent, health: Health::Unknown, ..item("p", "new", Phase::Placing) };
+        let other = Item { memory: ByteSize(80), ..item("o", "old", Phase::Ready) };
+        let wishes = vec![wish("new", |w| w.demand.waiting = 1), wish("old", |_| {})];
+        drained(&plan(&world(wishes, vec![other, Item { cleared_at: at, ..waits }]))).len()
+    };
+    assert_eq!(cleared(None), 1);
+    assert_eq!(cleared(Some(ago(Duration::from_secs(9)))), 0);
+    assert_eq!(cleared(Some(ago(Duration::from_secs(10)))), 1, "it does not come back: somebody else has it");
+}
+
+#[test]
 fn what_can_never_fit_evicts_nobody() {
     let wants = wish("new", |w| w.demand.waiting = 1);
     let huge = Item { memory: ByteSize(101), sight: Sight::Absent, ..item("p", "new", Phase::Pending) };
@@ -133,22 +139,6 @@ fn what_can_never_fit_evicts_nobody() {
         matches!(&actions[..], [Action::Fail(id, reason)] if id.as_str() == "p" && reason.code == ReasonCode::DoesNotFit),
         "{actions:?}"
     );
-}
-
-#[test]
-fn fit_says_what_is_missing() {
-    let room = Room { margin: ByteSize(10), ..room(100) };
-    let held = |held| Ledger { held: ByteSize(held), promised: ByteSize(0) };
-    assert_eq!(place(ByteSize(50), &room, held(40)), Fit::Fits);
-    assert_eq!(place(ByteSize(50), &room, held(60)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
-    assert_eq!(place(ByteSize(91), &room, held(0)), Fit::Never { need: ByteSize(91), budget: ByteSize(90) });
-    let mut tight = room;
-    tight.nodes[0].devices[0].free = ByteSize(30);
-    assert_eq!(place(ByteSize(50), &tight, held(0)), Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) });
-    tight.nodes[0].devices[0].free = ByteSize(60);
-    let promised = Ledger { held: ByteSize(30), promised: ByteSize(30) };
-    let fit = place(ByteSize(50), &tight, promised);
-    assert_eq!(fit, Fit::NoRoom { need: ByteSize(50), missing: ByteSize(20), budget: ByteSize(90) }, "30 of the free bytes are taken");
 }
 
 /// Every phase against what can be seen of an instance: the whole table, as it stands in the docs.
@@ -232,7 +222,7 @@ fn a_load_that_shows_progress_is_never_ended_and_one_without_is() {
 fn what_leaves_is_not_started_in_the_same_breath() {
     let pending = Item { start: Start::Pending, sight: Sight::Absent, ..item("p", "a", Phase::Pending) };
     let mut world = world(vec![wish("a", |w| w.demand.waiting = 1)], vec![pending]);
-    assert!(matches!(&plan(&world)[..], [Action::Launch(_)]));
+    assert!(matches!(&plan(&world)[..], [Action::Launch(..)]));
     world.stopping = Some(NOW);
     assert!(matches!(&plan(&world)[..], [Action::Move(_, Phase::Stopped, Some(reason))] if reason.code == ReasonCode::ShuttingDown));
 }
@@ -248,34 +238,26 @@ fn a_start_that_waits_for_room_ends_with_its_last_caller_and_one_that_began_does
 
 #[test]
 fn a_call_that_runs_on_an_instance_that_leaves_starts_no_other() {
-    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW), ejected: false }, ..item("i", "a", Phase::Draining) };
+    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW), ejected: false, ..MemberUse::default() }, ..item("i", "a", Phase::Draining) };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![draining])), vec![]);
 }
 
 #[test]
 fn a_new_revision_gets_as_many_instances_as_the_old_one_and_no_more() {
-    let newer = wish("a", |w| {
-        w.record.generation = 2;
-        w.record.spec.replicas.max = 8;
-        w.resolve = Resolve::Done(revision("a", 2));
-    });
+    let newer = changed(wish("a", |w| (w.record.spec.replicas.max, w.record.spec.rollout.max_surge) = (8, 2)));
     let new = |id: &str| Item { revision: revision("a", 2), health: Health::Loading, ..item(id, "a", Phase::Loading) };
     let one_old = vec![item("o", "a", Phase::Ready), new("n")];
     assert_eq!(plan(&world(vec![newer.clone()], one_old)), vec![]);
     let two_old = vec![item("o", "a", Phase::Ready), item("p", "a", Phase::Ready), new("n")];
-    assert_eq!(plan(&world(vec![newer], two_old)), vec![Action::Create(name("a"))]);
+    assert_eq!(plan(&world(vec![newer], two_old)), vec![Action::Create(name("a"), 2)]);
 }
 
 #[test]
 fn an_old_revision_that_was_not_started_gives_its_place_to_the_new_one() {
-    let newer = wish("a", |w| {
-        w.demand.waiting = 1;
-        w.record.generation = 2;
-        w.resolve = Resolve::Done(revision("a", 2));
-    });
+    let newer = changed(wish("a", |w| w.demand.waiting = 1));
     let old = Item { start: Start::Pending, sight: Sight::Absent, ..item("o", "a", Phase::Placing) };
     let actions = plan(&world(vec![newer], vec![old]));
-    let [Action::Create(_), Action::Move(id, Phase::Stopped, Some(reason))] = &actions[..] else { panic!("{actions:?}") };
+    let [Action::Create(_, 2), Action::Move(id, Phase::Stopped, Some(reason))] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!((id.as_str(), reason.code), ("o", ReasonCode::Superseded));
 }
 
@@ -333,7 +315,7 @@ fn lines_and_memory_that_grow_are_progress() {
     let mut item = Item { progress_at: ago(Duration::from_mins(4)), ..item("i", "a", Phase::Loading) };
     let seen = |resident, log_lines| {
         let order = testing_order(&name("a"));
-        spec::Seen { order, state: spec::SeenState::Running, pid: Some(1), started_at: NOW, resident: Some(ByteSize(resident)), log_lines }
+        spec::Seen { order, state: spec::SeenState::Running, pid: Some(1), started_at: NOW, resident: Some(ByteSize(resident)), cpu: None, log_lines }
     };
     crate::observe::take_in(&mut item, seen(10, 0), NOW);
     assert_eq!(item.progress_at, NOW);
@@ -354,20 +336,6 @@ fn an_eviction_leaves_a_deployment_its_minimum() {
 }
 
 #[test]
-fn a_pinned_model_makes_room_for_its_own_next_revision() {
-    let newer = wish("a", |w| {
-        w.record.spec.pinned = true;
-        w.record.generation = 2;
-        w.resolve = Resolve::Done(revision("a", 2));
-    });
-    let old = Item { memory: ByteSize(80), ..item("o", "a", Phase::Ready) };
-    let new = Item { revision: revision("a", 2), start: Start::Pending, sight: Sight::Absent, ..item("n", "a", Phase::Pending) };
-    assert_eq!(drained(&plan(&world(vec![newer.clone()], vec![old.clone(), new.clone()]))), ["o"]);
-    let busy = Item { used: MemberUse { in_flight: 1, last_used: None, ejected: false }, ..old };
-    assert!(drained(&plan(&world(vec![newer], vec![busy, new]))).is_empty());
-}
-
-#[test]
 fn who_needs_no_room_waits_for_none_and_the_others_say_for_whom_they_wait() {
     let asked = |n: &str| wish(n, |w| w.demand.waiting = 1);
     let mut busy = item("b", "busy", Phase::Ready);
@@ -379,7 +347,7 @@ fn who_needs_no_room_waits_for_none_and_the_others_say_for_whom_they_wait() {
     let items = vec![busy, pending("p1", "big", 40, 1), pending("p2", "small", 10, 2), pending("p3", "remote", 0, 3)];
     let wishes = vec![asked("big"), asked("small"), asked("remote"), wish("busy", |_| {})];
     let actions = plan(&world(wishes, items));
-    let [Action::Move(one, Phase::Placing, _), Action::Move(two, Phase::Placing, Some(why)), Action::Launch(three)] = &actions[..] else {
+    let [Action::Move(one, Phase::Placing, _), Action::Move(two, Phase::Placing, Some(why)), Action::Launch(three, _)] = &actions[..] else {
         panic!("{actions:?}")
     };
     assert_eq!([one.as_str(), two.as_str(), three.as_str()], ["p1", "p2", "p3"]);
@@ -427,6 +395,7 @@ fn testing_order(deployment: &Name) -> spec::Order {
         revision: 1,
         fence: 1,
         program: spec::Program::Own,
+        build: String::new(),
         args: vec![],
         env: BTreeMap::new(),
         endpoint: spec::Endpoint::Url("http://127.0.0.1:9/v1".into()),
@@ -435,42 +404,18 @@ fn testing_order(deployment: &Name) -> spec::Order {
         log_bytes: ByteSize(0),
         memory: ByteSize(0),
         slots: 1,
+        grant: spec::Grant::default(),
     }
-}
-
-fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
-    let one = (1_u64..50, 1_u64..1000, 0_i64..100);
-    proptest::collection::vec(one, 0..9).prop_map(|all| {
-        let make = |(i, (memory, reload_ms, used)): (usize, (u64, u64, i64))| Candidate {
-            id: InstanceId::new(format!("i{i}")),
-            memory: ByteSize(memory),
-            reload_ms,
-            last_used: Timestamp::from_millis(used),
-        };
-        all.into_iter().enumerate().map(make).collect()
-    })
 }
 
 proptest! {
-    #[test]
-    fn victims_are_enough_and_no_cheaper_set_is(candidates in candidates(), missing in 1_u64..200) {
-        let memory = |set: &[&Candidate]| set.iter().map(|c| c.memory.0).sum::<u64>();
-        let cost = |set: &[&Candidate]| set.iter().map(|c| c.reload_ms).sum::<u64>();
-        let sets = (0_u32..1 << candidates.len()).map(|bits| candidates.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, c)| c).collect::<Vec<_>>());
-        let best = sets.filter(|set| memory(set) >= missing).map(|set| cost(&set)).min();
-        let chosen = evict(ByteSize(missing), &candidates);
-        let chosen = chosen.map(|ids| candidates.iter().filter(|c| ids.contains(&c.id)).collect::<Vec<_>>());
-        prop_assert_eq!(chosen.as_ref().map(|set| cost(set)), best);
-        prop_assert!(chosen.is_none_or(|set| memory(&set) >= missing));
-    }
-
     #[test]
     fn whatever_is_planned_never_oversubscribes(memories in proptest::collection::vec(1_u64..120, 1..8), held in 0_u64..100) {
         let mut items = vec![Item { memory: ByteSize(held), ..item("held", "a", Phase::Ready) }];
         items.extend(memories.iter().enumerate().map(|(i, memory)| Item { memory: ByteSize(*memory), sight: Sight::Absent, ..item(&format!("p{i}"), "a", Phase::Pending) }));
         let world = world(vec![wish("a", |w| (w.record.spec.replicas.min, w.record.spec.replicas.max) = (256, 256))], items);
         let launched: u64 = plan(&world).iter().filter_map(|action| match action {
-            Action::Launch(id) => Some(world.items[id].memory.0),
+            Action::Launch(id, _) => Some(world.items[id].memory.0),
             _ => None,
         }).sum();
         prop_assert!(held + launched <= 100, "{launched} beside {held}");

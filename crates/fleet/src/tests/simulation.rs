@@ -9,16 +9,20 @@ use std::time::Duration;
 
 use base::{ByteSize, Timestamp};
 use proptest::prelude::*;
-use spec::{Exit, InstanceId, Phase, Reason, ReasonCode};
+use spec::{Exit, InstanceId, Name, Node, Phase, Reason, ReasonCode, RolloutPhase, RolloutStatus};
 
 use super::values::{NOW, item, name, revision, room, wish, world};
-use crate::plan::{AFTER_FAILURE, Action, plan};
+use crate::plan::{Action, plan};
 use crate::publish;
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start, World};
 
-const MEMORY: u64 = 100;
+/// Machines, and the memory of each.
+const MACHINES: [(&str, u64); 2] = [("here", 100), ("there", 45)];
 /// Name, memory, replicas.min and .max. What must always be there leaves room for each of the others.
 const DEPLOYMENTS: [(&str, u64, u32, u32); 4] = [("a", 30, 0, 3), ("b", 60, 0, 1), ("c", 40, 1, 1), ("remote", 0, 0, 1)];
+
+/// The strategies of changes, one after the other.
+const STRATEGIES: [spec::Strategy; 3] = [spec::Strategy::Rolling, spec::Strategy::Recreate, spec::Strategy::Canary];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -28,6 +32,8 @@ enum Step {
     CallEnds(usize),
     /// The deployment changes.
     Change(usize),
+    /// Its rollout is paused, or resumed.
+    Pause(usize, bool),
     /// It is to go, and comes back with the next change.
     Delete(usize),
     Hand(usize, Hand),
@@ -37,6 +43,8 @@ enum Step {
     Mute(usize),
     /// The next starts fail.
     StartsFail(bool),
+    /// Strangers use so much of a machine's memory, or of what nobody was given of it.
+    Strangers(usize, u64),
     Time(Duration),
 }
 
@@ -46,11 +54,13 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which.clone(), 0..4_u32).prop_map(|(d, n)| Step::Callers(d, n)),
         3 => (0..8_usize).prop_map(Step::CallEnds),
         1 => which.clone().prop_map(Step::Change),
+        1 => (which.clone(), any::<bool>()).prop_map(|(d, paused)| Step::Pause(d, paused)),
         1 => which.clone().prop_map(Step::Delete),
         1 => (which, prop_oneof![Just(Hand::Load), Just(Hand::Unload)]).prop_map(|(d, hand)| Step::Hand(d, hand)),
         1 => (0..8_usize).prop_map(Step::Crash),
         1 => (0..8_usize).prop_map(Step::Mute),
         1 => any::<bool>().prop_map(Step::StartsFail),
+        1 => (0..MACHINES.len(), 0..80_u64).prop_map(|(at, bytes)| Step::Strangers(at, bytes)),
         4 => prop_oneof![0..50_u64, 500..20_000_u64, 100_000..700_000_u64].prop_map(|ms| Step::Time(Duration::from_millis(ms))),
     ]
 }
@@ -80,6 +90,8 @@ struct Model {
     engines: BTreeMap<InstanceId, Engine>,
     launched: BTreeSet<InstanceId>,
     starts_fail: bool,
+    /// What strangers use of each machine.
+    strangers: [u64; MACHINES.len()],
     /// Decides how long things take.
     dice: u32,
     born: u64,
@@ -94,8 +106,10 @@ impl Model {
             })
         });
         let mut world = world(wishes.into(), vec![]);
-        world.room = room(MEMORY);
-        Self { world, engines: BTreeMap::new(), launched: BTreeSet::new(), starts_fail: false, dice, born: 0 }
+        world.room = room(MACHINES[0].1);
+        let (name, memory) = MACHINES[1];
+        world.room.nodes.push(Node { name: name.into(), ..room(memory).nodes.remove(0) });
+        Self { strangers: [0; MACHINES.len()], world, engines: BTreeMap::new(), launched: BTreeSet::new(), starts_fail: false, dice, born: 0 }
     }
 
     fn roll(&mut self) -> u32 {
@@ -120,6 +134,7 @@ impl Model {
                 }
             }
             Step::Change(which) => self.change(which),
+            Step::Pause(which, paused) => self.pause(which, paused),
             Step::Delete(which) => {
                 if let Some(wish) = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)) {
                     wish.record.deleting = true;
@@ -134,6 +149,7 @@ impl Model {
             Step::Crash(at) => self.disturb(at, |engine| *engine = Engine::Ended(false)),
             Step::Mute(at) => self.disturb(at, |engine| *engine = if *engine == Engine::Mute { Engine::Up } else { Engine::Mute }),
             Step::StartsFail(yes) => self.starts_fail = yes,
+            Step::Strangers(at, bytes) => self.strangers[at] = bytes.min(MACHINES[at].1 - self.given(at)),
             Step::Time(time) => self.world.now = self.world.now.plus(time),
         }
         self.moment();
@@ -144,12 +160,31 @@ impl Model {
         if let Some(wish) = self.world.wishes.get_mut(&name(deployment)) {
             (wish.record.deleting, wish.resolve) = (false, Resolve::Pending);
             wish.record.generation += 1;
+            let settings = &mut wish.record.spec.rollout;
+            settings.strategy = STRATEGIES[usize::try_from(wish.record.generation).unwrap() % STRATEGIES.len()];
+            (settings.canary.weights, settings.canary.hold) = (vec![20, 50], Duration::from_secs(2));
+            wish.rollout = wish.rollout.aimed_at(wish.record.generation, &wish.record.spec.rollout, self.world.now);
             (wish.failures, wish.retry_at, wish.failure) = (0, None, None);
         } else {
             let fresh = wish(deployment, |w| {
                 (w.record.spec.replicas.min, w.record.spec.replicas.max, w.resolve) = (min, max, Resolve::Pending);
             });
             self.world.wishes.insert(name(deployment), fresh);
+        }
+    }
+
+    fn pause(&mut self, which: usize, paused: bool) {
+        if let Some(wish) = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)) {
+            (wish.rollout.paused, wish.rollout.progress_at) = (paused, self.world.now);
+        }
+    }
+
+    /// There may be no room for two revisions at once; then a canary goes back, in the end.
+    fn not_as_a_canary(&mut self, which: usize) {
+        let wish = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)).expect("it has just changed");
+        if wish.rollout.strategy == spec::Strategy::Canary {
+            wish.record.spec.rollout.strategy = spec::Strategy::Rolling;
+            wish.rollout.strategy = spec::Strategy::Rolling;
         }
     }
 
@@ -215,7 +250,7 @@ impl Model {
 
     fn observe(&mut self) {
         let now = self.world.now;
-        let mut taken = 0;
+        let mut taken = self.strangers;
         for item in self.world.items.values_mut() {
             let engine = self.engines.get(&item.id).filter(|engine| !matches!(engine, Engine::Starting(_)));
             item.sight = match engine {
@@ -226,7 +261,9 @@ impl Model {
                 }
                 Some(_) => Sight::Running { pid: Some(1), resident: Some(item.memory) },
             };
-            taken += item.resident().0;
+            for (taken, (node, _)) in taken.iter_mut().zip(MACHINES) {
+                *taken += item.resident().0.min(item.grant.of(node, "ram").0);
+            }
             item.seen_at = engine.map_or(item.seen_at, |_| Some(now));
             item.health = match engine {
                 Some(Engine::Up) => Health::Up,
@@ -237,19 +274,43 @@ impl Model {
                 item.used.in_flight = 0; // their connections broke
             }
         }
-        self.world.room.nodes[0].devices[0].free = ByteSize(MEMORY - taken);
+        for (node, ((_, memory), taken)) in self.world.room.nodes.iter_mut().zip(MACHINES.into_iter().zip(taken)) {
+            node.devices[0].free = ByteSize(memory - taken);
+        }
+    }
+
+    fn fail(&mut self, id: &InstanceId, reason: Reason) {
+        let now = self.world.now;
+        self.go(id, Phase::Failed, Some(reason.clone()));
+        let number = self.world.items[id].revision.number;
+        let wish = self.world.wishes.get_mut(&self.world.items[id].deployment).unwrap();
+        wish.failures += 1;
+        wish.retry_at = Some(now.plus(crate::restart::AFTER_FAILURE.ceiling(wish.failures)));
+        (wish.failure, wish.hand) = (Some(reason), Hand::Off);
+        crate::steps::note_failure(wish, number);
+    }
+
+    fn roll_out(&mut self, name: &Name, status: RolloutStatus) {
+        let wish = self.world.wishes.get_mut(name).unwrap();
+        match status.phase {
+            RolloutPhase::Complete => wish.stable = wish.revision().cloned(),
+            RolloutPhase::RolledBack => (wish.failures, wish.retry_at, wish.failure) = (0, None, None),
+            RolloutPhase::Progressing => {}
+        }
+        wish.rollout = status;
     }
 
     fn act(&mut self, action: Action) {
         let now = self.world.now;
         match action {
             Action::Resolve(name) => self.world.wishes.get_mut(&name).unwrap().resolve = Resolve::Running,
-            Action::Create(name) => {
+            Action::Roll(name, status) => self.roll_out(&name, *status),
+            Action::Create(name, number) => {
                 self.born += 1;
                 let wish = &self.world.wishes[&name];
                 let memory = DEPLOYMENTS.iter().find(|d| d.0 == name.as_str()).unwrap().1;
                 let fresh = Item {
-                    revision: std::sync::Arc::clone(wish.revision().expect("only what is frozen is started")),
+                    revision: std::sync::Arc::clone(wish.revision_of(number).expect("only what is frozen is started")),
                     memory: ByteSize(memory),
                     reason: Some(Reason::new(ReasonCode::Progressing, "new", "")),
                     created_at: Timestamp::from_millis(i64::try_from(self.born).unwrap()),
@@ -266,22 +327,17 @@ impl Model {
                 };
                 self.world.items.insert(fresh.id.clone(), fresh);
             }
-            Action::Launch(id) => {
+            Action::Launch(id, grant) => {
                 assert!(self.launched.insert(id.clone()), "{id} is started twice");
                 let moments = self.roll();
                 self.engines.insert(id.clone(), Engine::Starting(moments));
                 self.go(&id, Phase::Starting, Some(Reason::new(ReasonCode::Progressing, "starting", "")));
                 let item = self.world.items.get_mut(&id).unwrap();
                 (item.start, item.launched_at) = (Start::Running, Some(now));
+                item.take(grant);
             }
             Action::Move(id, phase, reason) => self.go(&id, phase, reason),
-            Action::Fail(id, reason) => {
-                self.go(&id, Phase::Failed, Some(reason.clone()));
-                let wish = self.world.wishes.get_mut(&self.world.items[&id].deployment).unwrap();
-                wish.failures += 1;
-                wish.retry_at = Some(now.plus(AFTER_FAILURE.ceiling(wish.failures)));
-                (wish.failure, wish.hand) = (Some(reason), Hand::Off);
-            }
+            Action::Fail(id, reason) => self.fail(&id, reason),
             Action::Stop(id) => {
                 self.world.items.get_mut(&id).unwrap().stop_asked = Some(now);
                 let moments = self.roll();
@@ -341,9 +397,17 @@ impl Model {
         }
     }
 
+    /// What engines that live were given of a machine.
+    fn given(&self, at: usize) -> u64 {
+        let living = self.engines.iter().filter(|(_, engine)| engine.lives());
+        living.map(|(id, _)| self.world.items[id].grant.of(MACHINES[at].0, "ram").0).sum()
+    }
+
     fn check(&self) {
-        let real: u64 = self.engines.iter().filter(|(_, engine)| engine.lives()).map(|(id, _)| self.world.items[id].memory.0).sum();
-        assert!(real <= MEMORY, "{real} of {MEMORY} are in use");
+        for (at, (node, memory)) in MACHINES.into_iter().enumerate() {
+            let (ours, theirs) = (self.given(at), self.strangers[at]);
+            assert!(ours + theirs <= memory, "{ours} and {theirs} of the {memory} of {node} are given away");
+        }
         for item in self.world.items.values() {
             assert!(item.phase == Phase::Ready || item.reason.is_some(), "{} is {} without a reason", item.id, item.phase);
         }
@@ -358,8 +422,11 @@ impl Model {
     fn everybody_is_served(&mut self) {
         const MOMENTS: usize = 400;
         self.starts_fail = false;
+        self.strangers = [0; MACHINES.len()];
         for which in 0..DEPLOYMENTS.len() {
             self.change(which);
+            self.pause(which, false);
+            self.not_as_a_canary(which);
         }
         self.engines.values_mut().filter(|engine| **engine == Engine::Mute).for_each(|engine| *engine = Engine::Up);
         let (mut served, mut called) = (BTreeSet::new(), BTreeSet::new());

@@ -58,6 +58,28 @@ impl<'a> Readings<'a> {
         });
     }
 
+    /// What rises and falls, for each pair of values of two labels.
+    pub fn gauges_by_two<V: AsRef<str>>(
+        &mut self,
+        (name, help): (&str, &str),
+        labels: (&str, &str),
+        values: impl IntoIterator<Item = ((V, V), f64)>,
+    ) {
+        let mut left_out = 0;
+        let written = self.encoder.encode_descriptor(name, help, None, MetricType::Gauge).and_then(|mut encoder| {
+            for (at, ((one, two), value)) in values.into_iter().enumerate() {
+                if at < MOST_VALUES {
+                    ConstGauge::new(value).encode(encoder.encode_family(&[(labels.0, one.as_ref()), (labels.1, two.as_ref())])?)?;
+                } else {
+                    left_out += 1;
+                }
+            }
+            Ok(())
+        });
+        self.left_out += left_out;
+        self.note(written);
+    }
+
     fn family<V: AsRef<str>, N>(
         &mut self,
         (name, help, kind): (&str, &str, MetricType),

@@ -141,7 +141,7 @@ pub(crate) const STREAMS: Dialect = Dialect { always_stream: true, ..ALL };
 pub(crate) fn entry(name: &str, dialect: Dialect, engines: &[(&Endpoint, u32)]) -> Entry {
     let member = |(at, (endpoint, slots)): (usize, &(&Endpoint, u32))| {
         let key = Some(Secret::new("engine-key"));
-        Arc::new(Member { id: InstanceId::new(format!("{name}-{at}")), endpoint: (*endpoint).clone(), key, slots: *slots })
+        Arc::new(Member { id: InstanceId::new(format!("{name}-{at}")), endpoint: (*endpoint).clone(), key, slots: *slots, revision: 1, own: None })
     };
     let name_of = Name::parse(name).unwrap();
     Entry {
@@ -154,6 +154,7 @@ pub(crate) fn entry(name: &str, dialect: Dialect, engines: &[(&Endpoint, u32)]) 
         upstream_model: name.to_owned(),
         state: if engines.is_empty() { State::Cold } else { State::Ready },
         instances: engines.iter().enumerate().map(member).collect(),
+        split: None,
     }
 }
 

@@ -88,6 +88,17 @@ async fn a_file_becomes_a_version_with_all_that_its_header_tells() {
         embedding_length: 128,
         vocabulary: 4,
         has_template: true,
+        body: spec::Body {
+            layers: vec![spec::Layers { count: 4, keys: 2 * 32, values: 2 * 32, ..spec::Layers::default() }],
+            input: base::ByteSize(4 * 144),
+            shared: base::ByteSize(4 * 144),
+            output: base::ByteSize(128 * 4),
+            heads: 4,
+            queries: 4 * 32,
+            feed_forward: 352,
+            merges: 1,
+            ..spec::Body::default()
+        },
     };
     assert_eq!(version, expected);
     assert!(version.weights.0 > 0 && version.weights < version.size);

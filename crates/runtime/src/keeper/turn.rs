@@ -189,6 +189,7 @@ impl Keeper {
             pid: pid.and_then(|pid| u32::try_from(pid.as_raw()).ok()),
             started_at: self.engine.started_at(),
             resident: pid.and_then(proc::resident),
+            cpu: pid.and_then(proc::cpu),
             log_lines: self.ring.total(),
         }
     }

@@ -93,6 +93,18 @@ pub(super) async fn bury(folder: Folder) -> Result<bool, Error> {
     .await
 }
 
+/// Removes a folder that holds no order: of a launch that had not yet begun, or an end that was nearly done, when
+/// Penstock was killed. It stays while somebody has its place.
+pub(super) fn sweep(folder: &Folder) {
+    let swept = match (folder.order(), folder.lock()) {
+        (Ok(None), Some(_place)) => folder.remove(),
+        _ => return,
+    };
+    if let Err(error) = swept {
+        tracing::warn!(instance = %folder.id(), error = base::chain(&error), "an empty folder could not be removed; the next start tries again");
+    }
+}
+
 /// The exit of an engine whose keeper is gone without a word; written down, so that it stays the same.
 fn lost(folder: &Folder, facts: Option<&Facts>, _place: &File) -> Result<Exit, Error> {
     proc::kill_tagged(folder.id());

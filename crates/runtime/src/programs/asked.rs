@@ -9,6 +9,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use spec::DeviceKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -47,6 +48,24 @@ impl Words {
         let lines = || self.0.lines().map(str::trim).filter(|line| !line.is_empty());
         let named = lines().find_map(|line| line.strip_prefix("version:"));
         named.or_else(|| lines().next()).unwrap_or_default().trim().to_owned()
+    }
+
+    /// The kinds of devices of which a list speaks: `  CUDA0: NVIDIA H200 (143771 MiB, 143000 MiB free)`.
+    pub(super) fn kinds(&self) -> Vec<DeviceKind> {
+        use DeviceKind::{Cuda, Gpu, Rocm, Unified};
+        let names = self.0.lines().filter_map(|line| line.trim().split_once(':')).map(|(name, _)| name);
+        let backends = names.filter(|name| name.ends_with(|c: char| c.is_ascii_digit()) || *name == "Metal");
+        let kinds = backends.flat_map(|name| match name.trim_end_matches(|c: char| c.is_ascii_digit()) {
+            "CUDA" => vec![Cuda, Unified],
+            "ROCm" => vec![Rocm, Unified],
+            "Metal" | "MTL" => vec![Unified],
+            backend if !backend.is_empty() && backend.chars().all(char::is_alphanumeric) => vec![Gpu, Unified],
+            _ => Vec::new(),
+        });
+        let mut kinds: Vec<DeviceKind> = kinds.collect();
+        kinds.sort_unstable_by_key(|kind| kind.as_str());
+        kinds.dedup();
+        kinds
     }
 
     /// The long flags.
@@ -109,6 +128,15 @@ mod tests {
         assert_eq!(said.version(), "0.5.0-dev (build 1, commit 0c1e570)");
         let flags: Vec<_> = said.flags().into_iter().collect();
         assert_eq!(flags, ["--cache-ram", "--kv_unified", "--no-ui", "--not", "--threads"]);
+    }
+
+    #[test]
+    fn the_devices_that_it_finds_tell_what_it_was_built_for() {
+        let kinds = |said: &str| Words(said.to_owned()).kinds().iter().map(|kind| kind.as_str()).collect::<Vec<_>>();
+        assert_eq!(kinds("Available devices:\n"), [""; 0]);
+        let said = "load_backend: x\nAvailable devices:\n  CUDA0: NVIDIA H200 (143771 MiB, 1 MiB free)\n  CUDA1: x\n";
+        assert_eq!(kinds(said), ["cuda", "unified"]);
+        assert_eq!(kinds("Available devices:\n  Vulkan0: AMD (1 MiB)\n"), ["gpu", "unified"]);
     }
 
     #[test]

@@ -180,6 +180,18 @@ async fn a_keeper_that_cannot_start_says_why() {
     assert!(stage.runtime.list().await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn a_folder_that_a_crash_has_left_without_its_order_is_swept_at_the_next_start() {
+    let mut stage = Stage::new();
+    let kept = stage.launch("exec sleep 1000").await;
+    let empty = stage.dir().join("0123456789abcdef");
+    fs::create_dir(&empty).unwrap();
+    fs::write(empty.join("keeper.log"), "").unwrap();
+    stage.reopen();
+    assert!(!empty.exists());
+    assert!(stage.seen(&kept.instance).await.is_some_and(|seen| seen.state == SeenState::Running), "what runs stays");
+}
+
 /// A program that never says that it is ready.
 fn silent(stage: &Stage) -> std::path::PathBuf {
     let path = stage.dir().join("silent");

@@ -20,6 +20,7 @@ fn on_process() -> Stage {
 fn on_external() -> Stage {
     let order = |id: &spec::InstanceId, fence| Order {
         program: Program::None,
+        build: String::new(),
         endpoint: Endpoint::Url("http://127.0.0.1:1/v1".to_owned()),
         ..stage::order("/nowhere".as_ref(), id, fence, "")
     };

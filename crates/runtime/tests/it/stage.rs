@@ -111,6 +111,7 @@ pub(crate) fn order(dir: &Path, id: &InstanceId, fence: u64, script: &str) -> Or
         revision: 1,
         fence,
         program: Program::Path(PathBuf::from("/bin/sh")),
+        build: String::new(),
         args: vec!["-c".to_owned(), script.to_owned()],
         env: BTreeMap::new(),
         endpoint: Endpoint::Unix(socket_dir(dir, id).join("e.sock")),
@@ -119,6 +120,7 @@ pub(crate) fn order(dir: &Path, id: &InstanceId, fence: u64, script: &str) -> Or
         log_bytes: ByteSize::mib(1),
         memory: ByteSize::mib(10),
         slots: 1,
+        grant: spec::Grant::default(),
     }
 }
 

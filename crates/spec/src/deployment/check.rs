@@ -26,6 +26,7 @@ impl Deployment {
         let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
         let fallback = fallback_problems(&self.name, &self.fallback);
         let numbers = self.number_problems().into_iter().chain(self.time_problems());
+        let numbers = numbers.chain(self.rollout.problems()).chain(self.replicas.scaling_problems());
         Invalid::from_problems(problems.into_iter().flatten().chain(numbers).chain(limits).chain(fallback).collect())
     }
 

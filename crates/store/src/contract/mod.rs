@@ -7,6 +7,7 @@
 pub mod sample;
 
 pub mod records;
+pub mod rollouts;
 pub mod story;
 pub mod wishes;
 
@@ -26,19 +27,24 @@ macro_rules! contract {
             wishes::a_wish_that_is_to_go_can_be_brought_back_and_leaves_only_when_told,
             wishes::revisions_belong_to_a_wish_and_go_with_it,
             wishes::old_revisions_make_room_but_not_those_that_run,
+            rollouts::a_rollout_comes_back_as_it_was_and_its_revisions_stand_as_it_says,
+            rollouts::a_change_has_a_cause_and_its_revision_tells_it,
             wishes::routes_come_back_with_their_generation_and_share_no_name_with_a_deployment,
             records::models_come_back_with_versions_and_tags,
             records::intents_come_back_in_the_order_of_their_fences_and_hide_their_key,
             records::tokens_come_back_with_their_hash_and_hashes_are_unique,
             records::a_token_that_is_gone_is_not_brought_back_by_a_change,
             records::projects_come_back_by_name,
+            records::allocations_come_back_oldest_first_and_go_when_told,
             records::answers_are_kept_until_they_are_deleted_too_old_or_too_many,
             records::services_keep_their_id_when_the_deployment_changes,
             records::a_digest_holds_while_the_file_is_what_it_was,
+            records::of_a_footprint_the_most_that_was_seen_is_kept,
             records::fences_rise_and_never_come_twice,
             records::the_installation_keeps_its_id,
             story::events_keep_the_order_in_which_they_were_stored,
             story::events_can_be_asked_for_by_deployment_and_from_either_end,
+            story::a_receiver_of_events_goes_on_where_it_was,
             story::writers_at_the_same_time_share_no_id,
             story::operations_are_listed_newest_first_and_finished_ones_make_room,
             story::a_call_is_counted_once_however_often_it_is_sent,

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
-use base::Timestamp;
+use base::{ByteSize, Timestamp};
 use spec::InstanceId;
 
 use crate::contract::sample::{kept, model, name, project, token};
 use crate::digests::FileStamp;
 use crate::error::Error;
+use crate::footprints::FootprintKey;
 use crate::open::Store;
 use crate::responses::KeptResponse;
 
@@ -45,6 +46,31 @@ pub async fn intents_come_back_in_the_order_of_their_fences_and_hide_their_key(
     assert!(store.remove_instance(&early.id).await?);
     assert!(!store.remove_instance(&InstanceId::new("i2")).await?);
     assert_eq!(store.list_instances().await?.len(), 1);
+    Ok(())
+}
+
+/// What is set aside stays so after an end without warning.
+pub async fn allocations_come_back_oldest_first_and_go_when_told(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let allocation = |id: &str, at| spec::Allocation {
+        id: spec::AllocationId::new(id),
+        node: "here".into(),
+        device: "ram".into(),
+        bytes: base::ByteSize(7),
+        holder: "training".into(),
+        expires_at: Some(Timestamp::from_millis(at + 1)),
+        created_at: Timestamp::from_millis(at),
+        foreign: base::ByteSize(3),
+    };
+    let (late, early) = (allocation("a", 20), allocation("b", 10));
+    let store = place().await?;
+    store.put_allocation(&late).await?;
+    store.put_allocation(&early).await?;
+    drop(store);
+    let store = place().await?;
+    assert_eq!(store.list_allocations().await?, [early.clone(), late]);
+    assert!(store.remove_allocation(&early.id).await?);
+    assert!(!store.remove_allocation(&early.id).await?);
+    assert_eq!(store.list_allocations().await?.len(), 1);
     Ok(())
 }
 
@@ -157,6 +183,25 @@ pub async fn a_digest_holds_while_the_file_is_what_it_was(place: impl AsyncFn() 
     store.put_digest(&later, "sha256:bb").await?;
     assert_eq!(store.get_digest(&later).await?.as_deref(), Some("sha256:bb"));
     assert_eq!(store.get_digest(&file).await?, None, "the old state is forgotten");
+    Ok(())
+}
+
+/// Also by a later instance that took less, and after a start.
+pub async fn of_a_footprint_the_most_that_was_seen_is_kept(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    let key = |device: &str| FootprintKey {
+        digest: "sha256:aa".to_owned(),
+        build: "b1".to_owned(),
+        arguments: "context=512".to_owned(),
+        device: device.to_owned(),
+    };
+    for (device, bytes) in [("ram", 700), ("ram", 900), ("ram", 800), ("cuda:0", 1)] {
+        store.put_footprint(&key(device), ByteSize(bytes)).await?;
+    }
+    store.close().await;
+    let mut all = place().await?.list_footprints().await?;
+    all.sort();
+    assert_eq!(all, [(key("cuda:0"), ByteSize(1)), (key("ram"), ByteSize(900))]);
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base::{ByteSize, Secret, Timestamp};
 use spec::{
-    Affinity, Budget, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId,
+    Affinity, Budget, Cause, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId,
     OperationState, Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId, Usage, Usd, Version,
 };
 
@@ -69,6 +69,11 @@ pub fn version(digest: &str) -> Version {
         embedding_length: 128,
         vocabulary: 320,
         has_template: true,
+        body: spec::Body {
+            layers: vec![spec::Layers { count: 4, keys: 64, values: 64, ..spec::Layers::default() }],
+            heads: 4,
+            ..spec::Body::default()
+        },
     }
 }
 
@@ -127,7 +132,7 @@ pub fn project(text: &str) -> Result<Project, Error> {
 
 /// An event with a text to know it by.
 pub fn event(text: &str, deployment: Option<&Name>) -> Event {
-    let event = Event::now(EventKind::DeploymentUpdated, text);
+    let event = Event::now(EventKind::DeploymentUpdated, Cause::Config, text);
     deployment.map_or(event.clone(), |name| event.of(name))
 }
 

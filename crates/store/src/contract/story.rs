@@ -9,6 +9,7 @@ use crate::contract::sample::{event, kept, name, operation, usage, wish};
 use crate::error::Error;
 use crate::events::EventQuery;
 use crate::open::Store;
+use crate::webhooks::WebhookPlace;
 use crate::usage::{CallQuery, GroupBy, UsageQuery};
 
 /// First stored, first told.
@@ -44,6 +45,27 @@ pub async fn events_can_be_asked_for_by_deployment_and_from_either_end(place: im
     assert_eq!(told(EventQuery { after: Some(ids[2]), ..EventQuery::default() }).await?, ["none", "a3"]);
     assert_eq!(told(EventQuery { limit: 1, ..EventQuery::default() }).await?, ["a1"]);
     assert_eq!(told(EventQuery { after: Some(ids[4]), ..EventQuery::default() }).await?, [""; 0]);
+    Ok(())
+}
+
+/// Whatever ends Penstock, a receiver misses nothing.
+pub async fn a_receiver_of_events_goes_on_where_it_was(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    assert_eq!((store.newest_event().await?, store.list_webhooks().await?), (0, Vec::new()));
+    let ids = store.append_events(&[event("1", None), event("2", None)]).await?;
+    assert_eq!(store.newest_event().await?, ids[1]);
+    let one = WebhookPlace { name: "a".into(), target: "t".into(), after: ids[0], sent: 1, dropped: 0, disabled: None };
+    let two = WebhookPlace { name: "b".into(), ..one.clone() };
+    store.put_webhook(&two).await?;
+    store.put_webhook(&one).await?;
+    let moved = WebhookPlace { after: ids[1], sent: 2, dropped: 7, disabled: Some("410".into()), target: "u".into(), ..one };
+    store.put_webhook(&moved).await?;
+    drop(store);
+    let store = place().await?;
+    assert_eq!(store.list_webhooks().await?, [moved.clone(), two]);
+    store.remove_webhook("b").await?;
+    store.remove_webhook("nobody").await?;
+    assert_eq!(store.list_webhooks().await?, [moved]);
     Ok(())
 }
 

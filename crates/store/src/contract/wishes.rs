@@ -142,17 +142,18 @@ pub async fn a_wish_that_is_to_go_can_be_brought_back_and_leaves_only_when_told(
 pub async fn revisions_belong_to_a_wish_and_go_with_it(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
     let store = place().await?;
     let wish = wish("a")?;
-    let orphan = store.put_revision(&wish.name, &revision(&wish, 1)).await;
+    let orphan = store.put_revision(&wish.name, &revision(&wish, 1), "").await;
     assert!(matches!(&orphan, Err(Error::NoDeployment(_))), "{orphan:?}");
     store.create_deployment(&wish, Origin::Api).await?;
     let (mut one, two) = (revision(&wish, 1), revision(&wish, 2));
-    store.put_revision(&wish.name, &one).await?;
-    store.put_revision(&wish.name, &two).await?;
+    store.put_revision(&wish.name, &one, "").await?;
+    store.put_revision(&wish.name, &two, "").await?;
     one.version = None;
-    store.put_revision(&wish.name, &one).await?;
+    store.put_revision(&wish.name, &one, "").await?;
     assert_eq!(store.get_revision(&wish.name, 1).await?, Some(one.clone()), "replaced");
     assert_eq!(store.get_revision(&wish.name, 3).await?, None);
-    assert_eq!(store.list_revisions(&wish.name).await?, [two, one], "newest first");
+    let listed: Vec<_> = store.list_revisions(&wish.name).await?.into_iter().map(|kept| kept.revision).collect();
+    assert_eq!(listed, [two, one], "newest first");
     store.mark_deployment_deleting(&wish.name).await?;
     store.remove_deployment(&wish.name).await?;
     assert_eq!(store.list_revisions(&wish.name).await?, []);
@@ -161,15 +162,15 @@ pub async fn revisions_belong_to_a_wish_and_go_with_it(place: impl AsyncFn() -> 
 
 /// Bounded, but nothing that is in use goes.
 pub async fn old_revisions_make_room_but_not_those_that_run(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
-    const STORED: u64 = 60;
+    const STORED: u64 = 20;
     let store = place().await?;
     let wish = wish("a")?;
     store.create_deployment(&wish, Origin::Api).await?;
     store.put_instance(&kept("i1", &wish.name, 1)).await?; // runs revision 3
     for number in 1..=STORED {
-        store.put_revision(&wish.name, &revision(&wish, number)).await?;
+        store.put_revision(&wish.name, &revision(&wish, number), "").await?;
     }
-    let numbers: Vec<u64> = store.list_revisions(&wish.name).await?.iter().map(|r| r.number).collect();
+    let numbers: Vec<u64> = store.list_revisions(&wish.name).await?.iter().map(|kept| kept.revision.number).collect();
     let expected: Vec<u64> = (11..=STORED).rev().chain([3]).collect();
     assert_eq!(numbers, expected);
     Ok(())

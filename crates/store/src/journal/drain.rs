@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Backoff, tasks};
-use spec::{Event, EventKind};
+use spec::{Cause, Event, EventKind};
 use tokio::sync::watch;
 
 use super::buffer::{Buffer, Written};
@@ -228,7 +228,7 @@ impl Drain {
             None if self.told.alarm.is_some() => "the usage journal takes rows; no row was lost".to_owned(),
             _ => return,
         };
-        if self.store.append_events(&[Event::now(EventKind::UsageJournal, words)]).await.is_ok() {
+        if self.store.append_events(&[Event::now(EventKind::UsageJournal, Cause::Penstock, words)]).await.is_ok() {
             // What is lost while an alarm lasts is told with its end.
             let lost = if stand.alarm.is_some() { self.told.lost } else { stand.lost };
             self.told = JournalStand { lost, ..stand };

@@ -10,13 +10,13 @@ use crate::events::EventQuery;
 async fn a_full_disk_refuses_the_change_and_loses_nothing() -> Result<(), Error> {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("penstock.db")).await?;
-    store.append_events(&[Event::now(EventKind::Started, "up")]).await?;
+    store.append_events(&[Event::now(EventKind::Started, spec::Cause::Penstock, "up")]).await?;
     // As if the disk ended where the file does.
     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(store.writer()).await?;
     let limit = format!("PRAGMA max_page_count = {pages}");
     sqlx::query(sqlx::AssertSqlSafe(limit)).execute(store.writer()).await?;
 
-    let large = Event::now(EventKind::Started, "x".repeat(100_000));
+    let large = Event::now(EventKind::Started, spec::Cause::Penstock, "x".repeat(100_000));
     let refused = store.append_events(std::slice::from_ref(&large)).await;
     let Err(error) = refused else { panic!("it must be refused: {refused:?}") };
     assert!(matches!(error, Error::Full(_)), "{error:?}");

@@ -20,6 +20,7 @@ fn stage(end: Duration) -> Stage {
         revision: 1,
         fence,
         program: Program::Own,
+        build: String::new(),
         args: Vec::new(),
         env: std::collections::BTreeMap::new(),
         endpoint: Endpoint::Unix(path.join(id.as_str()).join("e.sock")),
@@ -28,6 +29,7 @@ fn stage(end: Duration) -> Stage {
         log_bytes: ByteSize::mib(1),
         memory: ByteSize::mib(1),
         slots: 1,
+        grant: spec::Grant::default(),
     };
     Stage { runtime, order: Box::new(order), held: Box::new(dir) }
 }

@@ -12,7 +12,7 @@ use crate::read::read_gguf;
 fn every_architecture_and_type_makes_a_sound_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("random.gguf");
-    for arch in ["llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "something-new"] {
+    for arch in ["llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3", "phi3", "qwen2moe", "qwen3moe", "mamba", "something-new"] {
         for quant in ALL {
             let shape = Shape { arch: arch.to_owned(), quant, ..Shape::small() };
             let size = random(&shape, &path).unwrap();

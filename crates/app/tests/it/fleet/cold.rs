@@ -1,0 +1,100 @@
+//! Many callers on a model that is not loaded.
+
+use std::time::{Duration, Instant};
+
+use base::tasks;
+use futures_util::future::join_all;
+
+use super::depot::{Depot, Heard, ask, call, hear, model};
+use crate::client::Client;
+use crate::stage::{number, until};
+
+/// The first byte of a stream, however long the load takes.
+const FIRST_BYTE: Duration = Duration::from_millis(500);
+
+/// Callers are slower by so much where there is more to do for each.
+const BUSY: u32 = 4;
+
+/// A stream: when its first byte came, and what it said.
+async fn stream(client: &Client, model: &str) -> (Duration, Heard) {
+    let begun = Instant::now();
+    let mut stream = client.stream("/v1/chat/completions", &call(model, true)).await;
+    assert_eq!(stream.status, 200);
+    let mut text = stream.piece().await.expect("a first byte");
+    let first = begun.elapsed();
+    while let Some(piece) = stream.piece().await {
+        text.push_str(&piece);
+    }
+    let mut heard = Heard::default();
+    text.lines().filter_map(|line| line.strip_prefix("data: ")).for_each(|event| heard.take(event));
+    (first, heard)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_callers_of_a_model_at_zero_start_it_once_and_none_is_lost() {
+    let callers = usize::try_from(number("PENSTOCK_TEST_COLD_CALLERS", 1_000)).expect("a number");
+    let depot = Depot::with_room_for(5);
+    let cold = model("m").with("parallel: 4").with("max_queue: 100000").does("LOAD", "2s").does("TOKENS", 3);
+    let (house, client) = depot.house(&[cold]).await;
+    // What a machine that is busy takes for as many callers who need no model.
+    let begun = Instant::now();
+    join_all((0..callers).map(|_| client.get("/v1/models"))).await;
+    let usual = begun.elapsed();
+    let streams = join_all((0..callers / 2).map(|_| stream(&client, "m")));
+    let wholes = join_all((0..callers / 2).map(|_| ask(&client, "m")));
+    let (streams, wholes) = tokio::join!(streams, wholes);
+    assert!(wholes.into_iter().all(|reply| reply.said() == "m 1 2"));
+    let lost: Vec<_> = streams.iter().filter(|(_, heard)| !heard.is_whole("m", 3)).take(3).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    let mut firsts: Vec<Duration> = streams.iter().map(|(first, _)| *first).collect();
+    firsts.sort_unstable();
+    let last = firsts[firsts.len() - 1];
+    println!("{callers} callers; first byte of a stream: median {:?}, last {last:?}; {usual:?} without a model", firsts[firsts.len() / 2]);
+    assert!(last < FIRST_BYTE + BUSY * usual, "{last:?}");
+    assert_eq!((depot.begun("m"), house.fleet().counters.loads), (1, 1));
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_waits_for_a_load_has_its_first_byte_within_half_a_second() {
+    let depot = Depot::with_room_for(1);
+    let (house, client) = depot.house(&[model("m").does("LOAD", "1500ms")]).await;
+    let (first, heard) = stream(&client, "m").await;
+    assert!(first <= FIRST_BYTE, "{first:?}");
+    assert!(heard.is_whole("m", 8), "{heard:?}");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_stops_nothing() {
+    let depot = Depot::with_room_for(1);
+    let (house, client) = depot.house(&[model("m").does("LOAD", "1s")]).await;
+    let leaving = {
+        let client = client.clone();
+        tasks::spawn("leaves", async move { drop(hear(&client, "m").await) })
+    };
+    until("it loads", async || (depot.begun("m") == 1).then_some(())).await;
+    drop(leaving); // with its connection
+    let stays = ask(&client, "m").await;
+    assert_eq!(stays.said(), "m 1 2 3 4 5 6 7");
+    assert_eq!(depot.begun("m"), 1, "the load that the first caller began served the second");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_does_not_stream_is_told_how_far_the_load_is_when_its_patience_ends() {
+    let depot = Depot::with_room_for(1);
+    // It shows progress, so the load goes on when the caller's patience has ended.
+    let slow = model("m").with("timeouts: { start: 1s }").does("LOAD", "3s").does("LOAD_LINES", 60);
+    let (house, client) = depot.house(&[slow]).await;
+    let reply = ask(&client, "m").await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    let said = reply.json();
+    let loading = if said["loading"].is_null() { &said["error"]["loading"] } else { &said["loading"] };
+    assert_eq!(loading["state"], "loading", "{said}");
+    assert!(!reply.header("retry-after").is_empty());
+    let served = until("it is up", async || Some(ask(&client, "m").await).filter(|reply| reply.status == 200)).await;
+    assert_eq!(served.said(), "m 1 2 3 4 5 6 7");
+    assert_eq!(depot.begun("m"), 1);
+    depot.close(house).await;
+}

@@ -1,0 +1,157 @@
+//! Graphics cards, shared memory, strangers, and a machine that vanishes.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use base::{ByteSize, tasks};
+use futures_util::future::join_all;
+use serde_json::Value;
+use spec::DeviceKind;
+use testkit::device_ledger::{Book, FakeDevice};
+
+use super::depot::{Depot, ask, model, order, reason, until_reason};
+use crate::client::Client;
+use crate::stage::until;
+
+const GIB: ByteSize = ByteSize::mib(1024);
+/// What every model here takes, less its buffers.
+const EACH: ByteSize = ByteSize::mib(4 * 1024);
+/// A card that holds one model, and not two.
+const CARD: ByteSize = ByteSize::mib(6 * 1024);
+const CARDS: usize = 8;
+
+fn cards(count: usize) -> Vec<FakeDevice> {
+    let ram = FakeDevice::ram(ByteSize(32 * GIB.0));
+    (0..count).map(|index| FakeDevice::cuda(index, CARD)).chain([ram]).collect()
+}
+
+/// Devices on which somebody holds memory.
+fn used(book: &Book) -> BTreeSet<String> {
+    book.holds.iter().map(|hold| hold.device.clone()).collect()
+}
+
+async fn nodes(client: &Client) -> Value {
+    let reply = client.get("/api/v1/nodes").await;
+    assert_eq!(reply.status, 200, "{}", reply.text);
+    reply.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_models_on_eight_cards_have_a_card_each_and_a_ninth_takes_the_place_of_one() {
+    let depot = Depot::on(cards(CARDS), EACH);
+    let names: Vec<String> = (0..=CARDS).map(|number| format!("m{number}")).collect();
+    let models: Vec<_> = names.iter().map(|name| model(name)).collect();
+    let (house, client) = depot.house(&models).await;
+    let replies = join_all(names[..CARDS].iter().map(|name| ask(&client, name))).await;
+    assert!(replies.iter().all(|reply| reply.status == 200), "{replies:?}");
+    let book = depot.book();
+    let expected: BTreeSet<String> = (0..CARDS).map(|index| format!("cuda:GPU-{index}")).collect();
+    assert!(used(&book).is_superset(&expected), "{:?}", used(&book));
+    assert_eq!(house.fleet().counters.evictions, 0);
+    let seen = nodes(&client).await;
+    let devices = seen["items"][0]["devices"].as_array().or(seen["items"][0]["status"]["devices"].as_array()).expect("devices");
+    assert_eq!(devices.iter().filter(|device| device["kind"] == "cuda").count(), CARDS, "{seen}");
+
+    ask(&client, &names[CARDS]).await.said();
+    assert_eq!(house.fleet().counters.evictions, 1);
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_fits_no_card_is_spread_over_two() {
+    let depot = Depot::on(cards(2), ByteSize(8 * GIB.0));
+    let (house, client) = depot.house(&[model("wide")]).await;
+    ask(&client, "wide").await.said();
+    let book = depot.book();
+    let on_cards: ByteSize = ["cuda:GPU-0", "cuda:GPU-1"].iter().map(|card| book.held(card)).sum();
+    assert!(book.held("cuda:GPU-0") > GIB && book.held("cuda:GPU-1") > GIB, "{:?}", book.holds);
+    assert!(on_cards >= ByteSize(8 * GIB.0) && book.refused.is_empty(), "{:?}", book.holds);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_the_cards_is_computed_by_the_processor_in_part() {
+    let depot = Depot::on(cards(1), ByteSize(8 * GIB.0));
+    let (house, client) = depot.house(&[model("large").does("FILL", 0)]).await;
+    ask(&client, "large").await.said();
+    let book = depot.book();
+    assert!(book.held("cuda:GPU-0") > ByteSize(3 * GIB.0) && book.held("ram") > GIB && book.refused.is_empty(), "{:?}", book.holds);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_returns_late_is_not_given_away_before_it_is_back() {
+    const LATE: Duration = Duration::from_secs(1);
+    let depot = Depot::on(vec![FakeDevice::cuda(0, CARD), FakeDevice::ram(ByteSize(GIB.0 * 2))], EACH);
+    let (house, client) = depot.house(&[model("late").does("MEMORY_LATE", "1s"), model("next")]).await;
+    ask(&client, "late").await.said();
+    let begun = Instant::now();
+    ask(&client, "next").await.said();
+    assert!(begun.elapsed() >= LATE, "{:?}", begun.elapsed());
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_strangers_hold_counts_and_what_they_give_back_is_used() {
+    let depot = Depot::on(vec![FakeDevice::cuda(0, CARD), FakeDevice::ram(ByteSize(GIB.0))], EACH);
+    depot.ledger.set_foreign("cuda:GPU-0", ByteSize(4 * GIB.0)).expect("a stranger");
+    let (house, client) = depot.house(&[model("m")]).await;
+    let waits = {
+        let client = client.clone();
+        tasks::spawn("waits", async move { drop(ask(&client, "m").await.said()) })
+    };
+    let why = until_reason(&client, "m", "no_room").await;
+    assert!(why["message"].is_string(), "{why}");
+    assert_eq!(depot.begun("m"), 0, "nothing is started that would not fit");
+    depot.ledger.set_foreign("cuda:GPU-0", ByteSize(0)).expect("no stranger");
+    waits.join().await;
+    until("it is ready", async || (reason(&client, "m").await == Value::Null).then_some(())).await;
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_memory_is_one_pool_for_cards_and_processor() {
+    let depot = Depot::on(vec![FakeDevice::unified(ByteSize(10 * GIB.0))], EACH);
+    let (house, client) = depot.house(&["a", "b", "c"].map(model)).await;
+    for name in ["a", "b", "c"] {
+        ask(&client, name).await.said();
+    }
+    let book = depot.book();
+    assert!(book.stock[0].kind == DeviceKind::Unified && book.peak["unified"] >= ByteSize(8 * GIB.0), "{:?}", book.peak);
+    assert_eq!(house.fleet().counters.evictions, 1, "two at a time");
+    assert!(book.refused.is_empty(), "{:?}", book.refused);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_whose_devices_vanish_serves_on_and_starts_nothing_until_they_are_back() {
+    let depot = Depot::on(cards(1), EACH);
+    let (house, client) = depot.house(&[model("there"), model("next")]).await;
+    ask(&client, "there").await.said();
+    depot.ledger.set_gone(true).expect("gone");
+    until("it is noticed", async || (!nodes(&client).await.to_string().contains("cuda:GPU-0")).then_some(())).await;
+    ask(&client, "there").await.said();
+    assert_eq!(depot.begun("there"), 1, "it was not started anew");
+    depot.ledger.set_gone(false).expect("back");
+    until("it is noticed", async || nodes(&client).await.to_string().contains("cuda:GPU-0").then_some(())).await;
+    ask(&client, "next").await.said();
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
+    order(&client, "next", "unload").await;
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_that_returns_late_drives_nobody_else_away() {
+    let depot = Depot::on(cards(CARDS), EACH);
+    let names: Vec<String> = (0..=CARDS).map(|number| format!("m{number}")).collect();
+    let models: Vec<_> = names.iter().map(|name| model(name).does("MEMORY_LATE", "1s")).collect();
+    let (house, client) = depot.house(&models).await;
+    join_all(names[..CARDS].iter().map(|name| ask(&client, name))).await;
+    ask(&client, &names[CARDS]).await.said();
+    assert_eq!(house.fleet().counters.evictions, 1, "one card is enough");
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
+    depot.close(house).await;
+}
