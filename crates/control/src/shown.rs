@@ -7,7 +7,9 @@ use base::Timestamp;
 use fleet::{DeploymentView, Scaling, Snapshot};
 use serde::Serialize;
 use spec::deployment::{Origin, RevisionStatus, Strategy};
-use spec::{Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version};
+use spec::{
+    Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version,
+};
 use store::KeptRevision;
 
 use crate::House;

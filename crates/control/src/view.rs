@@ -15,14 +15,14 @@ mod story;
 mod token;
 mod usage;
 
-pub use explain::{Grant, Here, Leaver, Share, Trial};
 pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Prices, Replicas, StepView, Timeouts};
+pub use explain::{Grant, Here, Leaver, Share, Trial};
 pub use instance::{Allocation, Device, DeviceUse, Instance, NewAllocation, Node, Reason};
 pub use model::{Body, Layers, Model, ModelSource, ModelStatus, Registration, Version};
 pub use project::{NewProject, Project, ProjectPatch};
 pub use rollout::{Canary, ReplicaTargets, ReplicaWindow, Revision, Rollout, RolloutStatus, Scaling, Undo};
 pub use route::{Route, RouteSpec, RouteStatus, RouteTarget, RouteTargetStatus};
-pub use story::{Webhook, WebhookFailure, Cause, Event, Operation, ServerStatus};
+pub use story::{Cause, Event, Operation, ServerStatus, Webhook, WebhookFailure};
 pub use token::{Budget, Limits, Minute, NewToken, Quota, Rate, SecretToken, Token, TokenPatch, Use};
 pub use usage::{Call, Usage};
 

@@ -103,7 +103,9 @@ impl Engine for LlamaServer {
         Some(Load {
             running: metrics::count(number("llamacpp:requests_processing")?),
             waiting: metrics::count(number("llamacpp:requests_deferred").unwrap_or(0.0)),
-            steps: metrics::total(["llamacpp:n_decode_total", "llamacpp:tokens_predicted_total"].into_iter().find_map(number).unwrap_or(0.0)),
+            steps: metrics::total(
+                ["llamacpp:n_decode_total", "llamacpp:tokens_predicted_total"].into_iter().find_map(number).unwrap_or(0.0),
+            ),
             kv_use: number("llamacpp:kv_cache_usage_ratio").map(|share| metrics::count(share * PERCENT)),
         })
     }

@@ -11,12 +11,12 @@ use base::{ByteSize, Fault, Secret, Timestamp, tasks};
 use futures_util::FutureExt as _;
 use spec::{Cause, Event, EventKind, Grant, InstanceId, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
-use crate::{cause, footprints};
 use crate::launch::{self, Start as Launch};
-use crate::pulse::Pulse;
 use crate::plan::Action;
+use crate::pulse::Pulse;
 use crate::turn::{Event as Message, Owner, Which};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start};
+use crate::{cause, footprints};
 
 /// An instance that served this long before it failed counts as a first failure.
 const STEADY: Duration = Duration::from_mins(1);

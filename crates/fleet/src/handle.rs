@@ -18,9 +18,9 @@ use store::Store;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
+use crate::explain::{self, Explained, Trial};
 use crate::reserve::Wanted;
 use crate::snapshot::Snapshot;
-use crate::explain::{self, Explained, Trial};
 use crate::steps::Verb;
 use crate::turn::{self, Event as Message, Owner};
 use crate::world::{Hand, Packing, World};

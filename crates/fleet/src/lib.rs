@@ -42,22 +42,22 @@ mod launch;
 mod probe;
 mod publish;
 mod recover;
-mod reserve;
 mod reports;
+mod reserve;
 mod snapshot;
 mod steps;
 mod story;
 
 pub use error::Error;
 pub use explain::{Explained, Trial, Verdict};
+pub use handle::{Config, Fleet, Handle, PATIENCE, Parts, Secrets, StopHow};
+pub use holdings::{DeviceView, NodeView};
 pub use reserve::Wanted;
-pub use handle::{Config, PATIENCE, Fleet, Handle, Parts, Secrets, StopHow};
 pub use runtime::{LogStream, LogsFrom};
 pub use scale::Scaling;
+pub use snapshot::{Counters, DeploymentView, Snapshot, StepView};
 pub use steps::Verb;
 pub use world::Packing;
-pub use holdings::{DeviceView, NodeView};
-pub use snapshot::{Counters, DeploymentView, Snapshot, StepView};
 
 #[cfg(test)]
 mod tests;

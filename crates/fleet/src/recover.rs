@@ -78,7 +78,8 @@ fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     observe::take_in(&mut item, seen, now);
     owner.world.items.insert(kept.id.clone(), item);
     if runs {
-        let event = Event::now(EventKind::InstanceAdopted, Cause::Penstock, format!("{}: a running instance was found again", kept.deployment));
+        let event =
+            Event::now(EventKind::InstanceAdopted, Cause::Penstock, format!("{}: a running instance was found again", kept.deployment));
         owner.story.tell(Event { instance: Some(kept.id.clone()), ..event.of(&kept.deployment) });
         watch(owner, &kept.id);
     }
@@ -98,8 +99,11 @@ pub(crate) fn send_away(owner: &mut Owner, strangers: Vec<Seen>) {
             continue;
         }
         if seen.state == SeenState::Running && told.is_none() {
-            let event =
-                Event::now(EventKind::InstanceOrphaned, Cause::Penstock, format!("{}: an instance that nobody wants is stopped", seen.order.deployment));
+            let event = Event::now(
+                EventKind::InstanceOrphaned,
+                Cause::Penstock,
+                format!("{}: an instance that nobody wants is stopped", seen.order.deployment),
+            );
             owner.story.tell(Event { instance: Some(id.clone()), ..event.of(&seen.order.deployment) });
         }
         owner.strangers.insert(id.clone(), Told { at: now, ended });

@@ -10,9 +10,9 @@ use std::time::Duration;
 use base::{Fault, Timestamp};
 use spec::{HttpVersion, InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
-use crate::{probe, steps};
 use crate::turn::{Owner, Which};
 use crate::world::{Health, Resolve, Start, Wish};
+use crate::{probe, steps};
 
 /// A wish that could not be frozen is tried again after this time.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(10);

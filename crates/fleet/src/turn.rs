@@ -13,7 +13,9 @@ use board::Board;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use registry::Registry;
 use runtime::Runtime;
-use spec::{Allocation, AllocationId, Cause, InstanceId, Name, Node, Operation, Order, Phase, Reason, Revision, RolloutStatus, RuntimeKind};
+use spec::{
+    Allocation, AllocationId, Cause, InstanceId, Name, Node, Operation, Order, Phase, Reason, Revision, RolloutStatus, RuntimeKind,
+};
 use store::Store;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -150,7 +152,8 @@ impl Owner {
             orphan_ttl: config.orphan_ttl,
             threads: config.threads,
         };
-        let room = Room { budget: config.budget, margin: config.margin, patience: config.patience, packing: config.packing, ..Room::default() };
+        let room =
+            Room { budget: config.budget, margin: config.margin, patience: config.patience, packing: config.packing, ..Room::default() };
         Self {
             world: World { room, ..World::default() },
             counters: Counters::default(),

@@ -7,7 +7,10 @@ use std::time::Duration;
 use base::{ByteSize, Secret, Timestamp};
 use board::{Demand, KeepAlive, MemberUse};
 use spec::deployment::Record;
-use spec::{Allocation, Cause, DeviceKind, Endpoint, EngineKind, Exit, Grant, InstanceId, Name, Node, Phase, Reason, Revision, RolloutStatus, RouteRecord, RuntimeKind};
+use spec::{
+    Allocation, Cause, DeviceKind, Endpoint, EngineKind, Exit, Grant, InstanceId, Name, Node, Phase, Reason, Revision, RolloutStatus,
+    RouteRecord, RuntimeKind,
+};
 
 use crate::restart::Restarts;
 use crate::scale::Lately;

@@ -139,7 +139,12 @@ impl Fault for Error {
             Self::Fenced { .. } => Kind::Conflict,
             Self::EngineMissing { .. } | Self::EngineBroken { .. } => Kind::Unavailable,
             Self::Silent { .. } => Kind::Timeout,
-            Self::Driver { .. } | Self::Keeper { .. } | Self::Talk { .. } | Self::Garbled { .. } | Self::NotPrivate { .. } | Self::Io { .. } => Kind::Internal,
+            Self::Driver { .. }
+            | Self::Keeper { .. }
+            | Self::Talk { .. }
+            | Self::Garbled { .. }
+            | Self::NotPrivate { .. }
+            | Self::Io { .. } => Kind::Internal,
         }
     }
     fn retry(&self) -> Retry {

@@ -54,7 +54,13 @@ impl Config {
     /// With the usual times: keepers answer within a millisecond and come up within ten; the limits
     /// leave room for a machine that swaps.
     pub fn new(dir: impl Into<PathBuf>, own: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), own: own.into(), answer: Duration::from_secs(2), start: Duration::from_secs(10), devices: Arc::new(Devices::new(Devices::of_this_machine())) }
+        Self {
+            dir: dir.into(),
+            own: own.into(),
+            answer: Duration::from_secs(2),
+            start: Duration::from_secs(10),
+            devices: Arc::new(Devices::new(Devices::of_this_machine())),
+        }
     }
 }
 

@@ -174,14 +174,7 @@ fn is_usual_down_after(time: &Duration) -> bool {
 impl Default for Replicas {
     fn default() -> Self {
         const FIVE_MINUTES: Duration = Duration::from_mins(5); // what Ollama's users know
-        Self {
-            min: 0,
-            max: 1,
-            keep_alive: Some(FIVE_MINUTES),
-            target: Targets::default(),
-            schedule: Vec::new(),
-            down_after: DOWN_AFTER,
-        }
+        Self { min: 0, max: 1, keep_alive: Some(FIVE_MINUTES), target: Targets::default(), schedule: Vec::new(), down_after: DOWN_AFTER }
     }
 }
 

@@ -202,7 +202,17 @@ impl std::fmt::Display for EventKind {
 impl Event {
     /// An event of now.
     pub fn now(kind: EventKind, cause: Cause, message: impl Into<String>) -> Self {
-        Self { id: 0, at: Timestamp::now(), kind, cause, deployment: None, instance: None, phase: None, reason: None, message: message.into() }
+        Self {
+            id: 0,
+            at: Timestamp::now(),
+            kind,
+            cause,
+            deployment: None,
+            instance: None,
+            phase: None,
+            reason: None,
+            message: message.into(),
+        }
     }
     /// Of this deployment.
     #[must_use]

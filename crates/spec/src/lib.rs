@@ -26,7 +26,9 @@ pub mod usage;
 
 pub use budget::{Budget, Period, Usd};
 pub use check::{Invalid, Problem, suggest};
-pub use deployment::{Deployment, HttpVersion, Record, Replicas, Retries, Revision, Rollout, RolloutPhase, RolloutStatus, Step, Strategy, Timeouts};
+pub use deployment::{
+    Deployment, HttpVersion, Record, Replicas, Retries, Revision, Rollout, RolloutPhase, RolloutStatus, Step, Strategy, Timeouts,
+};
 pub use engine::{CacheType, Dialect, EngineKind, RuntimeKind};
 pub use event::{Cause, Event, EventKind};
 pub use identity::{Limits, Scope, Token, TokenId};

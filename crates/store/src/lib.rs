@@ -45,5 +45,5 @@ pub use open::Store;
 pub use responses::KeptResponse;
 pub use revisions::KeptRevision;
 pub use services::Service;
-pub use webhooks::WebhookPlace;
 pub use usage::{BookedCall, CallQuery, CallsAfter, GroupBy, Housekeeping, KeepUsage, Spent, UsageQuery, UsageSum};
+pub use webhooks::WebhookPlace;

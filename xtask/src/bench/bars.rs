@@ -28,9 +28,7 @@ pub(super) fn judge(findings: &Findings) -> Vec<Bar> {
     bars.push(most("added time at half load, p99", ADDED_P99_US, "us", added(|row| row.added_p99)));
     let streams = |kind: Kind| findings.streams.iter().find(|row| row.party == kind.name() && row.at_once == STREAMS);
     // A run that saw no event in its told time has proved nothing.
-    let seen = |of: fn(&Streams) -> f64| {
-        move |kind: Kind| streams(kind).filter(|row| row.first_p99 > 0.0 && row.event_p99 > 0.0).map(of)
-    };
+    let seen = |of: fn(&Streams) -> f64| move |kind: Kind| streams(kind).filter(|row| row.first_p99 > 0.0 && row.event_p99 > 0.0).map(of);
     bars.push(most("2,000 streams: added to the first event, p99", FIRST_P99_US, "us", seen(|row| row.added_first_p99)));
     bars.push(most("2,000 streams: added to an event, p99", EVENT_P99_US, "us", seen(|row| row.added_event_p99)));
     bars.push(most("2,000 streams: memory of each", STREAM_KB, "KB", seen(|row| row.kb_per_stream)));

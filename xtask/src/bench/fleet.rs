@@ -148,7 +148,8 @@ fn penstock(site: &Site, binary: &Path, engine: &Path, more: &Value) -> Result<S
     let config = write(folder.path(), "penstock.yaml", &config.to_string())?;
     let arguments = ["serve", "--config", &config];
     let environment = [(ENGINE_VARIABLE, engine)];
-    let leash = Leash::start(&Order { program: binary, arguments: &arguments, environment: &environment, bare: false, folder: folder.path() })?;
+    let leash =
+        Leash::start(&Order { program: binary, arguments: &arguments, environment: &environment, bare: false, folder: folder.path() })?;
     let begun = Instant::now();
     while begun.elapsed() < START {
         leash.expect_alive(LOOK_EVERY)?;

@@ -97,7 +97,6 @@ fn calls(status: &Value) -> String {
     format!("{} running, {} waiting", text(&status["in_flight"]), text(&status["waiting"]))
 }
 
-
 /// For a name that nobody has: one that is near.
 pub(super) fn near(server: &Server, name: &str, failure: Failure) -> Failure {
     let Failure::Refused { status, code, what, hint } = failure else { return failure };

@@ -31,7 +31,11 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "How keys and values of the context are stored: `f32`, `f16` (the default), `bf16`, `q8_0`, `q5_1`, `q5_0`, `q4_1`, `q4_0` or `iq4_nl`; see [memory](memory.md).",
     ),
     ("embeddings", "true or false", "Whether it also serves `/v1/embeddings`."),
-    ("replicas", "group", "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`."),
+    (
+        "replicas",
+        "group",
+        "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`.",
+    ),
     ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
     ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
     ("max_concurrent", "number", "Calls that all instances together serve at once; what their slots allow when not given."),

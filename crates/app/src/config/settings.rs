@@ -247,8 +247,14 @@ impl Config {
     }
     /// Every path of the config, to be made absolute.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let paths =
-            [&mut self.memory.devices_file, &mut self.data_dir, &mut self.models_dir, &mut self.events_file, &mut self.llama_bin, &mut self.engines.llama_server.path];
+        let paths = [
+            &mut self.memory.devices_file,
+            &mut self.data_dir,
+            &mut self.models_dir,
+            &mut self.events_file,
+            &mut self.llama_bin,
+            &mut self.engines.llama_server.path,
+        ];
         let secrets = self.webhooks.iter_mut().filter_map(|webhook| webhook.secret_file.as_mut());
         paths.into_iter().flatten().chain(self.access_log.path()).chain(secrets)
     }

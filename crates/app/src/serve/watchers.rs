@@ -127,7 +127,10 @@ fn tell(snapshot: &Snapshot, readings: &mut Readings<'_>) {
     readings.gauges("penstock_instance_phases", "Instances by phase", "phase", phases);
     let held = held.into_iter().map(|(holder, bytes)| (holder, real(ByteSize(bytes))));
     readings.gauges("penstock_memory_held_bytes", "Memory of instances, by estimate, by deployment", "holder", held);
-    let (name, help) = ("penstock_device_memory_bytes", "Memory of each device by who holds it: the deployments that hold most, `(others of ours)`, `(promised)` of these and not yet taken, `(foreign)`, `(allocated)`, `(free)`");
+    let (name, help) = (
+        "penstock_device_memory_bytes",
+        "Memory of each device by who holds it: the deployments that hold most, `(others of ours)`, `(promised)` of these and not yet taken, `(foreign)`, `(allocated)`, `(free)`",
+    );
     readings.gauges_by_two((name, help), ("device", "holder"), devices(snapshot));
     readings.gauge("penstock_memory_margin_bytes", "Memory that is always left free", real(snapshot.margin));
     if let Some(budget) = snapshot.budget {
@@ -163,7 +166,8 @@ fn devices(snapshot: &Snapshot) -> Vec<((String, String), f64)> {
         if rest > ByteSize(0) {
             held.push(("(others of ours)", rest));
         }
-        let others = [("(foreign)", view.foreign), ("(allocated)", view.allocated), ("(promised)", view.promised), ("(free)", view.device.free)];
+        let others =
+            [("(foreign)", view.foreign), ("(allocated)", view.allocated), ("(promised)", view.promised), ("(free)", view.device.free)];
         let holders = held.into_iter().chain(others);
         all.extend(holders.map(|(holder, bytes)| ((view.device.id.clone(), holder.to_owned()), real(bytes))));
     }

@@ -42,7 +42,9 @@ pub(super) async fn store(store: &Store, registry: &Registry, settings: &Setting
             Some(before) if before.generation != record.generation || before.deleting => Some((EventKind::DeploymentUpdated, "changed")),
             Some(_) => None,
         };
-        events.extend(what.map(|(kind, did)| told(kind, &deployment.name, &format!("was {did} by the config, generation {}", record.generation))));
+        events.extend(
+            what.map(|(kind, did)| told(kind, &deployment.name, &format!("was {did} by the config, generation {}", record.generation))),
+        );
     }
     let gone =
         there.values().filter(|record| record.origin == Origin::Config && !record.deleting && !wanted.contains_key(&record.spec.name));
@@ -61,7 +63,8 @@ pub(super) async fn store(store: &Store, registry: &Registry, settings: &Setting
         events.extend(what.map(|(kind, did)| Event::now(kind, Cause::Config, format!("route `{}` was {did} by the config", route.name))));
     }
     let gone = was.keys().filter(|name| !kept.contains(*name));
-    events.extend(gone.map(|name| Event::now(EventKind::RouteDeleted, Cause::Config, format!("route `{name}` is no longer in the config"))));
+    events
+        .extend(gone.map(|name| Event::now(EventKind::RouteDeleted, Cause::Config, format!("route `{name}` is no longer in the config"))));
     Ok(events)
 }
 

@@ -136,7 +136,10 @@ async fn memory_is_set_aside_counted_refused_with_the_numbers_and_given_back() {
     assert_eq!(place, format!("{path}/{}", made["id"].as_str().unwrap()));
     assert_eq!(room.get(&path).await["items"], json!([made]));
     let more = room.ask("POST", &path, r#"{"bytes":2147483648,"holder":"more"}"#).await.expect(409);
-    assert_eq!((&more["code"], &more["detail"]), (&json!("no_room"), &json!("2.00 GiB are more than the 1.00 GiB that are free of `ram` now")));
+    assert_eq!(
+        (&more["code"], &more["detail"]),
+        (&json!("no_room"), &json!("2.00 GiB are more than the 1.00 GiB that are free of `ram` now"))
+    );
     let most = room.ask("POST", &path, r#"{"bytes":"5GiB","holder":"most"}"#).await.expect(507);
     assert_eq!(most["code"], "does_not_fit");
     for (path, body, status) in [

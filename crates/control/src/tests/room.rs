@@ -107,7 +107,8 @@ impl Room {
         let (admin, user) = (token(&access, "ops", Scope::Admin).await, token(&access, "app", Scope::Inference).await);
         let (closing, closed) = watch::channel(false);
         let (version, base_url) = ("1.2.3".to_owned(), "http://127.0.0.1:8080".to_owned());
-        let parts = Parts { store, access, registry, fleet, board, webhooks: ::webhooks::Handle::default(), version, base_url, closing: closed };
+        let parts =
+            Parts { store, access, registry, fleet, board, webhooks: ::webhooks::Handle::default(), version, base_url, closing: closed };
         Self { app: router(parts.clone()), dir, parts, runtime, closing, admin, user, _fleet: task }
     }
 

@@ -237,7 +237,8 @@ fn what_runs_is_as_documented() {
 
 #[test]
 fn what_would_happen_is_as_documented() {
-    let share = spec::Share { device: "d".into(), kind: spec::DeviceKind::Ram, bytes: ByteSize(1), layers: 2, engine_name: Some("e".into()) };
+    let share =
+        spec::Share { device: "d".into(), kind: spec::DeviceKind::Ram, bytes: ByteSize(1), layers: 2, engine_name: Some("e".into()) };
     mirrors::<super::Share>(&share);
     let grant = spec::Grant { node: "n".into(), shares: vec![share] };
     mirrors::<super::Grant>(&grant);
@@ -261,7 +262,14 @@ fn what_would_happen_is_as_documented() {
         again_at: Some(at()),
     });
     let cause = spec::Cause::Failure { of: "i".into(), code: ReasonCode::NoRoom };
-    mirrors::<super::Here>(&fleet::explain::Here { id: "i".into(), revision: 1, phase: Phase::Ready, since: at(), cause, reason: Some(reason()) });
+    mirrors::<super::Here>(&fleet::explain::Here {
+        id: "i".into(),
+        revision: 1,
+        phase: Phase::Ready,
+        since: at(),
+        cause,
+        reason: Some(reason()),
+    });
 }
 
 #[test]

@@ -54,12 +54,20 @@ fn no_edge_of_the_phase_table_is_without_a_cause() {
     assert_eq!(gone, Cause::Deletion);
     let mut asked = item("i", "a", Phase::Pending);
     asked.cause = Cause::Demand { waiting: 1 };
-    for (from, to) in [(Phase::Pending, Phase::Starting), (Phase::Starting, Phase::Loading), (Phase::Loading, Phase::Warming), (Phase::Warming, Phase::Ready)] {
+    for (from, to) in [
+        (Phase::Pending, Phase::Starting),
+        (Phase::Starting, Phase::Loading),
+        (Phase::Loading, Phase::Warming),
+        (Phase::Warming, Phase::Ready),
+    ] {
         asked.phase = from;
         assert_eq!(of_move(&asked, to, None, Some(&wish)), Cause::Demand { waiting: 1 }, "{from} {to}");
     }
     let down = Reason::new(ReasonCode::Unresponsive, "", "");
-    assert_eq!(of_move(&asked, Phase::Unhealthy, Some(&down), Some(&wish)), Cause::Failure { of: "i".to_owned(), code: ReasonCode::Unresponsive });
+    assert_eq!(
+        of_move(&asked, Phase::Unhealthy, Some(&down), Some(&wish)),
+        Cause::Failure { of: "i".to_owned(), code: ReasonCode::Unresponsive }
+    );
     asked.phase = Phase::Unhealthy;
     assert_eq!(of_move(&asked, Phase::Ready, None, Some(&wish)), Cause::Engine);
 }

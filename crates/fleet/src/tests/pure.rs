@@ -9,7 +9,7 @@ use board::MemberUse;
 use proptest::prelude::*;
 use spec::{Exit, InstanceId, Name, Phase, Reason, ReasonCode};
 
-use super::values::{changed, NOW, ago, item, name, revision, wish, world};
+use super::values::{NOW, ago, changed, item, name, revision, wish, world};
 use crate::life::{self, Next};
 use crate::plan::{Action, plan};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start, Wish};
@@ -238,7 +238,10 @@ fn a_start_that_waits_for_room_ends_with_its_last_caller_and_one_that_began_does
 
 #[test]
 fn a_call_that_runs_on_an_instance_that_leaves_starts_no_other() {
-    let draining = Item { used: MemberUse { in_flight: 1, last_used: Some(NOW), ejected: false, ..MemberUse::default() }, ..item("i", "a", Phase::Draining) };
+    let draining = Item {
+        used: MemberUse { in_flight: 1, last_used: Some(NOW), ejected: false, ..MemberUse::default() },
+        ..item("i", "a", Phase::Draining)
+    };
     assert_eq!(plan(&world(vec![wish("a", |w| w.demand.in_flight = 1)], vec![draining])), vec![]);
 }
 
@@ -315,7 +318,15 @@ fn lines_and_memory_that_grow_are_progress() {
     let mut item = Item { progress_at: ago(Duration::from_mins(4)), ..item("i", "a", Phase::Loading) };
     let seen = |resident, log_lines| {
         let order = testing_order(&name("a"));
-        spec::Seen { order, state: spec::SeenState::Running, pid: Some(1), started_at: NOW, resident: Some(ByteSize(resident)), cpu: None, log_lines }
+        spec::Seen {
+            order,
+            state: spec::SeenState::Running,
+            pid: Some(1),
+            started_at: NOW,
+            resident: Some(ByteSize(resident)),
+            cpu: None,
+            log_lines,
+        }
     };
     crate::observe::take_in(&mut item, seen(10, 0), NOW);
     assert_eq!(item.progress_at, NOW);
@@ -347,7 +358,8 @@ fn who_needs_no_room_waits_for_none_and_the_others_say_for_whom_they_wait() {
     let items = vec![busy, pending("p1", "big", 40, 1), pending("p2", "small", 10, 2), pending("p3", "remote", 0, 3)];
     let wishes = vec![asked("big"), asked("small"), asked("remote"), wish("busy", |_| {})];
     let actions = plan(&world(wishes, items));
-    let [Action::Move(one, Phase::Placing, _), Action::Move(two, Phase::Placing, Some(why)), Action::Launch(three, _)] = &actions[..] else {
+    let [Action::Move(one, Phase::Placing, _), Action::Move(two, Phase::Placing, Some(why)), Action::Launch(three, _)] = &actions[..]
+    else {
         panic!("{actions:?}")
     };
     assert_eq!([one.as_str(), two.as_str(), three.as_str()], ["p1", "p2", "p3"]);

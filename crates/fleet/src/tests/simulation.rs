@@ -25,7 +25,7 @@ const DEPLOYMENTS: [(&str, u64, u32, u32); 4] = [("a", 30, 0, 3), ("b", 60, 0, 1
 const STRATEGIES: [spec::Strategy; 3] = [spec::Strategy::Rolling, spec::Strategy::Recreate, spec::Strategy::Canary];
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// So many callers come.
     Callers(usize, u32),
     /// One call ends.
@@ -48,7 +48,7 @@ enum Step {
     Time(Duration),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let which = 0..DEPLOYMENTS.len();
     prop_oneof![
         3 => (which.clone(), 0..4_u32).prop_map(|(d, n)| Step::Callers(d, n)),
@@ -85,7 +85,7 @@ impl Engine {
     }
 }
 
-struct Model {
+pub(super) struct Model {
     world: World,
     engines: BTreeMap<InstanceId, Engine>,
     launched: BTreeSet<InstanceId>,
@@ -98,7 +98,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(dice: u32) -> Self {
+    pub(super) fn new(dice: u32) -> Self {
         let wishes = DEPLOYMENTS.map(|(name, _, min, max)| {
             wish(name, |w| {
                 (w.record.spec.replicas.min, w.record.spec.replicas.max) = (min, max);
@@ -109,7 +109,15 @@ impl Model {
         world.room = room(MACHINES[0].1);
         let (name, memory) = MACHINES[1];
         world.room.nodes.push(Node { name: name.into(), ..room(memory).nodes.remove(0) });
-        Self { strangers: [0; MACHINES.len()], world, engines: BTreeMap::new(), launched: BTreeSet::new(), starts_fail: false, dice, born: 0 }
+        Self {
+            strangers: [0; MACHINES.len()],
+            world,
+            engines: BTreeMap::new(),
+            launched: BTreeSet::new(),
+            starts_fail: false,
+            dice,
+            born: 0,
+        }
     }
 
     fn roll(&mut self) -> u32 {
@@ -117,7 +125,7 @@ impl Model {
         (self.dice >> 16) % 4
     }
 
-    fn step(&mut self, step: &Step) {
+    pub(super) fn step(&mut self, step: &Step) {
         match *step {
             Step::Callers(which, count) => {
                 let wish = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0));
@@ -419,7 +427,7 @@ impl Model {
     }
 
     /// From now on nothing fails and every call ends: whoever asks is served.
-    fn everybody_is_served(&mut self) {
+    pub(super) fn everybody_is_served(&mut self) {
         const MOMENTS: usize = 400;
         self.starts_fail = false;
         self.strangers = [0; MACHINES.len()];
@@ -454,7 +462,7 @@ impl Model {
     }
 
     /// When Penstock stops, nothing is left after a while.
-    fn everything_ends(&mut self) {
+    pub(super) fn everything_ends(&mut self) {
         const MOMENTS: usize = 60;
         self.world.stopping = Some(self.world.now);
         for _ in 0..MOMENTS {

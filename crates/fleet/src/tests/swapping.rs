@@ -120,7 +120,8 @@ impl Street {
     fn turn(&mut self) {
         for _ in 0..8 {
             for (name, wish) in &mut self.world.wishes {
-                wish.demand.waiting = u32::try_from(self.callers.iter().filter(|c| c.model == name.as_str() && c.waits.is_some()).count()).unwrap();
+                wish.demand.waiting =
+                    u32::try_from(self.callers.iter().filter(|c| c.model == name.as_str() && c.waits.is_some()).count()).unwrap();
             }
             let actions = plan(&self.world);
             if actions.is_empty() {

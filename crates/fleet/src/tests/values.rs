@@ -7,7 +7,7 @@ use std::time::Duration;
 use base::{ByteSize, Secret, Timestamp};
 use board::{Demand, MemberUse};
 use spec::deployment::{Origin, Record};
-use spec::{RolloutPhase, RolloutStatus, Deployment, Device, DeviceKind, EngineKind, InstanceId, Name, Node, Phase, Revision};
+use spec::{Deployment, Device, DeviceKind, EngineKind, InstanceId, Name, Node, Phase, Revision, RolloutPhase, RolloutStatus};
 
 use crate::scale::Lately;
 use crate::world::{Hand, Health, Item, Resolve, Room, Sight, Start, Wish, World};
@@ -114,7 +114,11 @@ pub(crate) fn item(id: &str, deployment: &str, phase: Phase) -> Item {
 
 pub(crate) fn room(total: u64) -> Room {
     let device = Device::new("ram", DeviceKind::Ram, ByteSize(total), ByteSize(total));
-    Room { nodes: vec![Node { name: "here".into(), cores: 2, devices: vec![device] }], patience: Duration::from_secs(20), ..Room::default() }
+    Room {
+        nodes: vec![Node { name: "here".into(), cores: 2, devices: vec![device] }],
+        patience: Duration::from_secs(20),
+        ..Room::default()
+    }
 }
 
 pub(crate) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {

@@ -169,7 +169,7 @@ fn board(error: &board::Error) -> Look {
 fn down(code: ReasonCode, wait: Duration) -> Look {
     let look = Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").code("model_unavailable");
     match code {
-        ReasonCode::DoesNotFit => look.never().on_lines(StatusCode::INSUFFICIENT_STORAGE),
+        ReasonCode::DoesNotFit => Look { status: StatusCode::INSUFFICIENT_STORAGE, ..look.never() },
         ReasonCode::NoRoom => look.wait(wait).on_lines(StatusCode::INSUFFICIENT_STORAGE),
         ReasonCode::ModelMissing
         | ReasonCode::ModelCorrupt

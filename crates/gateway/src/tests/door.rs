@@ -172,7 +172,7 @@ async fn a_model_that_does_not_come_up_in_time_is_loading_and_one_that_cannot_is
     down.state = board::State::Down(Reason::new(ReasonCode::DoesNotFit, "needs 90 GiB of 8 GiB", "use a smaller quantisation"));
     house.publish([down]);
     let answer = house.chat(CHAT).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "model_unavailable"));
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (507, "model_unavailable"));
     assert!(answer.body.contains("smaller quantisation") && answer.header("x-should-retry") == "false");
 }
 

@@ -141,7 +141,14 @@ pub(crate) const STREAMS: Dialect = Dialect { always_stream: true, ..ALL };
 pub(crate) fn entry(name: &str, dialect: Dialect, engines: &[(&Endpoint, u32)]) -> Entry {
     let member = |(at, (endpoint, slots)): (usize, &(&Endpoint, u32))| {
         let key = Some(Secret::new("engine-key"));
-        Arc::new(Member { id: InstanceId::new(format!("{name}-{at}")), endpoint: (*endpoint).clone(), key, slots: *slots, revision: 1, own: None })
+        Arc::new(Member {
+            id: InstanceId::new(format!("{name}-{at}")),
+            endpoint: (*endpoint).clone(),
+            key,
+            slots: *slots,
+            revision: 1,
+            own: None,
+        })
     };
     let name_of = Name::parse(name).unwrap();
     Entry {

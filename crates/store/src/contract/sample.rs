@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{ByteSize, Secret, Timestamp};
 use spec::{
-    Affinity, Budget, Cause, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation, OperationId,
-    OperationState, Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId, Usage, Usd, Version,
+    Affinity, Budget, Cause, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation,
+    OperationId, OperationState, Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId, Usage, Usd, Version,
 };
 
 use crate::error::Error;

@@ -9,8 +9,8 @@ use crate::contract::sample::{event, kept, name, operation, usage, wish};
 use crate::error::Error;
 use crate::events::EventQuery;
 use crate::open::Store;
-use crate::webhooks::WebhookPlace;
 use crate::usage::{CallQuery, GroupBy, UsageQuery};
+use crate::webhooks::WebhookPlace;
 
 /// First stored, first told.
 pub async fn events_keep_the_order_in_which_they_were_stored(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {

@@ -90,7 +90,10 @@ async fn a_penstock_that_is_killed_at_any_moment_finds_every_engine_again_and_st
         until("every engine that lives is known", async || {
             let (known, alive) = (told(&client).await, engines(&depot));
             let lost: Vec<_> = left.iter().filter(|pid| steady(pid) && !(alive.contains(pid) && known.contains_key(pid))).collect();
-            assert!(begun.elapsed() <= ADOPTED_WITHIN, "round {round}: {lost:?} of {left:?} not taken over; {alive:?} live, {known:?} known");
+            assert!(
+                begun.elapsed() <= ADOPTED_WITHIN,
+                "round {round}: {lost:?} of {left:?} not taken over; {alive:?} live, {known:?} known"
+            );
             (lost.is_empty() && alive.iter().all(|pid| known.contains_key(pid))).then_some(())
         })
         .await;
