@@ -113,8 +113,13 @@ pub(crate) fn lazy() -> String {
 }
 
 /// Waits until it is so.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let found = tokio::time::timeout(PATIENCE, async {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, look).await
+}
+
+/// Waits so long until it is so: for what is much work on any machine.
+pub(crate) async fn within<T>(patience: Duration, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let found = tokio::time::timeout(patience, async {
         loop {
             if let Some(found) = look().await {
                 return found;
@@ -122,7 +127,7 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
             tokio::time::sleep(LOOK_EVERY).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} until {what}"))
+    found.await.unwrap_or_else(|_| panic!("waited {patience:?} until {what}"))
 }
 
 /// Whether a process of this id lives (a zombie does not).
