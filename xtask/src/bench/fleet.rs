@@ -33,7 +33,7 @@ const FAKE_LOAD: &str = "50ms";
 const MS_PER_SEC: f64 = 1e3;
 const MICROS_PER_MS: f64 = 1e3;
 /// More than one and less than two of them fit.
-const ROOM_FOR: f64 = 1.4;
+const ROOM_FOR: f64 = 1.3;
 const SPAWN_P99_MS: f64 = 20.0;
 const SEEN_P99_MS: f64 = 100.0;
 const OVERHEAD_MS: f64 = 150.0;
@@ -257,7 +257,7 @@ fn swaps_of_penstock(site: &Site, binary: &Path, real: &Path, swaps: u32) -> Res
     let text = send(server.address, Call { path: "/api/v1/instances", token: None, body: None })?.rest()?;
     server.leash.stop()?;
     let shown: Value = serde_json::from_str(&text)?;
-    let memory = shown.pointer("/items/0/memory").and_then(Value::as_f64).with_context(|| format!("no memory is told in {text}"))?;
+    let memory = shown.pointer("/items/0/reserved").and_then(Value::as_f64).with_context(|| format!("no memory is told in {text}"))?;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of bytes")]
     let budget = (memory * ROOM_FOR) as u64;
     let server = penstock(site, binary, real, &json!({ "budget": budget }))?;
