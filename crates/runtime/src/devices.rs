@@ -10,10 +10,11 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::tasks;
 use spec::{Device, DeviceKind};
+use tokio::time::Instant;
 
 use crate::{Error, host};
 

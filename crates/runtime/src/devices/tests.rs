@@ -54,11 +54,11 @@ async fn a_driver_that_hangs_keeps_nobody_waiting_and_its_last_word_holds() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_driver_that_fails_takes_no_device_away() {
     let devices = Devices::new(vec![Box::new(Arc::new(Told { fails_from: Some(1), ..Told::default() }))]);
     devices.read().await;
-    tokio::time::sleep(FRESH).await;
+    tokio::time::advance(FRESH).await;
     assert_eq!(free(&devices.read().await, "gpu0"), Some(100));
 }
 
@@ -107,7 +107,7 @@ async fn a_graphics_unit_of_a_processor_and_the_processor_share_one_pool() {
     assert_eq!(found[0].total, main_memory().total);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_file_describes_devices_and_may_stand_for_the_whole_machine() {
     let root = TempDir::new().unwrap();
     let path = root.path().join("devices.json");
@@ -118,10 +118,10 @@ async fn a_file_describes_devices_and_may_stand_for_the_whole_machine() {
     assert_eq!((found[1].free, found[1].engine_name.as_deref()), (ByteSize(2 << 30), Some("Vulkan0")));
     let whole = r#"{"holds":[],"devices":[{"id":"ram","kind":"ram","total":10,"free":4,"uses":[{"pid":7,"bytes":6}],"else":1}]}"#;
     fs::write(&path, whole).unwrap();
-    tokio::time::sleep(FRESH).await;
+    tokio::time::advance(FRESH).await;
     let found = devices.read().await;
     assert_eq!((found.len(), found[0].free, found[0].used_by(7)), (1, ByteSize(4), Some(ByteSize(6))));
     fs::write(&path, "{").unwrap();
-    tokio::time::sleep(FRESH).await;
+    tokio::time::advance(FRESH).await;
     assert_eq!(devices.read().await, found, "what cannot be read changes nothing");
 }
