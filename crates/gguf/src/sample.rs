@@ -32,16 +32,21 @@ impl Sample {
             .number("llama.feed_forward_length", 352)
             .number("llama.attention.head_count", 4)
             .number("llama.attention.head_count_kv", 2)
-            .text("tokenizer.ggml.model", "gpt2")
+            .vocabulary()
+            .tensor("token_embd.weight", &[256, 4], 12)
+            .tensor("output_norm.weight", &[128], 0)
+    }
+
+    /// A tokenizer of four words.
+    #[must_use]
+    pub fn vocabulary(self) -> Self {
+        self.text("tokenizer.ggml.model", "gpt2")
             .text("tokenizer.ggml.pre", "gpt-2")
             .texts("tokenizer.ggml.tokens", &["a", "b", "ab", "<|end|>"])
             .numbers("tokenizer.ggml.token_type", &[1, 1, 1, 3])
             .texts("tokenizer.ggml.merges", &["a b"])
             .number("tokenizer.ggml.eos_token_id", 3)
-            .tensor("token_embd.weight", &[256, 4], 12)
-            .tensor("output_norm.weight", &[128], 0)
     }
-
     /// A key with a text.
     #[must_use]
     pub fn text(self, key: &str, text: &str) -> Self {

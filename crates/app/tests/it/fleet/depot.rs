@@ -185,12 +185,7 @@ fn sample(name: &str, context: u64) -> Sample {
         .number("llama.feed_forward_length", 512)
         .number("llama.attention.head_count", 2)
         .number("llama.attention.head_count_kv", 2)
-        .text("tokenizer.ggml.model", "gpt2")
-        .text("tokenizer.ggml.pre", "gpt-2")
-        .texts("tokenizer.ggml.tokens", &["a", "b", "ab", "<|end|>"])
-        .numbers("tokenizer.ggml.token_type", &[1, 1, 1, 3])
-        .texts("tokenizer.ggml.merges", &["a b"])
-        .number("tokenizer.ggml.eos_token_id", 3)
+        .vocabulary()
         .tensor("token_embd.weight", &[256, 4], 12)
         .tensor("output_norm.weight", &[256], 0)
 }
