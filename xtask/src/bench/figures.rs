@@ -74,6 +74,9 @@ pub(super) struct Latency {
     pub(super) p50: f64,
     pub(super) p99: f64,
     pub(super) p999: f64,
+    /// CPU of the gateway for a call, in all and in the kernel.
+    pub(super) cpu_us: f64,
+    pub(super) kernel_us: f64,
     /// Beyond what the same calls take without a gateway.
     pub(super) added_p50: f64,
     pub(super) added_p99: f64,
@@ -89,8 +92,12 @@ pub(super) struct Latency {
 pub(super) struct Streams {
     pub(super) party: String,
     pub(super) at_once: usize,
+    /// Events of each in a second, as the upstream sends them.
+    pub(super) per_second: u32,
+    /// Events that went through, of all streams.
     pub(super) events_per_second: f64,
     pub(super) cpu_us_per_event: f64,
+    pub(super) kernel_us_per_event: f64,
     pub(super) first_p50: f64,
     pub(super) first_p99: f64,
     pub(super) event_p50: f64,

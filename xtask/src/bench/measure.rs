@@ -11,17 +11,17 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::figures::{Bodies, Findings, Latency, Machine, Requests, Rounds, Streams};
+use super::meter::{self, Cpu};
 use super::party::{Kind, Party, gather};
 use super::stage::{Outcome, Stage};
-use super::{Choice, Lengths, Measure, meter};
+use super::{Choice, Lengths, Level, Measure};
 use crate::{say, shell, site};
 
 const CONNECTIONS: usize = 64;
 /// Of the usual request.
 const BODY_BYTES: usize = 800;
-const EVENTS_PER_SECOND: u32 = 50;
-/// A stream of three seconds, so that streams begin and end all the time.
-const EVENTS: u32 = 150;
+/// How long a stream lasts, so that streams begin and end all the time.
+const STREAM_SECONDS: u32 = 3;
 /// In which all streams of a level begin.
 const RAMP_MS: u64 = 2_000;
 /// After that, until what is seen is told.
@@ -34,7 +34,7 @@ const MILLIS: f64 = 1e3;
 /// One run and what it took of the gateway.
 struct Sample {
     outcome: Outcome,
-    cpu: f64,
+    cpu: Cpu,
     wall: f64,
     memory_kb: f64,
 }
@@ -82,7 +82,7 @@ fn requests(stage: &Stage, parties: &[Party], lengths: &Lengths) -> Result<Vec<R
         party: party.about.name.clone(),
         per_second: rounds.median(at, |s| count(s.outcome.calls) / s.outcome.seconds),
         per_cpu_second: rounds.median(at, per_cpu),
-        cores_used: rounds.median(at, |s| s.cpu / s.wall),
+        cores_used: rounds.median(at, |s| s.cpu.all / s.wall),
         p50: rounds.median(at, |s| s.outcome.latency.p50),
         p99: rounds.median(at, |s| s.outcome.latency.p99),
         memory_kb: meter::share_kb(&party.family),
@@ -112,6 +112,8 @@ fn latency(stage: &Stage, parties: &[Party], lengths: &Lengths, requests: &[Requ
         p50: rounds.median(at, |s| s.outcome.latency.p50),
         p99: rounds.median(at, |s| s.outcome.latency.p99),
         p999: rounds.median(at, |s| s.outcome.latency.p999),
+        cpu_us: rounds.median(at, |s| s.cpu.all * MICROS / count(s.outcome.all_calls).max(1.0)),
+        kernel_us: rounds.median(at, |s| s.cpu.kernel * MICROS / count(s.outcome.all_calls).max(1.0)),
         added_p50: rounds.beyond(at, DIRECT, |s| s.outcome.latency.p50),
         added_p99: rounds.beyond(at, DIRECT, |s| s.outcome.latency.p99),
         added_p999: rounds.beyond(at, DIRECT, |s| s.outcome.latency.p999),
@@ -150,20 +152,23 @@ fn streams(stage: &Stage, parties: &[Party], lengths: &Lengths) -> Result<Vec<St
         before.push(meter::own_kb(&party.family));
     }
     let mut found = Vec::new();
-    for streams in lengths.stream_levels {
-        let shape = json!({ "kind": "streams", "streams": streams, "per_second": EVENTS_PER_SECOND, "events": EVENTS, "ramp_ms": RAMP_MS });
+    for Level { streams, per_second } in lengths.stream_levels {
+        let events = per_second * STREAM_SECONDS;
+        let shape = json!({ "kind": "streams", "streams": streams, "per_second": per_second, "events": events, "ramp_ms": RAMP_MS });
         let rounds = in_turn(parties, lengths.stream_rounds, |party| {
             let sample = run(stage, party, &shape, (RAMP_MS + SETTLE_MS, lengths.stream_ms))?;
             let (first, event) = (&sample.outcome.first, &sample.outcome.transit);
             let words = format!("first p99 {:.0} us, events p50 {:.0} p99 {:.0} us", first.p99, event.p50, event.p99);
-            say::note(&format!("{:<16}{streams:>5} streams: {words}", party.about.name));
+            say::note(&format!("{:<16}{streams:>5} streams at {per_second}/s: {words}", party.about.name));
             Ok(sample)
         })?;
         found.extend(rows(parties, |at, party| Streams {
             party: party.about.name.clone(),
             at_once: *streams,
+            per_second: *per_second,
             events_per_second: rounds.median(at, |s| count(s.outcome.all_events) / s.wall),
-            cpu_us_per_event: rounds.median(at, |s| s.cpu * MICROS / count(s.outcome.all_events).max(1.0)),
+            cpu_us_per_event: rounds.median(at, |s| s.cpu.all * MICROS / count(s.outcome.all_events).max(1.0)),
+            kernel_us_per_event: rounds.median(at, |s| s.cpu.kernel * MICROS / count(s.outcome.all_events).max(1.0)),
             first_p50: rounds.median(at, |s| s.outcome.first.p50),
             first_p99: rounds.median(at, |s| s.outcome.first.p99),
             event_p50: rounds.median(at, |s| s.outcome.transit.p50),
@@ -208,7 +213,7 @@ fn run(stage: &Stage, party: &Party, shape: &serde_json::Value, (warm_ms, run_ms
         });
         (stage.run(party, shape, warm_ms, run_ms), memory.join().unwrap_or_default())
     });
-    let (cpu, wall) = (meter::cpu(family) - before, begun.elapsed().as_secs_f64());
+    let (cpu, wall) = (meter::cpu(family).since(before), begun.elapsed().as_secs_f64());
     let outcome = outcome.with_context(|| format!("{} could not be measured", party.about.name))?;
     Ok(Sample { outcome, cpu, wall, memory_kb })
 }
@@ -218,11 +223,11 @@ fn rows<T>(parties: &[Party], row: impl Fn(usize, &Party) -> T) -> Vec<T> {
 }
 
 fn per_cpu(sample: &Sample) -> f64 {
-    if sample.cpu > 0.0 { count(sample.outcome.all_calls) / sample.cpu } else { 0.0 }
+    if sample.cpu.all > 0.0 { count(sample.outcome.all_calls) / sample.cpu.all } else { 0.0 }
 }
 
 fn cpu_ms(sample: &Sample) -> f64 {
-    sample.cpu * MILLIS / count(sample.outcome.all_calls).max(1.0)
+    sample.cpu.all * MILLIS / count(sample.outcome.all_calls).max(1.0)
 }
 
 fn first_error(samples: &[Sample]) -> Option<String> {

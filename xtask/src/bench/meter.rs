@@ -1,6 +1,6 @@
 //! What a process has used: CPU time and memory, from `/proc`.
 //!
-//! In: a pid. Out: CPU seconds of it and all its children, its own memory, its share of memory. Fails: when it is gone.
+//! In: a pid. Out: CPU seconds of it and all its children, in all and in the kernel, its own memory, its share of memory. Fails: when it is gone.
 //! From: proc(5). A process's CPU time counts all its threads, also those that have ended.
 
 use std::fs;
@@ -28,10 +28,26 @@ pub(super) fn family(pid: u32) -> Vec<u32> {
     family
 }
 
+/// CPU seconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Cpu {
+    pub(super) all: f64,
+    /// Of these, in the kernel: reading, writing, waiting and the network below.
+    pub(super) kernel: f64,
+}
+
+impl Cpu {
+    /// What was used since then.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { all: self.all - before.all, kernel: self.kernel - before.kernel }
+    }
+}
+
 /// CPU seconds of all of them so far.
-pub(super) fn cpu(family: &[u32]) -> f64 {
-    let ticks = |pid: &u32| Some(field(*pid, USER)? + field(*pid, SYSTEM)?);
-    f64::from(family.iter().filter_map(ticks).sum::<u32>()) / TICKS_PER_SEC
+pub(super) fn cpu(family: &[u32]) -> Cpu {
+    let seconds = |index| f64::from(family.iter().filter_map(|pid| field(*pid, index)).sum::<u32>()) / TICKS_PER_SEC;
+    let (user, kernel) = (seconds(USER), seconds(SYSTEM));
+    Cpu { all: user + kernel, kernel }
 }
 
 /// Memory of their own (no files, nothing shared), in KB.

@@ -86,6 +86,19 @@ pub(super) enum Peers {
     None,
 }
 
+/// So many streams at once, each with so many events a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Level {
+    pub(super) streams: usize,
+    pub(super) per_second: u32,
+}
+
+impl Level {
+    const fn new(streams: usize, per_second: u32) -> Self {
+        Self { streams, per_second }
+    }
+}
+
 /// How long and how often.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lengths {
@@ -93,7 +106,7 @@ pub(super) struct Lengths {
     pub(super) warm_ms: u64,
     pub(super) run_ms: u64,
     pub(super) stream_rounds: u8,
-    pub(super) stream_levels: &'static [usize],
+    pub(super) stream_levels: &'static [Level],
     pub(super) stream_ms: u64,
     pub(super) body_bytes: &'static [usize],
 }
@@ -103,7 +116,7 @@ const FULL: Lengths = Lengths {
     warm_ms: 500,
     run_ms: 4_000,
     stream_rounds: 3,
-    stream_levels: &[200, 1_000, 2_000],
+    stream_levels: &[Level::new(200, 50), Level::new(1_000, 50), Level::new(2_000, 20), Level::new(2_000, 50)],
     stream_ms: 8_000,
     body_bytes: &[1_000, 100_000, 1_000_000, 16 << 20],
 };
@@ -113,7 +126,7 @@ const QUICK: Lengths = Lengths {
     warm_ms: 200,
     run_ms: 1_000,
     stream_rounds: 1,
-    stream_levels: &[200, 1_000],
+    stream_levels: &[Level::new(200, 50), Level::new(1_000, 50)],
     stream_ms: 2_000,
     body_bytes: &[1_000, 1_000_000],
 };

@@ -51,22 +51,23 @@ fn panels(findings: &Findings) -> Vec<Panel> {
         let rows = findings.latency.iter().skip(1).filter(|row| row.kept_up);
         rows.map(|row| (row.party.clone(), of(row).max(0.0))).collect()
     };
-    let most = findings.streams.iter().map(|row| row.at_once).max().unwrap_or_default();
+    let most = findings.streams.iter().map(|row| (row.at_once, row.per_second)).max().unwrap_or_default();
     let streams = |of: fn(&super::figures::Streams) -> f64| {
-        let rows = findings.streams.iter().filter(|row| row.at_once == most && row.party != "direct");
+        let rows = findings.streams.iter().filter(|row| (row.at_once, row.per_second) == most && row.party != "direct");
         rows.map(|row| (row.party.clone(), of(row).max(0.0))).collect()
     };
+    let (at_once, each) = most;
     let rate = findings.latency.first().map_or(0.0, |row| row.rate);
     vec![
         Panel { title: "Calls for each CPU second of the gateway (more is better)".to_owned(), rows: requests.collect(), digits: 0 },
         Panel { title: format!("Added time at {rate:.0} calls/s, p50, microseconds"), rows: latency(|row| row.added_p50), digits: 0 },
         Panel { title: format!("Added time at {rate:.0} calls/s, p99, microseconds"), rows: latency(|row| row.added_p99), digits: 0 },
         Panel {
-            title: format!("{most} streams: added to an event, p99, microseconds"),
+            title: format!("{at_once} streams at {each}/s: added to an event, p99, microseconds"),
             rows: streams(|row| row.added_event_p99),
             digits: 0,
         },
-        Panel { title: format!("{most} streams: KB of memory for each"), rows: streams(|row| row.kb_per_stream), digits: 1 },
+        Panel { title: format!("{at_once} streams: KB of memory for each"), rows: streams(|row| row.kb_per_stream), digits: 1 },
     ]
 }
 

@@ -85,14 +85,15 @@ fn latency(page: &mut String, findings: &Findings) {
     if findings.latency.is_empty() {
         return;
     }
-    let columns = ["party", "rate/s", "p50 us", "p99 us", "p99.9 us", "added p50", "added p99", "added p99.9", "kept up"];
+    let columns =
+        ["party", "rate/s", "p50 us", "p99 us", "p99.9 us", "CPU us", "in the kernel", "added p50", "added p99", "added p99.9", "kept up"];
     head(page, "Time of a call at a fixed rate, from when it was meant to begin", &columns);
     for row in &findings.latency {
         let kept = if row.kept_up { "yes" } else { "no" };
         let _ = writeln!(
             page,
-            "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:+.0} | {:+.0} | {:+.0} | {kept} |",
-            row.party, row.rate, row.p50, row.p99, row.p999, row.added_p50, row.added_p99, row.added_p999
+            "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:+.0} | {:+.0} | {:+.0} | {kept} |",
+            row.party, row.rate, row.p50, row.p99, row.p999, row.cpu_us, row.kernel_us, row.added_p50, row.added_p99, row.added_p999
         );
     }
     page.push('\n');
@@ -105,8 +106,10 @@ fn streams(page: &mut String, findings: &Findings) {
     let columns = [
         "party",
         "streams",
+        "each/s",
         "events/s",
         "CPU us per event",
+        "in the kernel",
         "first p99 us",
         "added",
         "event p50 us",
@@ -116,15 +119,17 @@ fn streams(page: &mut String, findings: &Findings) {
         "failed",
         "altered",
     ];
-    head(page, "Streams of 50 events a second each", &columns);
+    head(page, "Streams", &columns);
     for row in &findings.streams {
         let _ = writeln!(
             page,
-            "| {} | {} | {:.0} | {:.1} | {:.0} | {:+.0} | {:.0} | {:.0} | {:+.0} | {:.1} | {} | {} |",
+            "| {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.0} | {:+.0} | {:.0} | {:.0} | {:+.0} | {:.1} | {} | {} |",
             row.party,
             row.at_once,
+            row.per_second,
             row.events_per_second,
             row.cpu_us_per_event,
+            row.kernel_us_per_event,
             row.first_p99,
             row.added_first_p99,
             row.event_p50,
