@@ -5,7 +5,6 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,6 +71,7 @@ fn entry(members: usize) -> Arc<Entry> {
         state: State::Ready,
         instances: (0..members).map(member).collect(),
         split: None,
+        notice: None,
     })
 }
 
@@ -80,7 +80,7 @@ fn choosing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lease a slot and give it back");
     for members in [1, 8, 64] {
         let board = Board::new();
-        board.publish(Table { deployments: BTreeMap::from([(name(), entry(members))]), ..Table::default() });
+        board.publish(Table { deployments: [(name(), entry(members))].into(), ..Table::default() });
         let key = name();
         group.bench_function(BenchmarkId::from_parameter(members), |bencher| {
             bencher.iter(|| {

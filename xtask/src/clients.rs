@@ -1,5 +1,6 @@
 //! Life of the client libraries that Penstock is tried with: found in the cache, or installed once
-//! from PyPI and npm in exactly the versions that the lists beside the tests name.
+//! from PyPI and npm in exactly the versions that the lists beside the tests name; and of the identity provider that people log in
+//! with, and of their browser, which is Debian's Chromium.
 //!
 //! In: the site. Out: a folder with a Python environment and a `node_modules`, and a note of the
 //! versions. Fails: never as a whole; of what cannot be had here the tests say `skipped:`. Costs:
@@ -18,10 +19,13 @@ use crate::{digest, say, shell};
 
 /// Tells tests where the libraries are.
 pub(crate) const CLIENTS_VARIABLE: &str = "PENSTOCK_TEST_CLIENTS";
+/// Tells tests where the identity provider is.
+pub(crate) const IDENTITY_VARIABLE: &str = "PENSTOCK_TEST_IDENTITY";
 
 const LISTS: &str = "crates/app/tests/clients";
 const PYTHON_LIST: &str = "python/requirements.txt";
 const NODE_LISTS: [&str; 2] = ["node/package.json", "node/package-lock.json"];
+const IDENTITY_LISTS: [&str; 2] = ["identity/package.json", "identity/package-lock.json"];
 /// Written when an installation is whole; without it the next run begins anew.
 const WHOLE: &str = "whole";
 /// What is told of the long list for Python.
@@ -41,8 +45,26 @@ pub(crate) fn obtain(site: &Site) -> Result<PathBuf> {
     if let Err(error) = python(&lists, &folder.join("python")) {
         say::note(&format!("no client libraries for Python: {error:#}"));
     }
-    if let Err(error) = node(&lists, &folder.join("node")) {
+    if let Err(error) = node(&lists, NODE_LISTS, &folder.join("node")) {
         say::note(&format!("no client libraries for JavaScript: {error:#}"));
+    }
+    Ok(folder)
+}
+
+/// A certified identity provider, and a real browser with something to drive it.
+pub(crate) fn obtain_identity(site: &Site) -> Result<PathBuf> {
+    const DIGITS: usize = 8;
+    let lists = site.root.join(LISTS);
+    let folder = site.cache.join(format!("identity-{}", &digest::of_file(&lists.join(IDENTITY_LISTS[1]))?[..DIGITS]));
+    fs::create_dir_all(&site.cache)?;
+    let lock = File::create(folder.with_extension("lock"))?;
+    lock.lock().context("cannot lock the folder of the identity provider")?;
+    if let Err(error) = node(&lists, IDENTITY_LISTS, &folder) {
+        say::note(&format!("no identity provider: {error:#}"));
+    }
+    // To be there is enough: as root it does not even say its version without more flags.
+    if let Err(error) = packages::ensure(&[Need { program: "chromium", proof: &[], package: "chromium" }]) {
+        say::note(&format!("no browser: {error:#}"));
     }
     Ok(folder)
 }
@@ -64,7 +86,7 @@ fn python(lists: &Path, folder: &Path) -> Result<()> {
     Ok(fs::write(folder.join(WHOLE), "")?)
 }
 
-fn node(lists: &Path, folder: &Path) -> Result<()> {
+fn node(lists: &Path, files: [&str; 2], folder: &Path) -> Result<()> {
     if folder.join(WHOLE).exists() {
         return Ok(());
     }
@@ -77,7 +99,7 @@ fn node(lists: &Path, folder: &Path) -> Result<()> {
         bail!("node {OLDEST_NODE} or newer is needed; this one is {version}");
     }
     let mut progress = begin(folder)?;
-    for list in NODE_LISTS {
+    for list in files {
         let file = lists.join(list);
         fs::copy(&file, folder.join(file.file_name().context("a file has a name")?))?;
     }

@@ -99,6 +99,8 @@ enum BenchWhat {
     Gateway(bench::Choice),
     /// Cold starts and swaps: how much time is Penstock's own
     Fleet(bench::fleet::Choice),
+    /// Uploads and pulls of models beside a plain copy with SHA-256
+    Registry(bench::registry::Choice),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -139,6 +141,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Task::Bench { what: BenchWhat::Gateway(choice) } => bench::gateway(&site, jobs, &choice)?,
         Task::Bench { what: BenchWhat::Fleet(choice) } => bench::fleet::run(&site, jobs, &choice)?,
+        Task::Bench { what: BenchWhat::Registry(choice) } => bench::registry::run(&site, jobs, &choice)?,
         Task::Fuzz { target: FuzzTarget::Gguf, seconds } => fuzz::gguf(&site, seconds)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -44,11 +44,13 @@ fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
     let engine = engine::obtain(site, choice.jobs, engine::Use::Here)?;
     say::step("client libraries, as others use them");
     let clients = clients::obtain(site)?;
+    say::step("an identity provider, and a browser");
+    let identity = clients::obtain_identity(site)?;
     let jobs = choice.jobs.to_string();
     let cargo = |more: &[&str]| {
         let mut cargo = site.cargo();
         cargo.args(["test", "--workspace", "--no-fail-fast", "--jobs", &jobs]).args(more);
-        cargo.env(TEST_ENGINE_VARIABLE, &engine).env(clients::CLIENTS_VARIABLE, &clients);
+        cargo.env(TEST_ENGINE_VARIABLE, &engine).env(clients::CLIENTS_VARIABLE, &clients).env(clients::IDENTITY_VARIABLE, &identity);
         cargo
     };
     say::step("building all tests");

@@ -20,11 +20,12 @@ use spec::{Budget, Limits, Period, Prices};
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::error::{Error, Whose};
+use crate::error::Error;
 use crate::holder::{Gate, terms};
 use crate::meter::{Counts, Rates, Refusal, Terms};
 use crate::permit::Permit;
 use crate::window::Amounts;
+use crate::words::Whose;
 
 /// Of what is left, the part that an answer gets when nobody knows how long it will be.
 const FIRST_SHARE: u64 = 4;

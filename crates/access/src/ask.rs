@@ -4,7 +4,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Deserializer};
-use spec::{Budget, Invalid, Limits, Problem, Scope, Token};
+use spec::{Budget, Invalid, Limits, Name, Problem, Rights, Scope, Token, UserId};
 
 const LONGEST_NAME: usize = 128;
 const MOST_MODELS: usize = 1_000;
@@ -15,12 +15,21 @@ const MOST_MODELS: usize = 1_000;
 pub struct NewToken {
     /// What people will call it.
     pub name: String,
+    /// Whose it will be; nobody's when not given: then it may what it says itself.
+    #[serde(default)]
+    pub owner: Option<UserId>,
     /// The project that its use is booked on.
     #[serde(default)]
     pub project: Option<String>,
-    /// What it may do; call models when not given.
-    #[serde(default = "inference")]
+    /// What it may do.
+    #[serde(default)]
     pub scopes: Vec<Scope>,
+    /// And what this role may.
+    #[serde(default)]
+    pub role: Option<Name>,
+    /// And these verbs on kinds.
+    #[serde(default)]
+    pub rights: Rights,
     /// The models that it may use; all when there is no list.
     #[serde(default)]
     pub models: Option<Vec<String>>,
@@ -40,18 +49,17 @@ impl NewToken {
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            owner: None,
             project: None,
-            scopes: inference(),
+            scopes: vec![Scope::Inference],
+            role: None,
+            rights: Rights::NONE,
             models: None,
             limits: Limits::default(),
             budget: Budget::default(),
             expires_at: None,
         }
     }
-}
-
-fn inference() -> Vec<Scope> {
-    vec![Scope::Inference]
 }
 
 /// A change of a token: what is not there stays; `null` takes a value away.
@@ -65,6 +73,11 @@ pub struct Patch {
     pub project: Option<Option<String>>,
     /// Other scopes.
     pub scopes: Option<Vec<Scope>>,
+    /// Another role.
+    #[serde(deserialize_with = "there")]
+    pub role: Option<Option<Name>>,
+    /// Other rights, all of them.
+    pub rights: Option<Rights>,
     /// Other models.
     #[serde(deserialize_with = "there")]
     pub models: Option<Option<Vec<String>>>,
@@ -89,6 +102,8 @@ impl Patch {
             name: self.name.unwrap_or(token.name),
             project: self.project.unwrap_or(token.project),
             scopes: self.scopes.unwrap_or(token.scopes),
+            role: self.role.unwrap_or(token.role),
+            rights: self.rights.unwrap_or(token.rights),
             models: self.models.unwrap_or(token.models),
             limits: self.limits.unwrap_or(token.limits),
             budget: self.budget.unwrap_or(token.budget),
@@ -108,8 +123,8 @@ pub(crate) fn check(token: &Token) -> Result<(), Invalid> {
     if token.project.as_ref().is_some_and(|p| p.trim().is_empty() || p.len() > LONGEST_NAME || p.chars().any(char::is_control)) {
         wrong("project", "not a name".to_owned(), "use 1 to 128 visible characters, or leave it out");
     }
-    if token.scopes.is_empty() {
-        wrong("scopes", "a token that may do nothing".to_owned(), "use [\"inference\"] or [\"admin\"]");
+    if token.scopes.is_empty() && token.role.is_none() && token.rights.is_empty() {
+        wrong("scopes", "a token that may do nothing".to_owned(), "use [\"inference\"] or [\"admin\"], or give it a role or rights");
     }
     match &token.models {
         Some(models) if models.is_empty() => wrong("models", "an empty list allows no model".to_owned(), "leave it out to allow all"),

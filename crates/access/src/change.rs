@@ -16,10 +16,11 @@
 use std::sync::{Arc, PoisonError};
 
 use base::{Secret, Timestamp, tasks};
-use spec::{Budget, Limits, Scope, Token, TokenId};
+use spec::{Budget, Limits, Rights, Scope, Token, TokenId};
+use store::TokenQuery;
 use tokio::sync::{SemaphorePermit, oneshot};
 
-use crate::access::{Access, Callers, Mode, hash_of};
+use crate::access::{Access, Admins, Mode, hash_of};
 use crate::ask::{self, NewToken, Patch};
 use crate::caller::Caller;
 use crate::error::Error;
@@ -28,7 +29,7 @@ use crate::text::{self, Hash};
 /// The id and the name of the token that is made at the first start.
 const ADMIN: &str = "admin";
 /// Tokens that are kept in memory.
-const MOST_TOKENS: usize = 10_000;
+const MOST_TOKENS: usize = 2_000_000;
 
 impl Access {
     /// Sees to it that somebody can operate Penstock.
@@ -55,25 +56,31 @@ impl Access {
             name: new.name,
             prefix: text::prefix(&secret),
             hash: hash(&secret)?.to_hex(),
+            owner: new.owner,
             project: new.project,
             scopes: new.scopes,
+            role: new.role,
+            rights: new.rights,
             models: new.models,
             limits: new.limits,
             budget: new.budget,
             expires_at: new.expires_at,
             created_at: Timestamp::now(),
+            last_used_at: None,
         };
         ask::check(&token)?;
         ask::check_end(token.expires_at)?;
         let this = self.clone();
         to_the_end(async move {
             let _alone = this.alone().await;
-            if this.inner.callers.load().len() >= MOST_TOKENS {
+            if this.inner.callers.len() >= MOST_TOKENS {
                 return Err(Error::TooMany { what: "tokens", most: MOST_TOKENS });
             }
-            let caller = Caller::holding(&token, this.shared_by(&token));
+            this.check_names(&token)?;
+            this.check_room(token.project.as_deref()).await?;
+            let caller = Caller::holding(&token, hash_of(&token)?, this.of(&token));
             this.inner.store.put_token(&token).await?;
-            this.remember(&token, caller)?;
+            this.remember(caller);
             Ok((token, secret))
         })
         .await
@@ -86,9 +93,14 @@ impl Access {
         Ok(tokens)
     }
 
+    /// Some of the tokens, oldest first.
+    pub async fn page(&self, query: &TokenQuery) -> Result<Vec<Token>, Error> {
+        Ok(self.inner.store.page_tokens(query).await?)
+    }
+
     /// One token.
     pub async fn get(&self, id: &TokenId) -> Result<Token, Error> {
-        self.list().await?.into_iter().find(|token| token.id == *id).ok_or_else(|| Error::NotFound(id.clone()))
+        self.inner.store.get_token(id).await?.ok_or_else(|| Error::NotFound(id.clone()))
     }
 
     /// Changes a token, at once also for those who hold it; what they use now stays used.
@@ -114,15 +126,20 @@ impl Access {
         let known = self.caller_of(id).filter(|caller| !caller.is_revoked()).ok_or_else(|| Error::NotFound(id.clone()))?;
         let token = patch.apply(before.clone());
         ask::check(&token)?;
+        self.check_names(&token)?;
+        if token.project != before.project {
+            self.check_room(token.project.as_deref()).await?;
+        }
         if token.expires_at != before.expires_at {
             ask::check_end(token.expires_at)?;
         }
-        if can_operate(&before) && !can_operate(&token) {
+        let after = known.changed(&token, self.of(&token));
+        if known.can_operate() && !after.can_operate() {
             self.step_down(&known)?;
         }
         let stored = self.inner.store.update_token(&token).await;
         if matches!(stored, Ok(true)) {
-            self.remember(&token, known.changed(&token, self.shared_by(&token)))?;
+            self.remember(after);
         }
         known.step_down(false);
         if stored? { Ok(token) } else { Err(Error::NotFound(id.clone())) }
@@ -130,10 +147,10 @@ impl Access {
 
     /// From here on the token opens nothing, whatever becomes of it in the store.
     fn refuse(&self, id: &TokenId) -> Result<(), Error> {
-        let _deciding = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let admins = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let caller = self.caller_of(id).ok_or_else(|| Error::NotFound(id.clone()))?;
         if caller.can_operate() {
-            self.check_not_last(id)?;
+            self.check_not_last(&admins, id.as_str())?;
         }
         caller.revoke();
         Ok(())
@@ -141,22 +158,42 @@ impl Access {
 
     /// From here on nobody counts on this one to operate Penstock.
     fn step_down(&self, caller: &Caller) -> Result<(), Error> {
-        let _deciding = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = &caller.token {
-            self.check_not_last(id)?;
+        let admins = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = caller.token() {
+            self.check_not_last(&admins, id)?;
         }
         caller.step_down(true);
         Ok(())
     }
 
-    fn check_not_last(&self, id: &TokenId) -> Result<(), Error> {
-        let others = self.inner.callers.load().values().any(|caller| caller.token.as_ref() != Some(id) && caller.can_operate());
-        if others || self.inner.mode == Mode::Open { Ok(()) } else { Err(Error::LastAdmin(id.clone())) }
+    fn check_not_last(&self, admins: &Admins, id: &str) -> Result<(), Error> {
+        let others = admins.iter().any(|(other, caller)| **other != *id && caller.can_operate());
+        if others || self.inner.mode == Mode::Open { Ok(()) } else { Err(Error::LastAdmin(TokenId::new(id))) }
+    }
+
+    /// Its owner and its role are there.
+    fn check_names(&self, token: &Token) -> Result<(), Error> {
+        if let Some(owner) = token.owner.as_ref().filter(|owner| self.member(owner).is_none()) {
+            return Err(Error::NoUser(owner.to_string()));
+        }
+        self.check_roles(&token.role)
+    }
+
+    /// The project may have one more token.
+    async fn check_room(&self, project: Option<&str>) -> Result<(), Error> {
+        let Some(name) = project else { return Ok(()) };
+        let most = self.shared(name).project.load().as_ref().and_then(|project| project.quota.tokens);
+        match most {
+            Some(most) if self.inner.store.count_tokens_of(name).await? >= u64::from(most) => {
+                Err(Error::Quota { project: name.to_owned(), what: "tokens", most })
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn make_first(&self) -> Result<Option<Secret>, Error> {
         let _alone = self.alone().await;
-        if self.inner.mode == Mode::Open || self.list().await?.iter().any(can_operate) {
+        if self.inner.mode == Mode::Open || self.somebody_operates() {
             return Ok(None);
         }
         let secret = text::random();
@@ -168,7 +205,10 @@ impl Access {
         text::check(secret)?;
         let hash = hash(secret)?;
         let _alone = self.alone().await;
-        let there = self.list().await?.into_iter().find(|token| token.hash == hash.to_hex());
+        let there = match self.inner.callers.get(&hash).and_then(|caller| caller.token().map(TokenId::new)) {
+            Some(id) => self.inner.store.get_token(&id).await?,
+            None => None,
+        };
         match there {
             Some(token) if token.id.as_str() == ADMIN && can_operate(&token) => Ok(()),
             Some(token) if token.id.as_str() != ADMIN => {
@@ -186,17 +226,22 @@ impl Access {
             name: ADMIN.to_owned(),
             prefix: text::prefix(secret),
             hash: hash(secret)?.to_hex(),
+            owner: None,
             project: None,
             scopes: vec![Scope::Admin],
+            role: None,
+            rights: Rights::NONE,
             models: None,
             limits: Limits::default(),
             budget: Budget::default(),
             expires_at: None,
             created_at: Timestamp::now(),
+            last_used_at: None,
         };
         let before = self.caller_of(&token.id);
+        let caller = Caller::holding(&token, hash_of(&token)?, self.of(&token));
         self.inner.store.put_token(&token).await?;
-        self.remember(&token, Caller::holding(&token, None))?;
+        self.remember(caller);
         if let Some(before) = before {
             before.revoke();
         }
@@ -204,14 +249,15 @@ impl Access {
     }
 
     /// In memory; the store knows it already.
-    fn remember(&self, token: &Token, caller: Caller) -> Result<(), Error> {
-        let (hash, caller) = (hash_of(token)?, Arc::new(caller));
-        self.inner.callers.rcu(|callers| {
-            let mut callers = without(callers, &token.id);
-            callers.insert(hash, Arc::clone(&caller));
-            callers
-        });
-        Ok(())
+    fn remember(&self, caller: Caller) {
+        let caller = Arc::new(caller);
+        self.inner.callers.put(&caller);
+        self.note_admin(&caller);
+    }
+
+    fn somebody_operates(&self) -> bool {
+        let admins = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        admins.values().any(|caller| caller.can_operate())
     }
 
     /// A token that is refused already, or is to become another one.
@@ -219,7 +265,8 @@ impl Access {
         let caller = self.caller_of(id);
         let forgotten = self.inner.store.delete_token(id).await;
         forgotten.map_err(|source| Error::NotForgotten { id: id.clone(), source })?;
-        self.inner.callers.rcu(|callers| without(callers, id));
+        self.inner.callers.remove(id.as_str());
+        self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner).remove(id.as_str());
         if let Some(caller) = caller {
             caller.revoke();
         }
@@ -237,10 +284,6 @@ pub(crate) async fn to_the_end<T: Send + 'static>(change: impl Future<Output = R
     // Nobody listens any more when whoever asked has gone; the change is made all the same.
     tasks::spawn("access-change", async move { drop(done.send(change.await)) }).detach();
     outcome.await.map_err(Error::Interrupted)?
-}
-
-fn without(callers: &Callers, id: &TokenId) -> Callers {
-    callers.iter().filter(|(_, caller)| caller.token.as_ref() != Some(id)).map(|(hash, caller)| (*hash, Arc::clone(caller))).collect()
 }
 
 fn hash(secret: &Secret) -> Result<Hash, Error> {

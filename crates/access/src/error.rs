@@ -2,145 +2,13 @@
 //!
 //! Nothing here carries a token or a part of one.
 
-use std::fmt;
 use std::time::Duration;
 
 use base::{Fault, Kind, Retry, Timestamp};
-use serde::Serialize;
-use spec::{Invalid, Name, Period, TokenId, Usd};
+use spec::{Invalid, Name, TokenId, UserId};
 
 use crate::meter::NEXT_PLACE;
-
-/// What may run out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Resource {
-    /// Requests a minute.
-    Requests,
-    /// Tokens a minute.
-    Tokens,
-    /// Requests at once.
-    Concurrency,
-}
-
-impl Resource {
-    /// The word for metrics and error types.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Tokens => "tokens",
-            Self::Concurrency => "concurrency",
-        }
-    }
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requests => "requests per minute",
-            Self::Tokens => "tokens per minute",
-            Self::Concurrency => "requests at once",
-        })
-    }
-}
-
-/// Whose limit it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
-    /// The token's own.
-    Token,
-    /// That of all tokens of this project.
-    Project(String),
-    /// That of all callers of this deployment.
-    Deployment(String),
-}
-
-impl fmt::Display for Whose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token => f.write_str("this token"),
-            Self::Project(name) => write!(f, "project `{name}`"),
-            Self::Deployment(name) => write!(f, "model `{name}`"),
-        }
-    }
-}
-
-/// What a budget counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Coin {
-    /// Tokens, in and out.
-    Tokens,
-    /// Money, in nano-USD.
-    Usd,
-}
-
-impl Coin {
-    fn show(self, amount: u64) -> String {
-        match self {
-            Self::Tokens => format!("{amount} tokens"),
-            Self::Usd => format!("{} USD", Usd(amount)),
-        }
-    }
-}
-
-/// How one budget stands in the present period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// What it counts.
-    pub coin: Coin,
-    /// The period.
-    pub period: Period,
-    /// So much within it.
-    pub limit: u64,
-    /// So much was used.
-    pub spent: u64,
-    /// So much is set aside for calls that run now.
-    pub reserved: u64,
-    /// So much was asked for.
-    pub asked: u64,
-    /// When the next period begins.
-    pub resets: Timestamp,
-}
-
-impl Quota {
-    /// The ask would fit if nothing were set aside for others: it may soon.
-    pub(crate) fn is_only_reserved(&self) -> bool {
-        self.spent.saturating_add(self.asked) <= self.limit
-    }
-}
-
-impl fmt::Display for Quota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { coin, period, limit, spent, reserved, asked, resets } = *self;
-        write!(f, "the budget of {} per {period}", coin.show(limit))?;
-        write!(f, " has no room for {}: {} are spent", coin.show(asked), coin.show(spent))?;
-        if reserved > 0 {
-            write!(f, " and {} are set aside for calls that run now", coin.show(reserved))?;
-        }
-        write!(f, "; the next {period} begins at {resets}")
-    }
-}
-
-/// What is not allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Denied {
-    /// This model.
-    Model(String),
-    /// Operating Penstock.
-    Admin,
-    /// Calling models at all.
-    Inference,
-}
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Model(model) => write!(f, "use the model `{model}`"),
-            Self::Admin => f.write_str("operate this server"),
-            Self::Inference => f.write_str("call models"),
-        }
-    }
-}
+use crate::words::{Denied, Quota, Resource, Whose};
 
 /// What can go wrong at the door.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +31,18 @@ pub enum Error {
     Forbidden {
         /// To do what.
         what: Denied,
+    },
+    /// The token's owner is let in no more.
+    #[error("the user `{user}` is disabled")]
+    Disabled {
+        /// Whose it is.
+        user: String,
+    },
+    /// Many wrong tokens came from where this one comes from.
+    #[error("too many wrong tokens came from this address")]
+    Guessing {
+        /// When the next one is looked at.
+        retry_after: Duration,
     },
     /// A limit is reached.
     #[error("the limit of {limit} {what} of {whose} is reached{}", again(*what, *asked, *retry_after))]
@@ -204,6 +84,47 @@ pub enum Error {
     /// After this nobody could operate Penstock any more.
     #[error("`{0}` is the last token that may operate this server")]
     LastAdmin(TokenId),
+    /// After this nobody could operate Penstock any more.
+    #[error("user `{0}` has the only tokens that may operate this server")]
+    LastAdminUser(UserId),
+    /// The same, by what a role stands for.
+    #[error("no token could operate this server after this")]
+    LastAdminRole,
+    /// There is no such user.
+    #[error("there is no user `{0}`")]
+    NoUser(String),
+    /// There is a user of this name.
+    #[error("there is a user `{0}` already")]
+    UserExists(String),
+    /// There is no such role.
+    #[error("there is no role `{0}`")]
+    NoRole(Name),
+    /// There is a role of this name.
+    #[error("there is a role `{0}` already")]
+    RoleExists(Name),
+    /// It does not change.
+    #[error("the role `{0}` is built in")]
+    BuiltIn(Name),
+    /// Who has it would lose what it stands for.
+    #[error("{users} users and {tokens} tokens have the role `{name}`")]
+    RoleInUse {
+        /// The role.
+        name: Name,
+        /// How many users.
+        users: usize,
+        /// How many tokens.
+        tokens: usize,
+    },
+    /// A project has as many as it may have.
+    #[error("project `{project}` may have {most} {what}, and has them")]
+    Quota {
+        /// Which.
+        project: String,
+        /// Of what.
+        what: &'static str,
+        /// So many.
+        most: u32,
+    },
     /// There is no such project.
     #[error("there is no project `{0}`")]
     NoProject(Name),
@@ -243,6 +164,9 @@ pub enum Error {
         /// Why.
         source: store::Error,
     },
+    /// Who logs in, or brings a token of an identity provider, is not let in.
+    #[error(transparent)]
+    Login(#[from] crate::login::Error),
     /// It could not be remembered.
     #[error("the tokens could not be stored")]
     Store(#[from] store::Error),
@@ -272,23 +196,43 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::MissingToken | Self::WrongToken | Self::Expired { .. } => Kind::Unauthenticated,
+            Self::MissingToken | Self::WrongToken | Self::Expired { .. } | Self::Disabled { .. } => Kind::Unauthenticated,
             Self::Forbidden { .. } => Kind::Forbidden,
-            Self::Limited { .. } | Self::NeverFits { .. } | Self::Budget { .. } => Kind::Limited,
-            Self::NotFound(_) | Self::NoProject(_) => Kind::NotFound,
-            Self::LastAdmin(_) | Self::TooMany { .. } | Self::ProjectExists(_) | Self::ProjectInUse { .. } => Kind::Conflict,
+            Self::Limited { .. } | Self::NeverFits { .. } | Self::Budget { .. } | Self::Guessing { .. } => Kind::Limited,
+            Self::NotFound(_) | Self::NoProject(_) | Self::NoUser(_) | Self::NoRole(_) => Kind::NotFound,
+            Self::LastAdminUser(_)
+            | Self::LastAdminRole
+            | Self::UserExists(_)
+            | Self::RoleExists(_)
+            | Self::BuiltIn(_)
+            | Self::RoleInUse { .. }
+            | Self::Quota { .. }
+            | Self::LastAdmin(_)
+            | Self::TooMany { .. }
+            | Self::ProjectExists(_)
+            | Self::ProjectInUse { .. } => Kind::Conflict,
             Self::Invalid(_) => Kind::Invalid,
             Self::Damaged(_) | Self::Interrupted(_) => Kind::Internal,
+            Self::Login(error) => error.kind(),
             Self::Store(error) | Self::NotForgotten { source: error, .. } => error.kind(),
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Limited { retry_after, .. } => Retry::After(*retry_after),
+            Self::Limited { retry_after, .. } | Self::Guessing { retry_after } => Retry::After(*retry_after),
             Self::Budget { quota, .. } if quota.is_only_reserved() => Retry::After(NEXT_PLACE),
+            Self::Login(error) => error.retry(),
             Self::Store(error) | Self::NotForgotten { source: error, .. } => error.retry(),
             _ => Retry::No,
+        }
+    }
+
+    fn public(&self) -> String {
+        match self {
+            Self::Login(error) => error.public(),
+            other if other.kind() == Kind::Internal => "something went wrong inside; the log has the request id".to_owned(),
+            other => other.to_string(),
         }
     }
 
@@ -305,16 +249,24 @@ impl Fault for Error {
                 "ask for fewer tokens (a shorter prompt, a smaller max_tokens), or for a larger budget"
             }
             Self::Budget { .. } => "wait until then, set a smaller max_tokens, or ask whoever operates this server for a larger budget",
+            Self::Disabled { .. } => "ask whoever operates this server to let you in again",
+            Self::Guessing { .. } => "wait, and check the token before the next try",
+            Self::NoUser(_) => "list the users to see which there are",
+            Self::NoRole(_) => "list the roles to see which there are; admin, operator, developer and viewer are built in",
+            Self::BuiltIn(_) => "make a role of your own with the rights that you want",
+            Self::RoleInUse { .. } => "give them another role first",
+            Self::Quota { .. } => "remove one that nobody uses any more, or raise the quota of the project",
             Self::NoProject(_) => "list the projects to see which there are",
-            Self::ProjectExists(_) => "change it, or choose another name",
+            Self::ProjectExists(_) | Self::UserExists(_) | Self::RoleExists(_) => "change it, or choose another name",
             Self::ProjectInUse { .. } => "revoke its tokens, or move them to another project, first",
             Self::NotForgotten { .. } => "revoke it again when the store answers, before the next restart",
             Self::NotFound(_) => "list the tokens to see which there are",
-            Self::LastAdmin(_) => "make another token with the scope `admin` first",
+            Self::LastAdmin(_) | Self::LastAdminUser(_) | Self::LastAdminRole => "make another token with the scope `admin` first",
             Self::TooMany { .. } => "remove those that nobody uses any more",
             Self::Interrupted(_) => "list the tokens to see what came of it",
             Self::Damaged(_) => "delete the token and make a new one",
             Self::Invalid(error) => return error.hint(),
+            Self::Login(error) => return error.hint(),
             Self::Store(error) => return error.hint(),
         };
         Some(text.to_owned())

@@ -14,34 +14,54 @@
 mod access;
 mod ask;
 mod change;
+mod given;
+mod lately_used;
 mod projects;
+mod roles;
 mod used;
+mod users;
+
+pub mod table;
+
+mod guess;
 
 mod past;
 
 mod admit;
 mod permit;
 
+mod callers;
+
+mod allowance;
 mod caller;
 mod holder;
 mod meter;
+mod owner;
 
+mod bits;
 mod bucket;
 mod lately;
 mod window;
 
 mod text;
 
-mod error;
+pub mod login;
 
-pub use access::{Access, Mode};
+mod error;
+mod words;
+
+pub use access::{Access, Address, Mode};
 pub use admit::Ask;
 pub use ask::{NewToken, Patch};
 pub use bucket::Rate;
-pub use caller::Caller;
-pub use error::{Coin, Denied, Error, Quota, Resource, Whose};
+pub use caller::{Caller, Reach};
+pub use error::Error;
 pub use holder::Gate;
 pub use meter::Rates;
+pub use owner::Owner;
 pub use permit::{Permit, Used};
 pub use projects::{NewProject, ProjectPatch};
+pub use roles::{NewRole, RolePatch};
 pub use used::{Minute, Quotas, Use};
+pub use users::{Login, NewUser, UserPatch};
+pub use words::{Coin, Denied, Quota, Resource, Whose};

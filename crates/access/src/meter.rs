@@ -13,8 +13,8 @@ use spec::{Budget, Limits, Period};
 use tokio::time::Instant;
 
 use crate::bucket::{Bucket, Rate};
-use crate::error::{Quota, Resource};
 use crate::window::{Amounts, Sums, Window};
+use crate::words::{Quota, Resource};
 
 /// A place among the running requests, and what they have set aside, may come free at any time; ask
 /// again after this long.

@@ -31,8 +31,8 @@ impl Access {
                 }
             }
         }
-        for caller in self.inner.callers.load().values() {
-            if let Some(past) = caller.token.as_ref().and_then(|id| tokens.get(id.as_str())) {
+        for (id, past) in &tokens {
+            if let Some(caller) = self.inner.callers.by_id(id) {
                 caller.meter().lock().set_past(began, *past);
             }
         }

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use crate::admit::{Ask, refused};
 use crate::caller::Caller;
-use crate::error::{Error, Whose};
+use crate::error::Error;
 use crate::holder::Gate;
 use crate::meter::{Mark, Rates, Terms};
 use crate::window::Amounts;
+use crate::words::Whose;
 
 /// What a call really used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::Timestamp;
 use serde::{Deserialize, Deserializer};
-use spec::{Budget, Invalid, Limits, Name, Project};
+use spec::{Allotment, Budget, Invalid, Limits, Name, Project};
 
 use crate::access::Access;
 use crate::change::to_the_end;
@@ -33,6 +33,9 @@ pub struct NewProject {
     /// How much within an hour, a day, a month.
     #[serde(default)]
     pub budget: Budget,
+    /// How many things it may have.
+    #[serde(default)]
+    pub quota: Allotment,
 }
 
 /// A change of a project: what is not there stays; `null` takes a value away.
@@ -46,6 +49,8 @@ pub struct ProjectPatch {
     pub limits: Option<Limits>,
     /// Another budget, all of it.
     pub budget: Option<Budget>,
+    /// Another quota, all of it.
+    pub quota: Option<Allotment>,
 }
 
 #[expect(clippy::option_option, reason = "not there, taken away and set are three things")]
@@ -100,6 +105,7 @@ impl Access {
                 description: patch.description.unwrap_or_else(|| before.description.clone()),
                 limits: patch.limits.unwrap_or_else(|| before.limits.clone()),
                 budget: patch.budget.unwrap_or_else(|| before.budget.clone()),
+                quota: patch.quota.unwrap_or(before.quota),
             };
             this.keep_project(new, Some(before)).await
         })
@@ -112,10 +118,9 @@ impl Access {
         to_the_end(async move {
             let _alone = this.alone().await;
             this.get_project(&name).await?;
-            let is_its = |project: &Option<String>| project.as_deref() == Some(name.as_str());
-            let tokens = this.list().await?.iter().filter(|token| is_its(&token.project)).count();
+            let tokens = this.inner.store.count_tokens_of(name.as_str()).await?;
             if tokens > 0 {
-                return Err(Error::ProjectInUse { name, tokens });
+                return Err(Error::ProjectInUse { name, tokens: usize::try_from(tokens).unwrap_or(usize::MAX) });
             }
             this.inner.store.delete_project(&name).await?;
             this.shared(name.as_str()).project.store(None);
@@ -135,9 +140,9 @@ impl Access {
             return Err(Error::TooMany { what: "projects", most: MOST_PROJECTS });
         }
         let now = Timestamp::now();
-        let NewProject { name, description, limits, budget } = new;
+        let NewProject { name, description, limits, budget, quota } = new;
         let created_at = before.map_or(now, |before| before.created_at);
-        let project = Project { name, description, limits, budget, created_at, updated_at: now };
+        let project = Project { name, description, limits, budget, quota, created_at, updated_at: now };
         self.inner.store.put_project(&project).await?;
         self.shared(project.name.as_str()).project.store(Some(Arc::new(project.clone())));
         Ok(project)

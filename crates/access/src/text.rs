@@ -42,6 +42,21 @@ impl Hash {
         (!text.is_empty() && text.len() <= LONGEST).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
 
+    /// That of no token.
+    pub(crate) fn of_nobody() -> Self {
+        Self([0; 32])
+    }
+
+    /// As much of it as tells wrong tokens apart.
+    pub(crate) fn first(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+
+    pub(crate) fn last(&self) -> u8 {
+        let [.., last] = self.0;
+        last
+    }
+
     /// 64 hexadecimal digits.
     pub(crate) fn to_hex(self) -> String {
         self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect()

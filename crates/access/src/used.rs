@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::bucket::Rate;
-use crate::error::{Coin, Quota};
 use crate::holder::terms;
 use crate::meter::{Meter, Terms};
 use crate::window::Window;
+use crate::words::{Coin, Quota};
 
 /// What somebody uses now.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -108,15 +108,10 @@ impl Serialize for Quotas {
 impl Access {
     /// What a token uses.
     pub fn use_of_token(&self, id: &TokenId) -> Option<Use> {
-        self.caller_of(id).map(|caller| used(caller.meter(), caller.terms()))
-    }
-
-    /// What all tokens use, by their ids.
-    pub fn uses(&self) -> impl Fn(&TokenId) -> Option<Use> + use<> {
-        let callers = self.inner.callers.load_full();
-        let by_id: std::collections::HashMap<_, _> =
-            callers.values().filter_map(|caller| Some((caller.token.clone()?, std::sync::Arc::clone(caller)))).collect();
-        move |id| by_id.get(id).map(|caller| used(caller.meter(), caller.terms()))
+        self.caller_of(id).map(|caller| match caller.metered() {
+            Some(meter) => used(meter, caller.terms()),
+            None => used(&Meter::new(), caller.terms()),
+        })
     }
 
     /// What the tokens of a project use together.

@@ -10,7 +10,7 @@
 use base::Timestamp;
 use spec::{Budget, Period, Usd};
 
-use crate::error::{Coin, Quota};
+use crate::words::{Coin, Quota};
 
 /// What a call takes of a budget.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

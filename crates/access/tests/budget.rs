@@ -28,7 +28,7 @@ async fn house() -> House {
 }
 
 fn project(text: &str, limits: Limits, budget: Budget) -> NewProject {
-    NewProject { name: name(text), description: None, limits, budget }
+    NewProject { name: name(text), description: None, limits, budget, quota: spec::Allotment::default() }
 }
 
 impl House {
@@ -88,7 +88,7 @@ async fn a_project_stays_while_tokens_belong_to_it() {
     let caller = house.caller("red").await;
     let refused = house.access.delete_project(&name("red")).await;
     assert!(matches!(&refused, Err(Error::ProjectInUse { tokens: 1, .. })), "{refused:?}");
-    let id = caller.token.clone().expect("an id");
+    let id = spec::TokenId::new(caller.token().expect("an id"));
     let moved: Patch = serde_json::from_str(r#"{"project":null}"#).expect("a patch");
     house.access.patch(&id, moved).await.expect("moved");
     house.access.delete_project(&name("red")).await.expect("nobody's");
@@ -108,7 +108,7 @@ async fn a_token_that_moves_takes_its_calls_along_and_leaves_none_behind() {
     let house = house().await;
     let caller = house.caller("red").await;
     let held = house.admit(&caller, 10).expect("let in");
-    let id = caller.token.clone().expect("an id");
+    let id = spec::TokenId::new(caller.token().expect("an id"));
     let to_blue: Patch = serde_json::from_str(r#"{"project":"blue"}"#).expect("a patch");
     house.access.patch(&id, to_blue).await.expect("moved");
     assert_eq!(house.access.use_of_token(&id).expect("a token").running, 1);
@@ -146,7 +146,7 @@ async fn a_restart_forgives_no_budget() {
     let budget = Budget { tokens_per_day: Some(100), ..Budget::default() };
     house.access.create_project(project("red", Limits::default(), budget)).await.expect("made");
     let caller = house.caller("red").await;
-    let id = caller.token.clone().expect("an id");
+    let id = spec::TokenId::new(caller.token().expect("an id"));
     // Yesterday's calls are of this month at most; none of them is of this day.
     let now = Timestamp::now();
     let yesterday = Timestamp::from_millis(now.as_millis() - 24 * 3_600_000);

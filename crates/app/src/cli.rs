@@ -85,7 +85,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Verb::Serve { flags, temporary: true } => told(serve_for_a_while(&flags.0)),
         Verb::Config(ConfigVerb::Check(flags)) => told(check(&flags.0)),
         Verb::Config(ConfigVerb::Reference) => say(&reference::page()),
-        Verb::Client(command) => client::run(command, &client::Globals { data_dir: Some(data_dir()), ..cli.globals }),
+        Verb::Client(command) => client::run(
+            command,
+            &client::Globals { data_dir: Some(data_dir()), config_dir: Environment::of_process().config_dir(), ..cli.globals },
+        ),
         Verb::Echo { socket } => told(run_echo(&socket)),
     }
 }

@@ -11,14 +11,22 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+mod allocation;
 mod allowance;
+mod card;
+mod credentials;
 mod deploy;
 mod doctor;
 mod follow;
+mod login;
+mod model;
 mod project;
+mod pull;
+mod push;
 mod rollout;
 mod route;
 mod run;
+mod secret;
 mod token;
 mod top;
 mod webhook;
@@ -31,10 +39,12 @@ mod own;
 mod talk;
 
 mod usage;
+mod user;
 
 mod chat;
 
 mod http;
+mod trust;
 
 mod failure;
 mod out;
@@ -45,18 +55,24 @@ use http::Server;
 /// What every client verb understands.
 #[derive(Debug, Clone, Args)]
 pub struct Globals {
-    /// Where the server is; by default the one of this machine, else http://127.0.0.1:8080
+    /// Where the server is; by default the one of this machine, else the one that was logged in to last, else http://127.0.0.1:8080
     #[arg(long, global = true, env = "PENSTOCK_URL", hide_env_values = true, value_name = "URL", help_heading = "Server")]
     pub server: Option<String>,
-    /// The token to show; the server of this machine is shown its admin token
+    /// The token to show; by default that of `penstock login`, else the server of this machine is shown its admin token
     #[arg(long, global = true, env = "PENSTOCK_TOKEN", hide_env_values = true, help_heading = "Server")]
     pub token: Option<String>,
+    /// A file of authorities, as PEM, that are believed beside those of this machine, where the server speaks TLS
+    #[arg(long, global = true, env = "PENSTOCK_CACERT", hide_env_values = true, value_name = "FILE", help_heading = "Server")]
+    pub cacert: Option<PathBuf>,
     /// How to print: table, json or yaml; usage also as csv
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table, hide_possible_values = true, value_name = "FORM", help_heading = "Server")]
     pub output: Output,
     /// Where the server of this machine keeps its data: its address, its token
     #[arg(skip)]
     pub data_dir: Option<PathBuf>,
+    /// Where logins are stored
+    #[arg(skip)]
+    pub config_dir: Option<PathBuf>,
 }
 
 /// How to print.
@@ -87,6 +103,9 @@ pub enum Command {
     Ps,
     /// Watch who holds how much of the machines' memory, and what runs there
     Top(top::Top),
+    /// Set memory aside for work that is not Penstock's, and give it back
+    #[command(subcommand)]
+    Allocation(allocation::Allocation),
     /// Show all that is known of one deployment
     Show {
         /// The deployment
@@ -151,15 +170,51 @@ pub enum Command {
         after_help = "Examples:\n  penstock usage\n  penstock usage --by day,model --from 30d\n  penstock usage --by token --from 2026-01-01 --to 2026-02-01 -o csv > january.csv"
     )]
     Usage(usage::Words),
+    /// Look at the models of the registry, say something of them, and move their tags
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Give files of the server's machine a name in the registry
+    #[command(
+        after_help = "Examples:\n  penstock import ./models/tiny.gguf tiny\n  penstock import ./models/big-00001-of-00003.gguf big:v2 --copy --licence Apache-2.0\n  penstock import ./encoder encoder --move"
+    )]
+    Import(Box<model::Import>),
+    /// Fetch a model from a hub, a registry, a URL or an object store
+    #[command(
+        after_help = "The server fetches it, and this shows how far it is. Ctrl-C stops it; what has come is kept, and the same command goes on behind it.\n\nExamples:\n  penstock pull hf:Qwen/Qwen3-8B-GGUF:Q4_K_M\n  penstock pull ollama:llama3.2 llama\n  penstock pull https://models.example/tiny.gguf#sha256=… tiny:v1\n  penstock pull s3://models/tiny.gguf --detach\n  penstock pull tiny      looks whether there is something newer"
+    )]
+    Pull(Box<pull::Pull>),
+    /// Send files of this machine to the registry of a server
+    #[command(
+        after_help = "What breaks off goes on where it stopped when it is said again, and what is there already is not sent.\n\nExamples:\n  penstock push ./tiny.gguf tiny:v1 --server https://models.example\n  penstock push ./encoder encoder --description \"Finds what is meant\""
+    )]
+    Push(Box<push::Push>),
     /// Share the calls of one model name among deployments
     #[command(subcommand)]
     Route(route::Route),
     /// Look at who is told of what happens, and try a receiver again
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Keep keys of others, list them, remove them, and seal them by another master key
+    #[command(subcommand)]
+    Secret(secret::Secret),
+    /// Log in with an identity provider, and store what the other verbs need
+    #[command(
+        after_help = "The person logs in on another page, with a browser anywhere.\n\nExamples:\n  penstock login --server https://penstock.example.org\n  penstock login --provider corp\n  penstock login --with-token < token.txt"
+    )]
+    Login(login::Login),
+    /// Forget a login, and take its token back
+    Logout,
+    /// Say who the server takes you for
+    Whoami,
     /// Make, list and revoke tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Make, list, disable and remove users and service accounts, and give them roles
+    #[command(subcommand)]
+    User(user::User),
+    /// Make, list and remove roles: names for what users and tokens may do
+    #[command(subcommand)]
+    Role(user::Role),
     /// Make, list, change and remove projects: what tokens may use together
     #[command(subcommand)]
     Project(project::Project),
@@ -178,6 +233,8 @@ pub fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Completion { shell } => completion(shell),
         Command::Doctor => doctor::doctor(globals),
         Command::Run(words) => run::run(&words, globals),
+        Command::Login(words) => login::login(globals, &words),
+        Command::Logout => login::logout(globals),
         other => Server::of(globals).and_then(|server| {
             let name = other.deployment().map(str::to_owned);
             let done = ask(other, &server, globals.output);
@@ -220,6 +277,7 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
         Command::List => look::list(server, output),
         Command::Ps => look::instances(server, output),
         Command::Top(words) => top::top(server, &words, output),
+        Command::Allocation(verb) => allocation::allocation(server, verb, output),
         Command::Show { name } => look::show(server, &name, output),
         Command::Explain { name } => explain::explain(server, &name, output),
         Command::Fit(words) => explain::fit(server, &words, output),
@@ -233,11 +291,19 @@ fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure>
         Command::Logs(words) => follow::logs(server, &words),
         Command::Events(words) => follow::events(server, &words, output),
         Command::Usage(words) => usage::usage(server, &words, output),
+        Command::Model(verb) => model::model(server, verb, output),
+        Command::Import(words) => model::import(server, &words, output),
+        Command::Pull(words) => pull::pull(server, &words, output),
+        Command::Push(words) => push::push(server, &words, output),
         Command::Route(verb) => route::route(server, verb, output),
         Command::Webhook(verb) => webhook::webhook(server, &verb, output),
+        Command::Secret(verb) => secret::secret(server, &verb, output),
         Command::Token(verb) => token::token(server, verb, output),
+        Command::Whoami => login::whoami(server, output),
+        Command::User(verb) => user::user(server, verb, output),
+        Command::Role(verb) => user::role(server, verb, output),
         Command::Project(verb) => project::project(server, verb, output),
-        Command::Run(_) | Command::Doctor | Command::Completion { .. } => Ok(()), // done above, without a server
+        Command::Run(_) | Command::Doctor | Command::Login(_) | Command::Logout | Command::Completion { .. } => Ok(()), // done above, without a server
     }
 }
 

@@ -24,7 +24,7 @@ mod types;
 pub use environment::Environment;
 pub use keys::{Key, Kind, all as keys};
 pub use problem::Problems;
-pub use settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Responses, Usage};
+pub use settings::{Auth, Config, Engines, Limits, Log, Memory, Otlp, Outbound, Program, Responses, Tls, Usage};
 pub use types::{AccessLog, Format, Level, Listen, Mode, Placement};
 
 use tree::{Node, Origin};

@@ -40,6 +40,22 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of `tls` is of no use.
+    #[error("cannot use {} for TLS: {source}", path.display())]
+    Certificate {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The key is another one's.
+    #[error("the key in {} is not that of the certificate in {}", key.display(), cert.display())]
+    CertificateKey {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+    },
     /// A deployment of the config has the name of one that came by the API.
     #[error("the config has a deployment `{0}`, and one of that name was made through the API")]
     Owned(Name),
@@ -49,6 +65,22 @@ pub enum Error {
     /// A route or a fallback of the config leads nowhere, or in a circle.
     #[error("the routes and fallbacks of the config do not fit together: {0}")]
     Names(Invalid),
+    /// A variable that the config names is not set.
+    #[error("{key} names the environment variable {variable}, which is not set")]
+    NoVariable {
+        /// Where it is named.
+        key: &'static str,
+        /// Which.
+        variable: String,
+    },
+    /// The file with the hub's token cannot be read.
+    #[error("cannot read {}, which pull.hub_token_file names", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Signals cannot be waited for.
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
@@ -70,6 +102,9 @@ pub enum Error {
     /// The receivers of events.
     #[error(transparent)]
     Webhooks(#[from] webhooks::Error),
+    /// The secrets.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     /// The engine room.
     #[error(transparent)]
     Fleet(#[from] fleet::Error),
@@ -83,6 +118,7 @@ impl Error {
             Self::Registry(error) | Self::ModelsDir(error) => Some(error),
             Self::Runtime(error) => Some(error),
             Self::Webhooks(error) => Some(error),
+            Self::Vault(error) => Some(error),
             Self::Fleet(error) => Some(error),
             _ => None,
         }
@@ -92,7 +128,14 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::Config(_) | Self::DataDir { .. } | Self::Write { .. } | Self::Listen { .. } => Kind::Invalid,
+            Self::Config(_)
+            | Self::DataDir { .. }
+            | Self::Write { .. }
+            | Self::Listen { .. }
+            | Self::Certificate { .. }
+            | Self::CertificateKey { .. }
+            | Self::NoVariable { .. }
+            | Self::TokenFile { .. } => Kind::Invalid,
             Self::Owned(_) | Self::OwnedRoute(_) => Kind::Conflict,
             Self::Names(invalid) => invalid.kind(),
             _ => self.inner().map_or(Kind::Internal, Fault::kind),
@@ -108,6 +151,14 @@ impl Fault for Error {
                 "give this user the right to write there, or choose another folder with --data-dir".to_owned()
             }
             Self::Listen { address, source } => listen_hint(*address, source),
+            Self::Certificate { .. } => {
+                "tls.cert and tls.client_ca take certificates, tls.key a private key without a password, all as PEM".to_owned()
+            }
+            Self::CertificateKey { .. } => {
+                "name the two files that belong together in tls.cert and tls.key, own certificate first".to_owned()
+            }
+            Self::NoVariable { variable, .. } => format!("start penstock with {variable} set"),
+            Self::TokenFile { .. } => "write the token there, and give penstock the right to read it".to_owned(),
             Self::OwnedRoute(name) => format!("delete it with `penstock route rm {name}`, or take it out of the config"),
             Self::Names(invalid) => return invalid.hint(),
             Self::Owned(name) => format!("delete it with `penstock rm {name}`, or take it out of the config"),

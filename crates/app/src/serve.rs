@@ -28,6 +28,9 @@ pub mod log;
 mod rooms;
 mod wishes;
 
+mod depot;
+mod door;
+mod keys;
 mod listener;
 mod status;
 mod story;
@@ -54,10 +57,13 @@ pub struct House {
     fleet: fleet::Handle,
     fleet_task: Task,
     listener: listener::Open,
+    certificates: door::Keeper,
     closing: watch::Sender<bool>,
     story: story::Story,
     watchers: watchers::Watchers,
     webhooks: webhooks::Running,
+    outbound: net::Guard,
+    _key_files: Task,
     lock: token::Address,
 }
 
@@ -68,18 +74,22 @@ impl House {
     /// Builds it and opens its doors.
     pub async fn start(settings: Settings) -> Result<Self, Error> {
         unused(&settings);
+        door::warn(&settings.config);
+        let rules = door::rules(&settings)?;
         let bound = listener::bind(settings.config.listen.0).await?;
         let address = bound.address;
         let rooms = Rooms::build(&settings).await?;
         let (closing, closed) = watch::channel(false);
-        let story = story::tell(&rooms, &settings)?;
+        let story = story::tell(&rooms, &settings).await?;
         let watchers = watchers::Watchers::start(&settings)?;
         let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms));
-        let control = rooms.control(address, closed);
-        let lock = token::Address::write(&settings.data_dir(), address)?;
+        let url = rooms::url(address, rules.certificates.is_some());
+        let control = rooms.control(rooms.logins(&settings, &url).await?, url, closed);
+        let lock = token::Address::write(&settings.data_dir(), &rooms::url(address, rules.certificates.is_some()))?;
         let entrance = gateway.entrance(control);
-        let listener = listener::open(bound, move |peer| entrance.visitor(peer), settings.config.client_write_timeout);
-        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, .. } = rooms;
+        let certificates = door::Keeper::of(rules.certificates.clone(), &rooms.fleet);
+        let listener = listener::open(bound, move |peer| entrance.visitor(peer), rules);
+        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, outbound, key_files, .. } = rooms;
         Ok(Self {
             address,
             settings,
@@ -91,24 +101,31 @@ impl House {
             fleet,
             fleet_task,
             listener,
+            certificates,
             closing,
             story,
             watchers,
             webhooks,
+            outbound,
+            _key_files: key_files,
             lock,
         })
     }
 
-    /// Reads the config again; its deployments are brought up to date and the access log's file is opened
-    /// anew, the rest holds until the next start. What is wrong with it is returned, and nothing is changed.
+    /// Reads the config again; its deployments, routes and webhooks are brought up to date, the access log's file is opened
+    /// anew and the certificate read again, the rest holds until the next start. What is wrong with it is returned, and nothing is changed.
     pub async fn reload(&mut self, flags: &Flags) -> Result<(), Error> {
         self.watchers.reopen();
+        self.certificates.look_closely().await;
         let fresh = self.settings.again(flags)?;
+        self.webhooks.change(&fresh.config.webhooks, &|name| fresh.environment.secret(name)).await?;
         for event in wishes::store(&self.store, &self.registry, &fresh).await? {
             self.fleet.tell(event).await;
         }
+        rooms::own(&self.outbound, &fresh);
         self.settings.config.deployments = fresh.config.deployments;
         self.settings.config.routes = fresh.config.routes;
+        self.settings.config.webhooks = fresh.config.webhooks;
         self.fleet.poke();
         Ok(())
     }
@@ -151,14 +168,14 @@ fn unused(settings: &Settings) {
 }
 
 /// Serves until this process is told to stop: by TERM or INT, the second one at once. HUP reads the
-/// config's deployments again. A temporary server also ends with its standard input, at once.
+/// config's deployments, routes and webhooks again. A temporary server also ends with its standard input, at once.
 pub async fn run(settings: Settings, flags: &Flags, temporary: Option<Temporary>) -> Result<(), Error> {
     let mut signals = Signals::new(temporary.as_ref().map(Temporary::leash))?;
     let mut house = House::start(settings).await?;
     log::greet(&house.url(), &house.settings);
     while let Some(()) = signals.hang_up_or_end().await {
         match house.reload(flags).await {
-            Ok(()) => tracing::info!("the deployments of the config were read again"),
+            Ok(()) => tracing::info!("the deployments, routes and webhooks of the config were read again"),
             Err(error) => {
                 tracing::error!(error = base::chain(&error), hint = error.hint(), "the config was not read again; nothing changed");
             }
@@ -182,7 +199,7 @@ pub async fn run(settings: Settings, flags: &Flags, temporary: Option<Temporary>
 impl House {
     /// Where clients reach it.
     pub fn url(&self) -> String {
-        rooms::url(self.address)
+        rooms::url(self.address, self.settings.config.tls.cert.is_some())
     }
     /// How the engine room stands.
     pub fn fleet(&self) -> Arc<fleet::Snapshot> {

@@ -58,12 +58,20 @@ macro_rules! id {
 /// Random bytes from the thread's cryptographic generator.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[cfg(debug_assertions)]
+    if crate::simulated::fill(&mut bytes) {
+        return bytes;
+    }
     rand::rng().fill(&mut bytes[..]);
     bytes
 }
 
 /// `digits` random hexadecimal digits from the thread's cryptographic generator.
 pub fn random_hex(digits: usize) -> String {
+    #[cfg(debug_assertions)]
+    if let Some(made) = crate::simulated::hex(digits) {
+        return made;
+    }
     let mut rng = rand::rng();
     (0..digits).map(|_| char::from_digit(rng.random_range(0..16), 16).unwrap_or('0')).collect()
 }

@@ -1,7 +1,7 @@
 //! Small things that every room needs; no I/O, no product noun.
 //!
 //! Life of a value that crosses rooms: it is named by an id ([`mod@id`]), measured in units ([`size`]),
-//! stamped with a time ([`clock`]), kept from prying eyes when it is a [`Secret`], carried by a
+//! stamped with a time ([`clock`]; `simulated` makes it, for tests), kept from prying eyes when it is a [`Secret`], carried by a
 //! task ([`tasks`]) that waits between tries ([`backoff`]), and when it goes wrong it says so as a
 //! [`Fault`].
 
@@ -10,6 +10,8 @@ pub mod clock;
 pub mod fault;
 pub mod id;
 pub mod secret;
+#[cfg(debug_assertions)]
+pub mod simulated;
 pub mod size;
 pub mod tasks;
 

@@ -3,8 +3,6 @@
 //! In: a seed. Out: numbers that are good enough to spread calls, and no secret. From: Steele, Lea and
 //! Flood, "Fast splittable pseudorandom number generators" (`SplitMix64`).
 
-use std::hash::{BuildHasher as _, RandomState};
-
 /// The odd constant of the golden ratio.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -15,7 +13,7 @@ pub(crate) struct Dice(u64);
 impl Dice {
     /// Seeded by the system, once for each lane.
     pub(crate) fn new() -> Self {
-        Self(RandomState::new().hash_one(STEP))
+        Self(u64::from_le_bytes(base::id::random_bytes()))
     }
     /// Any number.
     pub(crate) fn roll(&mut self) -> u64 {

@@ -222,6 +222,7 @@ impl Lane {
         }
         inner.suspects.push(id.clone());
         drop(inner);
+        self.pulse.suspects.store(true, Ordering::Release);
         self.pulse.want();
     }
 

@@ -1,6 +1,6 @@
 //! Ready instances and routes: the only thing that fleet and gateway share.
 //!
-//! Life of a lease: the fleet publishes a [`Table`] in one swap; a caller's [`Search`] finds what is
+//! Life of a lease: the fleet publishes a [`Table`], a [`Shelf`] of entries, in one `swap`; a caller's [`Search`] finds what is
 //! behind a public name, a deployment or a `route` over several, and goes on to fallbacks when that cannot
 //! serve; the deployment's `lane` hands out a slot of one of its `seats`, or puts the caller in line
 //! (`standing`); which one is a matter of load and shares (`pick`), of two revisions beside each other (`split`), of what a call belongs to (`affinity`, by
@@ -9,7 +9,6 @@
 //! whoever is next. Nobody waits for the fleet to answer: the board is memory, and the fleet writes to it
 //! when it has something to say.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -46,6 +45,10 @@ mod lease;
 
 mod table;
 
+mod shelf;
+
+mod swap;
+
 mod error;
 
 pub use affinity::Hint;
@@ -53,14 +56,15 @@ pub use error::Error;
 pub use health::Failure;
 pub use lease::Lease;
 pub use search::Search;
+pub use shelf::Shelf;
 pub use split::Split;
 pub use table::{Entry, Member, State, Table};
 
 use lane::{Asked, Caller, Lane};
-use route::Desk;
 use search::Way;
 use seats::Avoid;
 use standing::Patience;
+use swap::View;
 
 /// How long a model stays loaded after its last call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +150,6 @@ pub struct Board {
     fallbacks: AtomicU64,
 }
 
-#[derive(Debug)]
-struct View {
-    table: Arc<Table>,
-    /// Those of deployments that are gone stay until their last call has ended.
-    lanes: HashMap<Name, Arc<Lane>>,
-    ways: HashMap<Name, Way>,
-}
-
 /// What the lanes share with the outside: something is wanted; so many calls run; whether callers may
 /// still come, and whether somebody waits for members to become idle.
 #[derive(Debug)]
@@ -162,54 +158,34 @@ pub(crate) struct Pulse {
     in_flight: AtomicUsize,
     drained: Notify,
     pub(crate) watch_for_idle: AtomicBool,
+    /// A lane has somebody to report since the last ask.
+    pub(crate) suspects: AtomicBool,
     pub(crate) closed: AtomicBool,
 }
 
 impl Board {
     /// An empty board.
     pub fn new() -> Arc<Self> {
-        let view = View { table: Arc::default(), lanes: HashMap::new(), ways: HashMap::new() };
         let pulse = Pulse {
             wanted: watch::Sender::new(0),
             in_flight: AtomicUsize::new(0),
             drained: Notify::new(),
             watch_for_idle: AtomicBool::new(false),
+            suspects: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
-        Arc::new(Self { view: ArcSwap::from_pointee(view), pulse: Arc::new(pulse), fallbacks: AtomicU64::new(0) })
+        Arc::new(Self { view: ArcSwap::from_pointee(View::default()), pulse: Arc::new(pulse), fallbacks: AtomicU64::new(0) })
     }
     /// What is published now.
     pub fn table(&self) -> Arc<Table> {
         Arc::clone(&self.view.load().table)
     }
     /// Publishes a new table in one swap and lets those in line go where there is room. Only the
-    /// fleet's one owner task calls this.
+    /// fleet's one owner task calls this. It costs what has changed: see [`Shelf::changes`].
     pub fn publish(&self, table: Table) {
-        let old = self.view.load_full();
-        let mut lanes = HashMap::with_capacity(table.deployments.len());
-        let mut touched = Vec::new();
-        for (name, entry) in &table.deployments {
-            let lane = match old.lanes.get(name) {
-                Some(lane) => Arc::clone(lane),
-                None => Arc::new(Lane::new(Arc::clone(entry), Arc::clone(&self.pulse))),
-            };
-            if old.table.deployments.get(name).is_none_or(|before| !Arc::ptr_eq(before, entry)) {
-                touched.push((Arc::clone(&lane), Some(Arc::clone(entry))));
-            }
-            lanes.insert(name.clone(), lane);
-        }
-        for (name, lane) in old.lanes.iter().filter(|(name, _)| !table.deployments.contains_key(*name)) {
-            if old.table.deployments.contains_key(name) {
-                touched.push((Arc::clone(lane), None));
-            }
-            // Its calls go on: the fleet must see them until the last one ends.
-            if lane.is_busy() {
-                lanes.insert(name.clone(), Arc::clone(lane));
-            }
-        }
-        let ways = ways(&table, &lanes, &old);
-        self.view.store(Arc::new(View { table: Arc::new(table), lanes, ways }));
-        for (lane, entry) in touched {
+        let (view, told) = self.view.load().next(table, &self.pulse);
+        self.view.store(Arc::new(view));
+        for (lane, entry) in told {
             lane.update(entry);
         }
     }
@@ -273,9 +249,15 @@ impl Board {
     pub(crate) fn way(&self, name: &Name) -> Option<Way> {
         self.view.load().ways.get(name).cloned()
     }
-    /// What callers want, for every deployment that is published.
+    /// What callers want, for every deployment that is published or has calls, by name.
+    pub fn each_demand(&self, mut look: impl FnMut(Demand)) {
+        self.view.load().lanes.iter().for_each(|(name, lane)| look(lane.demand(name)));
+    }
+    /// The same in one piece.
     pub fn demand(&self) -> Vec<Demand> {
-        self.view.load().lanes.iter().map(|(name, lane)| lane.demand(name)).collect()
+        let mut all = Vec::new();
+        self.each_demand(|demand| all.push(demand));
+        all
     }
     /// How one member is used.
     pub fn member_use(&self, deployment: &Name, id: &InstanceId) -> MemberUse {
@@ -283,6 +265,9 @@ impl Board {
     }
     /// Takes the members that did not answer a caller since the last ask.
     pub fn take_suspects(&self) -> Vec<InstanceId> {
+        if !self.pulse.suspects.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
         self.view.load().lanes.values().flat_map(|lane| lane.take_suspects()).collect()
     }
     /// Sets a keep-alive until it is unloaded, as Ollama's clients do.
@@ -302,21 +287,6 @@ impl Board {
     pub fn wanted(&self) -> watch::Receiver<u64> {
         self.pulse.wanted.subscribe()
     }
-}
-
-/// What is behind each public name.
-fn ways(table: &Table, lanes: &HashMap<Name, Arc<Lane>>, old: &View) -> HashMap<Name, Way> {
-    let lane_of = |name: &Name| Some((Arc::clone(lanes.get(name)?), Arc::clone(table.deployments.get(name)?)));
-    let deployment = |name: &Name| lane_of(name).map(|(lane, entry)| (name.clone(), Way::Deployment(lane, entry)));
-    let route = |(name, record): (&Name, &Arc<spec::RouteRecord>)| {
-        let before = match old.ways.get(name) {
-            Some(Way::Route(desk)) => Some(desk.as_ref()),
-            _ => None,
-        };
-        (name.clone(), Way::Route(Arc::new(Desk::new(Arc::clone(record), lane_of, before))))
-    };
-    // A deployment comes before a route of the same name, should there ever be one.
-    table.routes.iter().map(route).chain(table.deployments.keys().filter_map(deployment)).collect()
 }
 
 impl Pulse {

@@ -1,21 +1,21 @@
 //! What the fleet publishes: for each deployment how it stands and who serves it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Secret, Timestamp};
 use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Phase, Reason, RouteRecord, Version};
 
+use crate::shelf::Shelf;
 use crate::split::Split;
 
 /// All deployments that may be asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     /// By public model name.
-    pub deployments: BTreeMap<Name, Arc<Entry>>,
+    pub deployments: Shelf<Arc<Entry>>,
     /// By public model name; none has that of a deployment.
-    pub routes: BTreeMap<Name, Arc<RouteRecord>>,
+    pub routes: Shelf<Arc<RouteRecord>>,
 }
 
 impl Table {
@@ -62,6 +62,8 @@ pub struct Entry {
     pub instances: Vec<Arc<Member>>,
     /// How calls are shared between members of two revisions; evenly when not set.
     pub split: Option<Split>,
+    /// What callers are told of a model that should not be used any more: the value of a `Warning` header.
+    pub notice: Option<Arc<str>>,
 }
 
 /// How a deployment stands.

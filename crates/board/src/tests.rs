@@ -1,6 +1,5 @@
 //! Slots never exceeded, lines served in order, nothing leaked: the board by itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ mod flow;
 mod routes;
 mod slow;
 mod split;
+mod swap;
 
 const PATIENT: Duration = Duration::from_hours(1);
 
@@ -49,6 +49,7 @@ fn entry(state: State, slots: &[u32], max_queue: u32) -> Arc<Entry> {
         state,
         instances: slots.iter().enumerate().map(member).collect(),
         split: None,
+        notice: None,
     })
 }
 
@@ -59,7 +60,7 @@ fn board(state: State, slots: &[u32], max_queue: u32) -> Arc<Board> {
 }
 
 fn publish(board: &Board, entry: Arc<Entry>) {
-    board.publish(Table { deployments: BTreeMap::from([(name(), entry)]), ..Table::default() });
+    board.publish(Table { deployments: [(name(), entry)].into(), ..Table::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -134,6 +134,14 @@ async function turn() {
   if (again && !document.hidden) timer = setTimeout(turn, EVERY_MS);
 }
 
+// Who is logged in with this browser, if anybody: the cookie says so to the server, never to a script.
+async function who() {
+  const reply = await fetch("/auth/session", { cache: "no-store", signal: AbortSignal.timeout(GIVE_UP_MS) }).catch(() => null);
+  if (!reply || !reply.ok) return;
+  byId("login").textContent = (await reply.json()).name;
+  byId("entry").hidden = true;
+}
+
 byId("entry").addEventListener("submit", (event) => {
   event.preventDefault();
   const token = byId("token").value.trim();
@@ -148,4 +156,5 @@ byId("forget").addEventListener("click", () => {
   turn();
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) turn(); });
+who();
 turn();

@@ -22,7 +22,7 @@ use crate::page::{Page, limit};
 use crate::precondition::{Expect, etag};
 use crate::query::{ListQuery, Named, Query};
 use crate::shown::{Shown, Sight};
-use crate::{House, view, watch};
+use crate::{House, models, view, watch};
 
 mod actions;
 mod history;
@@ -67,9 +67,11 @@ async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Res
         headers(("ETag" = String, description = "The generation"), ("Location" = String, description = "The deployment")))))]
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Deployment>) -> Result<Response, Error> {
     wish::check(&house, &wanted).await?;
+    wish::check_outside(&house, &wanted, None, &admin)?;
     let record = house.store.create_deployment(&wanted, Origin::Api).await?;
+    admin.after(&record.spec);
     wish::announce(&house, EventKind::DeploymentCreated, &record, &admin).await;
-    Ok(accepted(&house, record))
+    Ok(accepted(&house, record).await)
 }
 
 /// Read a deployment
@@ -104,7 +106,7 @@ async fn replace(
     let wanted = named(body, &name)?;
     wish::check(&house, &wanted).await?;
     let record = wish::put(&house, &name, (&expect, &admin), |_| Ok(wanted.clone())).await?;
-    Ok(accepted(&house, record))
+    Ok(accepted(&house, record).await)
 }
 
 /// Change some fields of a deployment
@@ -133,7 +135,7 @@ async fn change(
     };
     wish::check(&house, &merged(Some(&stored(&house, &name).await?))?).await?;
     let record = wish::put(&house, &name, (&expect, &admin), merged).await?;
-    Ok(accepted(&house, record))
+    Ok(accepted(&house, record).await)
 }
 
 /// Delete a deployment
@@ -151,7 +153,7 @@ async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, ex
         return Err(Error::Routed { deployment: name, routes: routes.iter().map(|route| format!("`{route}`")).collect() });
     }
     let record = wish::delete(&house, &name, &admin).await?.ok_or_else(|| Error::not_found("deployment", &name))?;
-    Ok(accepted(&house, record))
+    Ok(accepted(&house, record).await)
 }
 
 /// The stored wish of this name.
@@ -159,15 +161,16 @@ pub(crate) async fn stored(house: &House, name: &Name) -> Result<Record, Error> 
     house.store.get_deployment(name).await?.ok_or_else(|| Error::not_found("deployment", name))
 }
 
-/// 202: it is stored, and the fleet knows.
-fn accepted(house: &House, record: Record) -> Response {
+/// 202: it is stored, and the fleet knows; with a warning if its model should not be used any more.
+async fn accepted(house: &House, record: Record) -> Response {
+    let model = record.spec.model.clone();
     let shown = Sight::now(house).show(record);
     let place = HeaderValue::from_str(&format!("/api/v1/deployments/{}", segment(shown.name.as_str())));
     let mut response = (StatusCode::ACCEPTED, [(ETAG, etag(shown.generation))], axum::Json(shown)).into_response();
     if let Ok(place) = place {
         response.headers_mut().insert(LOCATION, place);
     }
-    response
+    models::warned(house, model.as_ref(), response).await
 }
 
 /// A spec whose name is that of the path, whether it says so or not.

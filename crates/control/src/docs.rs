@@ -30,7 +30,8 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Penstock", description = "The operators' API of Penstock: models, deployments, instances, tokens and their story.\n\n\
-        Every call needs a token with the scope `admin` as `Authorization: Bearer psk_…`. A resource is \
+        Every call needs a token as `Authorization: Bearer psk_…`, or the session of a browser; what each route needs of it stands in \
+        `docs/reference/authorization.md`. A resource is \
         `{name, spec, status, generation, created_at, updated_at}`; what is only observed (instances, events, operations) and \
         tokens are flat. Lists are `{items, next?}`: send `next` as `after` for the next page. A slash in a name is written `%2F`. \
         Errors are problem JSON (RFC 9457) with `code` for programs and `hint` for people."),
@@ -42,7 +43,9 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         (name = "operations", description = "How far the jobs are that somebody asked for"),
         (name = "events", description = "What happened"),
         (name = "projects", description = "Who shares what they may use"),
+        (name = "secrets", description = "Keys of others that this server keeps, and shows to their servers"),
         (name = "tokens", description = "Who may call, and how much"),
+        (name = "users", description = "People, accounts of programs, and what they may"),
         (name = "server", description = "How the server does"),
         (name = "modserv", description = "The service API of older clients, in its envelope `{code, message, data}`"),
     ),
@@ -52,7 +55,7 @@ pub(crate) struct Document;
 
 /// What every operation has in common.
 pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token with the scope `admin`")).build();
+    let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("A token that may do what the route needs")).build();
     document.components.get_or_insert_with(Components::new).add_security_scheme("token", SecurityScheme::Http(token));
     document.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
     for (path, item) in &mut document.paths.paths {
@@ -69,7 +72,9 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten()
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete, &mut item.head, &mut item.options]
+        .into_iter()
+        .flatten()
 }
 
 fn failure(media_type: &str, schema: &str) -> Answer {

@@ -1,24 +1,30 @@
-//! First and last station of every ask: who asks, under which id, and how a refusal looks.
+//! First and last station of every ask: who asks, whether they may, under which id, and how a refusal looks.
 //!
 //! In: a request. Out: the same with its [`RequestId`] and its [`Admin`]; a response whose
-//! [`Refusal`] is rendered. Fails: 401 without a token, 403 without the admin scope. Holds: nothing;
-//! tokens are verified in memory.
+//! [`Refusal`] is rendered. Fails: 401 without a token, 403 for who may not what the row of the route says
+//! ([`access::table`]), and for a route without a row. A change that was let in runs to its end, also when whoever asked for it has gone,
+//! and who made it is written down ([`crate::audit`]). Holds: nothing; tokens are verified in memory.
 
 use std::sync::Arc;
 
+use access::table::{self, Need, Row};
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use base::id::random_hex;
-use base::{Kind, Retry};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use base::{Kind, Retry, tasks};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::House;
+use crate::audit::Note;
 use crate::error::Error;
+use crate::login::{self, Asked};
 use crate::modserv::SERVICES;
 use crate::problem::{Problem, Refusal};
 
@@ -41,24 +47,48 @@ impl RequestId {
         let random = || HeaderValue::from_str(&random_hex(RANDOM_REQUEST_ID)).unwrap_or(HeaderValue::from_static("unknown"));
         Self(headers.get(REQUEST_ID).filter(sane).cloned().unwrap_or_else(random))
     }
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }
 
-/// Proof that the caller may operate Penstock; only [`admit`] makes one.
+/// Proof that the caller may do what this route is; only [`admit`] makes one.
 #[derive(Debug, Clone)]
-pub(crate) struct Admin(Arc<access::Caller>);
+pub(crate) struct Admin {
+    caller: Arc<access::Caller>,
+    note: Note,
+}
 
 impl Admin {
     /// What the token is called, for the story.
     pub(crate) fn name(&self) -> &str {
-        &self.0.name
+        self.caller.name()
+    }
+    /// Who asks.
+    pub(crate) fn caller(&self) -> &Arc<access::Caller> {
+        &self.caller
+    }
+    /// Whether they may do this too.
+    pub(crate) fn may(&self, verb: spec::Verb, kind: spec::Kind) -> Result<(), Error> {
+        Ok(self.caller.may(verb, kind)?)
     }
     /// Who did it, for the story.
     pub(crate) fn cause(&self) -> spec::Cause {
-        spec::Cause::Api { token: self.0.name.clone(), id: self.0.token.as_ref().map(ToString::to_string) }
+        cause(&self.caller)
     }
+    /// What it was before this change, as the API shows it.
+    pub(crate) fn before(&self, value: &impl Serialize) {
+        self.note.before(value);
+    }
+    /// What it is after this change, as the API shows it.
+    pub(crate) fn after(&self, value: &impl Serialize) {
+        self.note.after(value);
+    }
+}
+
+/// Who did it, for the story.
+pub(crate) fn cause(caller: &access::Caller) -> spec::Cause {
+    spec::Cause::Api { token: caller.name().to_owned(), id: caller.token().map(str::to_owned) }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Admin {
@@ -68,14 +98,72 @@ impl<S: Send + Sync> FromRequestParts<S> for Admin {
     }
 }
 
-/// Lets in who may operate Penstock.
-pub(crate) async fn admit(State(house): State<House>, mut request: Request, next: Next) -> Result<Response, Error> {
-    let caller = house.access.verify(token(request.headers()))?;
-    caller.may_admin()?;
-    request.extensions_mut().insert(Admin(Arc::clone(&caller)));
-    let mut response = next.run(request).await;
+/// Lets in who may do what the row of this route says.
+pub(crate) async fn admit(State(house): State<House>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    let allowed = may(&house, &head).await;
+    let mut request = Request::from_parts(head, body);
+    let (row, caller) = match allowed {
+        Ok((row, None)) if row.need == Need::Public => return next.run(request).await,
+        Ok((row, Some(caller))) => (row, caller),
+        Ok((_, None)) => return Error::Access(Need::unlisted()).into_response(),
+        Err(Refused { error, allow }) => {
+            let mut response = error.into_response();
+            response.headers_mut().extend(allow.and_then(|methods| Some((ALLOW, HeaderValue::from_str(&methods).ok()?))));
+            return response;
+        }
+    };
+    let note = Note::of(&request, row);
+    request.extensions_mut().insert(Admin { caller: Arc::clone(&caller), note: note.clone() });
+    let mut response = match row.changes() {
+        None => next.run(request).await,
+        Some(_) => to_the_end(house, (note, Arc::clone(&caller)), request, next).await,
+    };
     response.extensions_mut().insert(caller); // for who counts and logs requests
-    Ok(response)
+    response
+}
+
+struct Refused {
+    error: Error,
+    /// The methods that are served there.
+    allow: Option<String>,
+}
+
+async fn may(house: &House, head: &Parts) -> Result<(&'static Row, Option<Arc<access::Caller>>), Refused> {
+    let refused = |error: Error| Refused { error, allow: None };
+    let path = head.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let row = table::row(head.method.as_str(), path);
+    if let Some(row) = row.filter(|row| row.need == Need::Public) {
+        return Ok((row, None));
+    }
+    if !table::is_public(path) {
+        let caller = identify(house, head).await.map_err(refused)?;
+        if let Some(row) = row {
+            row.need.check(&caller).map_err(|error| refused(error.into()))?;
+            return Ok((row, Some(caller)));
+        }
+    }
+    let methods = table::methods(path).ok_or_else(|| refused(Need::unlisted().into()))?;
+    let error = Error::Method { method: head.method.clone(), path: head.uri.path().to_owned() };
+    Err(Refused { error, allow: Some(methods) })
+}
+
+/// Who asks.
+async fn identify(house: &House, head: &Parts) -> Result<Arc<access::Caller>, Error> {
+    let (from, headers) = (head.extensions.get::<access::Address>().map(|address| address.0), &head.headers);
+    login::who(house, &Asked { method: &head.method, headers, token: token(headers), from }).await
+}
+
+/// A change that was begun is made and written down, whoever listens.
+async fn to_the_end(house: House, (note, caller): (Note, Arc<access::Caller>), request: Request, next: Next) -> Response {
+    let (done, outcome) = oneshot::channel();
+    let change = async move {
+        let response = next.run(request).await;
+        note.write(&house, &caller, response.status()).await;
+        drop(done.send(response)); // nobody listens any more when whoever asked has gone
+    };
+    tasks::spawn("change", change).detach();
+    outcome.await.unwrap_or_else(|interrupted| Error::Access(access::Error::Interrupted(interrupted)).into_response())
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {
@@ -88,8 +176,9 @@ fn token(headers: &HeaderMap) -> Option<&str> {
 
 /// Gives the ask its id, and renders what was refused: in the older envelope for the service API, as
 /// problem JSON for all else.
-pub(crate) async fn finish(request: Request, next: Next) -> Response {
+pub(crate) async fn finish(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
     let asked = format!("{} {}", request.method(), request.uri().path());
     let render = if request.uri().path().starts_with(SERVICES) { as_envelope } else { as_problem };
     let mut response = next.run(request).await;

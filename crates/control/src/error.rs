@@ -31,6 +31,17 @@ pub enum Error {
         #[source]
         source: registry::Error,
     },
+    /// The secrets refused or failed.
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
+    /// Deployments show the secret.
+    #[error("secret `{secret}` is used by {}", users.join(", "))]
+    SecretInUse {
+        /// The secret.
+        secret: Name,
+        /// The deployments.
+        users: Vec<String>,
+    },
     /// The fleet refused or failed.
     #[error(transparent)]
     Fleet(#[from] fleet::Error),
@@ -107,6 +118,15 @@ pub enum Error {
     /// `If-None-Match: *`, and there is one.
     #[error("`{0}` exists already")]
     Exists(Name),
+    /// Not the version of tus that is spoken here.
+    #[error("uploads speak tus 1.0.0, not {}", said.as_deref().unwrap_or("HTTP alone"))]
+    Tus {
+        /// What the caller speaks.
+        said: Option<String>,
+    },
+    /// The body of an upload is not called bytes.
+    #[error("the body is `{0}`, not bytes of an upload")]
+    NotBytes(String),
     /// It keeps changing under this change.
     #[error("`{0}` changes faster than this change can be made")]
     Busy(Name),
@@ -139,6 +159,9 @@ pub enum Error {
     NoInstance(Name),
 }
 
+/// What RFC 6749 has for everything that is the asker's fault.
+pub(crate) const OAUTH: StatusCode = StatusCode::BAD_REQUEST;
+
 impl Error {
     /// There is no such thing.
     pub(crate) fn not_found(noun: &'static str, id: impl std::fmt::Display) -> Self {
@@ -150,6 +173,7 @@ impl Error {
             Self::Access(e) => Some(e),
             Self::Store(e) => Some(e),
             Self::Registry(e) | Self::Model { source: e, .. } => Some(e),
+            Self::Vault(e) => Some(e),
             Self::Fleet(e) => Some(e),
             Self::Invalid(e) => Some(e),
             _ => None,
@@ -159,16 +183,20 @@ impl Error {
     /// The status; everything that has no status of its own takes that of its kind.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. })
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. } | store::Error::StaleModel { .. })
             | Self::Stale { .. }
             | Self::Nothing(_)
             | Self::Exists(_) => StatusCode::PRECONDITION_FAILED,
             Self::Model { field, source } if of_kind(source.kind()).is_client_error() => match *field {
-                "model" | "source" => StatusCode::UNPROCESSABLE_ENTITY,
+                "model" | "source" | "files" => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST, // all that older clients know
             },
             Self::Fleet(fleet::Error::NeverFree { .. }) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Tus { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::MediaType(_) | Self::NotBytes(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Registry(registry::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Registry(registry::Error::Blobs(registry::BlobError::Mismatch { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Registry(registry::Error::Blobs(registry::BlobError::DiskFull { .. })) => StatusCode::INSUFFICIENT_STORAGE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             other => of_kind(other.kind()),
@@ -179,15 +207,19 @@ impl Error {
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::Store(store::Error::Taken(_) | store::Error::RouteTaken(_) | store::Error::NameTaken { .. }) => "name_taken",
-            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } | Self::Nothing(_) => {
-                "stale_generation"
-            }
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. } | store::Error::StaleModel { .. })
+            | Self::Stale { .. }
+            | Self::Nothing(_) => "stale_generation",
             Self::Exists(_) => "exists",
             Self::Model { .. } => "model_unusable",
             Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) => "invalid_value",
             Self::NotJson(_) | Self::NoBody | Self::Body(_) => "bad_json",
             Self::Misfit(_) | Self::NotObject => "bad_field",
-            Self::MediaType(_) => "wrong_media_type",
+            Self::MediaType(_) | Self::NotBytes(_) => "wrong_media_type",
+            Self::Tus { .. } => "wrong_tus_version",
+            Self::Registry(registry::Error::TooLarge { .. }) => "too_large",
+            Self::Registry(registry::Error::VersionInUse { .. }) => "in_use",
+            Self::Registry(registry::Error::Invalid(_)) => "invalid_value",
             Self::TooLarge { .. } => "body_too_large",
             Self::Query(_) => "bad_query",
             Self::Header { .. } => "bad_header",
@@ -195,7 +227,7 @@ impl Error {
             Self::Method { .. } => "method_not_allowed",
             Self::Store(store::Error::Deleting(_)) => "being_deleted",
             Self::Busy(_) => "changing",
-            Self::InUse { .. } | Self::Routed { .. } => "in_use",
+            Self::InUse { .. } | Self::SecretInUse { .. } | Self::Routed { .. } => "in_use",
             Self::NoRevision { .. } => "no_revision",
             Self::NoInstance(_) => "no_instance",
             Self::Fleet(fleet::Error::NeverFree { .. }) => "does_not_fit",
@@ -228,9 +260,13 @@ impl Fault for Error {
         }
         match self {
             Self::NotFound { .. } | Self::NoRoute(_) | Self::NoRevision { .. } | Self::NoInstance(_) => Kind::NotFound,
-            Self::Busy(_) | Self::InUse { .. } | Self::Routed { .. } | Self::Stale { .. } | Self::Nothing(_) | Self::Exists(_) => {
-                Kind::Conflict
-            }
+            Self::Busy(_)
+            | Self::InUse { .. }
+            | Self::SecretInUse { .. }
+            | Self::Routed { .. }
+            | Self::Stale { .. }
+            | Self::Nothing(_)
+            | Self::Exists(_) => Kind::Conflict,
             _ => Kind::Invalid,
         }
     }
@@ -255,16 +291,17 @@ impl Fault for Error {
             Self::Store(store::Error::Taken(name)) => {
                 format!("change it with PATCH or PUT /api/v1/deployments/{}, or choose another name", segment(name.as_str()))
             }
-            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. }) | Self::Stale { .. } => {
-                "read it again, make the change on top of that, and send its ETag as If-Match".to_owned()
-            }
+            Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. } | store::Error::StaleModel { .. })
+            | Self::Stale { .. } => "read it again, make the change on top of that, and send its ETag as If-Match".to_owned(),
             Self::Nothing(_) => "leave If-Match out to create it".to_owned(),
             Self::Exists(_) => "leave If-None-Match out to replace it".to_owned(),
             Self::NotJson(_) => "send one JSON object; mind quotes and trailing commas".to_owned(),
             Self::Misfit(misfit) => misfit.hint(),
             Self::NoBody | Self::NotObject => "send one JSON object; /docs shows its fields".to_owned(),
             Self::MediaType(_) => "send the header content-type: application/json".to_owned(),
-            Self::TooLarge { .. } => "a spec is small; upload nothing here, name a file with file:PATH".to_owned(),
+            Self::NotBytes(_) => "send the header content-type: application/offset+octet-stream".to_owned(),
+            Self::Tus { .. } => "send the header tus-resumable: 1.0.0; `penstock push PATH NAME` does all of it".to_owned(),
+            Self::TooLarge { .. } => "a spec is small; name a file with file:PATH, or send it with `penstock push`".to_owned(),
             Self::Body(_) | Self::Busy(_) => "send it again".to_owned(),
             Self::Query(rejection) => {
                 json::suggestion(&rejection.body_text()).unwrap_or_else(|| "/docs shows the parameters of each path".to_owned())
@@ -274,6 +311,7 @@ impl Fault for Error {
             Self::NoRoute(_) => "/docs shows every path; write a slash in a name as %2F".to_owned(),
             Self::Method { .. } => "/docs shows the methods of each path".to_owned(),
             Self::Routed { .. } => "take it out of those routes first, or delete them".to_owned(),
+            Self::SecretInUse { .. } => "give those deployments another key first, or delete them".to_owned(),
             Self::InUse { .. } => "delete those deployments first, or give them another model".to_owned(),
             Self::NoRevision { name, .. } => format!("GET /api/v1/deployments/{}/revisions lists what there is", segment(name.as_str())),
             Self::NoInstance(name) => {

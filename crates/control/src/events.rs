@@ -13,12 +13,13 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, stream};
 use http::HeaderMap;
 use serde_json::json;
-use spec::{Event, Invalid, Name};
+use spec::{Event, EventKind, Invalid, Kind, Name, Verb, suggest};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::Admin;
 use crate::error::Error;
 use crate::page::{Page, limit};
 use crate::query::{EventQuery, Query};
@@ -39,27 +40,27 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
     params(EventQuery, ("Last-Event-ID" = Option<u64>, Header, description = "As `after`, for a stream that was cut off")),
     responses((status = 200, description = "A page of events, or the stream of them; `next` continues the page",
         content((Page<view::Event> = "application/json"), (String = "text/event-stream")))))]
-async fn list(State(house): State<House>, headers: HeaderMap, Query(query): Query<EventQuery>) -> Result<Response, Error> {
-    let deployment = query.deployment.as_deref().map(Name::parse).transpose()?;
+async fn list(State(house): State<House>, admin: Admin, headers: HeaderMap, Query(query): Query<EventQuery>) -> Result<Response, Error> {
+    let which = Which::of(&query, &admin)?;
     let most = u32::try_from(limit(query.limit)?).unwrap_or(u32::MAX);
     if !query.watch {
-        return Ok(Json(page(&house, deployment, query.after, most).await?).into_response());
+        return Ok(Json(page(&house, &which, query.after, most).await?).into_response());
     }
     // Listen first, read second: nothing falls between.
     let bell = house.fleet.events();
     let newest = if query.limit.is_some() { most } else { 0 };
     let after = match query.after.or(last_event_id(&headers)?) {
         Some(id) => id,
-        None => before_newest(&house, deployment.as_ref(), newest).await?,
+        None => before_newest(&house, &which, newest).await?,
     };
     let closing = house.closing.clone();
-    let story = Story { house, deployment, after, bell, queue: VecDeque::new(), looked: false };
+    let story = Story { house, which, after, bell, queue: VecDeque::new(), looked: false };
     Ok(watch::respond(story.stream(), closing))
 }
 
-async fn page(house: &House, deployment: Option<Name>, after: Option<u64>, most: u32) -> Result<Page<Event>, Error> {
+async fn page(house: &House, which: &Which, after: Option<u64>, most: u32) -> Result<Page<Event>, Error> {
     let newest_first = after.is_none();
-    let query = store::EventQuery { after, deployment, limit: most, newest_first };
+    let query = store::EventQuery { after, limit: most, newest_first, ..which.query() };
     let mut items = house.store.list_events(query).await?;
     if newest_first {
         items.reverse();
@@ -70,9 +71,9 @@ async fn page(house: &House, deployment: Option<Name>, after: Option<u64>, most:
 }
 
 /// The id after which the newest `count` events lie; with 0, only what comes next.
-async fn before_newest(house: &House, deployment: Option<&Name>, count: u32) -> Result<u64, Error> {
-    let deployment = deployment.filter(|_| count > 0).cloned();
-    let query = store::EventQuery { after: None, deployment, limit: count.max(1), newest_first: true };
+async fn before_newest(house: &House, which: &Which, count: u32) -> Result<u64, Error> {
+    let those = if count > 0 { which.query() } else { store::EventQuery::default() };
+    let query = store::EventQuery { limit: count.max(1), newest_first: true, ..those };
     let newest = house.store.list_events(query).await?;
     let oldest_of_them = newest.last().map_or(0, |event| event.id);
     Ok(if count == 0 { oldest_of_them } else { oldest_of_them.saturating_sub(1) })
@@ -85,9 +86,44 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Error> {
     id.map(Some).ok_or_else(|| wrong().into())
 }
 
+/// Which events somebody may see and wants to.
+#[derive(Debug, Clone)]
+struct Which {
+    deployment: Option<Name>,
+    kinds: Vec<EventKind>,
+    but: Option<EventKind>,
+}
+
+impl Which {
+    /// Who changed what is told to who asks for it and may see it: in the whole story each change would stand twice.
+    fn of(query: &EventQuery, admin: &Admin) -> Result<Self, Error> {
+        let deployment = query.deployment.as_deref().map(Name::parse).transpose()?;
+        let words = query.kind.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty());
+        let kinds = words.map(kind).collect::<Result<Vec<_>, _>>()?;
+        let asked = kinds.contains(&EventKind::Audit);
+        if asked {
+            admin.may(Verb::List, Kind::Audit)?;
+        }
+        let but = (!asked).then_some(EventKind::Audit);
+        Ok(Self { deployment, kinds, but })
+    }
+
+    fn query(&self) -> store::EventQuery {
+        store::EventQuery { deployment: self.deployment.clone(), kinds: self.kinds.clone(), but: self.but, ..store::EventQuery::default() }
+    }
+}
+
+fn kind(word: &str) -> Result<EventKind, Error> {
+    let all = EventKind::ALL.map(EventKind::as_str);
+    EventKind::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| {
+        let hint = suggest(word, all).map_or_else(|| format!("use some of {}", all.join(", ")), |meant| format!("did you mean `{meant}`?"));
+        Invalid::one("kind", format!("`{word}` is no kind of event"), hint).into()
+    })
+}
+
 struct Story {
     house: House,
-    deployment: Option<Name>,
+    which: Which,
     after: u64,
     bell: Receiver<Event>,
     queue: VecDeque<Event>,
@@ -112,8 +148,7 @@ impl Story {
             if self.looked {
                 self.wait().await?;
             }
-            let query =
-                store::EventQuery { after: Some(self.after), deployment: self.deployment.clone(), limit: BATCH, newest_first: false };
+            let query = store::EventQuery { after: Some(self.after), limit: BATCH, ..self.which.query() };
             self.queue = self.house.store.list_events(query).await.ok()?.into();
             self.after = self.queue.back().map_or(self.after, |event| event.id);
             // A full batch may have more behind it: look again before waiting.

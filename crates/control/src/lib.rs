@@ -5,7 +5,7 @@
 //! [`precondition`], [`json`]); a room's handler ([`deployments`], [`models`], [`tokens`], ...)
 //! checks it, stores what is wanted and pokes the fleet; what is seen comes from the fleet's
 //! snapshot ([`shown`]), whole, in pages ([`page`]) or as a stream of changes ([`watch`]). Older
-//! clients ask [`modserv`]. What goes wrong is an [`Error`], which the door renders. The document of
+//! clients ask [`modserv`]. People log in at [`login`]. What goes wrong is an [`Error`], which the door renders. The document of
 //! it all is made from the same routes ([`docs`]), its shapes are [`view`]; people get [`pages`].
 
 use std::sync::Arc;
@@ -19,10 +19,12 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 
 mod docs;
+mod login;
 mod pages;
 
 mod modserv;
 
+mod blobs;
 mod deployments;
 mod events;
 mod fit;
@@ -32,12 +34,16 @@ mod models;
 mod nodes;
 mod operations;
 mod projects;
+mod roles;
 mod routes;
+mod secrets;
 mod status;
 mod tokens;
 mod usage;
+mod users;
 mod webhooks;
 
+mod audit;
 mod door;
 mod json;
 mod page;
@@ -62,6 +68,8 @@ pub struct Parts {
     pub store: store::Store,
     /// Who may.
     pub access: access::Access,
+    /// Where people log in.
+    pub logins: access::login::Logins,
     /// What can be served.
     pub registry: registry::Registry,
     /// What is done about it.
@@ -70,6 +78,10 @@ pub struct Parts {
     pub board: Arc<board::Board>,
     /// Who is told of what happens.
     pub webhooks: ::webhooks::Handle,
+    /// Keys of others that this server keeps.
+    pub vault: vault::Vault,
+    /// Whom URLs that are given here may lead to.
+    pub outbound: net::Guard,
     /// The version of Penstock.
     pub version: String,
     /// Where clients reach this server, such as `http://127.0.0.1:8080`.
@@ -90,9 +102,10 @@ pub fn router(parts: Parts) -> Router {
         .route("/api/v1/{*path}", any(door::no_route))
         .method_not_allowed_fallback(door::wrong_method)
         .route_layer(DefaultBodyLimit::max(json::MOST_BODY))
+        .merge(docs::routes(&docs::complete(document)).merge(pages::routes()).merge(login::routes()))
+        .method_not_allowed_fallback(door::wrong_method)
         .route_layer(from_fn_with_state(Arc::clone(&house), door::admit));
-    let open = docs::routes(&docs::complete(document)).merge(pages::routes()).method_not_allowed_fallback(door::wrong_method);
-    guarded.merge(open).route_layer(from_fn(door::finish)).with_state(house)
+    guarded.route_layer(from_fn(door::finish)).with_state(house)
 }
 
 /// The OpenAPI document of the operators' API.
@@ -107,6 +120,7 @@ fn api() -> OpenApiRouter<House> {
         .merge(fit::routes())
         .merge(routes::routes())
         .merge(models::routes())
+        .merge(blobs::routes())
         .merge(instances::routes())
         .merge(nodes::routes())
         .merge(logs::routes())
@@ -115,6 +129,9 @@ fn api() -> OpenApiRouter<House> {
         .merge(webhooks::routes())
         .merge(projects::routes())
         .merge(tokens::routes())
+        .merge(users::routes())
+        .merge(roles::routes())
+        .merge(secrets::routes())
         .merge(status::routes())
         .merge(usage::routes())
         .merge(modserv::routes())

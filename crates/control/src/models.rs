@@ -1,99 +1,267 @@
-//! Models: names for what can be served.
+//! Models: names for what can be served, with what people say of them.
 //!
-//! In: a name and a source. Out: the model with its versions. Fails: 422 for a source that cannot be
-//! used, with what is wrong and where; 409 when deployments still use what is to be removed.
+//! In: a name and a source; a card. Out: the model with its versions, its generation as ETag. Fails: 422 for a source that cannot
+//! be used, with what is wrong and where; 412 when it is at another generation than the caller believes; 409 when deployments
+//! still use what is to be removed.
 
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::LOCATION;
+use http::header::{ETAG, LOCATION, WARNING};
 use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
-use spec::{Event, EventKind, Name, Source};
+use registry::{Bringing, Pull, Take, edits};
+use serde_json::{Map, Value, json};
+use spec::{Card, Event, EventKind, Format, Model, Name, Record, Source, TagMove};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::door::Admin;
 use crate::error::{Error, segment};
-use crate::json::Json;
+use crate::json::{Json, from_value, merge};
 use crate::page::{Page, limit};
-use crate::query::{Named, PageQuery, Query};
-use crate::shown::ShownModel;
+use crate::precondition::{Expect, etag};
+use crate::query::{Named, Query};
 use crate::{House, view};
 
+mod pull;
+mod search;
+mod shown;
+mod tags;
+mod upload;
+mod versions;
+
+use search::ModelQuery;
+use shown::Shown;
+
 pub(crate) fn routes() -> OpenApiRouter<House> {
-    OpenApiRouter::new().routes(routes!(list, register)).routes(routes!(get, remove))
+    OpenApiRouter::new()
+        .routes(routes!(list, register))
+        .routes(routes!(get, change, remove))
+        .merge(tags::routes())
+        .merge(versions::routes())
+        .merge(upload::routes())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Tries of a change while others change the same model.
+const TRIES: usize = 8;
+
+/// List models
+///
+/// In the order of their names; with a search only those that have all that it names.
+#[utoipa::path(get, path = "/api/v1/models", operation_id = "list_models", tag = "models", params(ModelQuery),
+    responses((status = 200, description = "A page of models", body = Page<view::Model>)))]
+async fn list(State(house): State<House>, Query(query): Query<ModelQuery>) -> Result<Answer<Page<Shown>>, Error> {
+    let most = limit(query.limit)?;
+    let models = house.registry.find_all(&query.asked(most)?).await?;
+    let records = house.store.list_deployments().await?;
+    let shown = models.into_iter().map(|model| Shown::new(model, &records)).collect();
+    Ok(Answer(Page::cut(shown, None, most, |model| model.name.as_str())))
+}
+
+/// Register a model, or a version of it
+///
+/// Reads the headers of its files and hashes them, which takes a while for large ones. A name that is there already gets a new
+/// version if the content is new, and `latest` moves to it; of its card only the fields that are given change. What lies on another
+/// machine (`hf:`, `ollama:`, `https:`, `s3:`) is fetched: the answer is the operation, which goes on by itself.
+#[utoipa::path(post, path = "/api/v1/models", operation_id = "register_model", tag = "models", request_body = view::Registration,
+    responses((status = 201, description = "Registered", body = view::Model,
+        headers(("Location" = String, description = "The model"), ("ETag" = String, description = "The generation"))),
+        (status = 202, description = "It is being fetched", body = view::Operation,
+        headers(("Location" = String, description = "The operation")))))]
+async fn register(State(house): State<House>, admin: Admin, Json(body): Json<Value>) -> Result<Response, Error> {
+    let wanted = Registration::read(body)?;
+    let before = house.store.get_model(&wanted.name).await?;
+    let card = wanted.card(before.as_ref())?;
+    let bringing = Bringing { card, by: by(&admin), ..wanted.bringing };
+    if wanted.source.is_remote() {
+        let pull = Pull { name: wanted.name, source: wanted.source, bringing };
+        return pull::begin(&house, &admin, pull).await;
+    }
+    let model = house.registry.register(&wanted.name, &wanted.source, &bringing).await.map_err(refuse("source"))?;
+    told(&admin, before, &model);
+    let message = format!("model `{}` was registered from {} by token `{}`", model.name, model.source, admin.name());
+    house.fleet.tell(Event::now(EventKind::ModelRegistered, admin.cause(), message)).await;
+    house.fleet.poke();
+    answer(&house, StatusCode::CREATED, model).await
+}
+
+/// What stands in the body of a registration, beside the card.
 struct Registration {
+    name: Name,
+    source: Source,
+    bringing: Bringing,
+    fields: Map<String, Value>,
+}
+
+impl Registration {
+    fn read(body: Value) -> Result<Self, Error> {
+        let Value::Object(mut fields) = body else { return Err(Error::NotObject) };
+        let mut take = |key: &str| fields.shift_remove(key).filter(|value| !value.is_null());
+        let (note, tags, format, keep) = (take("note"), take("tags"), take("format"), take("keep"));
+        let needed = json!({ "name": take("name"), "source": take("source") });
+        let Needed { name, source } = from_value(needed)?;
+        let bringing = Bringing {
+            note: note.map_or(Ok(String::new()), from_value)?,
+            tags: tags.map_or(Ok(Vec::new()), from_value)?,
+            format: format.map(from_value::<Format>).transpose()?,
+            take: keep.map_or(Ok(Take::default()), from_value)?,
+            ..Bringing::default()
+        };
+        Ok(Self { name, source, bringing, fields })
+    }
+
+    /// The card that it makes of the one that is there; none if it says nothing.
+    fn card(&self, before: Option<&Model>) -> Result<Option<Card>, Error> {
+        if self.fields.is_empty() {
+            return Ok(None);
+        }
+        patched(before.map(|model| &model.card), Value::Object(self.fields.clone())).map(Some)
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Needed {
     name: Name,
     source: Source,
 }
 
-/// List models
-///
-/// In the order of their names.
-#[utoipa::path(get, path = "/api/v1/models", operation_id = "list_models", tag = "models", params(PageQuery),
-    responses((status = 200, description = "A page of models", body = Page<view::Model>)))]
-async fn list(State(house): State<House>, Query(query): Query<PageQuery>) -> Result<Answer<Page<ShownModel>>, Error> {
-    let limit = limit(query.limit)?;
-    let mut models: Vec<ShownModel> = house.registry.list().await?.into_iter().map(ShownModel::from).collect();
-    models.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(Answer(Page::cut(models, query.after.as_deref(), limit, |model| model.name.as_str())))
-}
-
-/// Register a model
-///
-/// Reads the headers of its files and hashes them, which takes a while for large ones. A name that is
-/// there already gets the source, and a new version if the content is new.
-#[utoipa::path(post, path = "/api/v1/models", operation_id = "register_model", tag = "models", request_body = view::Registration,
-    responses((status = 201, description = "Registered", body = view::Model,
-        headers(("Location" = String, description = "The model")))))]
-async fn register(State(house): State<House>, admin: Admin, Json(wanted): Json<Registration>) -> Result<Response, Error> {
-    let refuse = |source| Error::Model { field: "source", source };
-    let model = house.registry.register(&wanted.name, &wanted.source).await.map_err(refuse)?;
-    let message = format!("model `{}` was registered from {} by token `{}`", model.name, model.source, admin.name());
-    house.fleet.tell(Event::now(EventKind::ModelRegistered, admin.cause(), message)).await;
-    house.fleet.poke();
-    let place = HeaderValue::from_str(&format!("/api/v1/models/{}", segment(model.name.as_str())));
-    let mut response = (StatusCode::CREATED, Answer(ShownModel::from(model))).into_response();
-    if let Ok(place) = place {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    Ok(response)
+/// A card with some of its fields changed.
+fn patched(before: Option<&Card>, patch: Value) -> Result<Card, Error> {
+    let mut document = json!(before.cloned().unwrap_or_default());
+    merge(&mut document, patch);
+    let card: Card = from_value(document)?;
+    card.check()?;
+    Ok(card)
 }
 
 /// Read a model
 #[utoipa::path(get, path = "/api/v1/models/{name}", operation_id = "get_model", tag = "models",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
-    responses((status = 200, description = "The model", body = view::Model)))]
-async fn get(State(house): State<House>, Named(name): Named) -> Result<Answer<ShownModel>, Error> {
-    Ok(Answer(house.registry.get(&name).await?.into()))
+    responses((status = 200, description = "The model", body = view::Model, headers(("ETag" = String, description = "The generation")))))]
+async fn get(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
+    let model = house.registry.get(&name).await?;
+    answer(&house, StatusCode::OK, model).await
+}
+
+/// Change what is said of a model
+///
+/// The body is a JSON merge patch (RFC 7396) of its card: what is absent stays, `null` goes back to the default. What an engine is
+/// started with (`parameters`, `chat_template`, `context_limit`) reaches the deployments of the model by a rollout.
+#[utoipa::path(patch, path = "/api/v1/models/{name}", operation_id = "change_model", tag = "models",
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the generation to change")),
+    request_body(content((view::ModelCard = "application/merge-patch+json"), (view::ModelCard = "application/json"))),
+    responses((status = 200, description = "Changed", body = view::Model, headers(("ETag" = String, description = "The generation")))))]
+async fn change(
+    State(house): State<House>,
+    admin: Admin,
+    Named(name): Named,
+    expect: Expect,
+    Json(patch): Json<Value>,
+) -> Result<Response, Error> {
+    let edit = |before: &Model| Ok((edits::with_card(before, patched(Some(&before.card), patch.clone())?)?, None));
+    let (before, model) = edited(&house, &name, (&expect, &admin), edit).await?;
+    let what = match (&before.card.deprecated, &model.card.deprecated) {
+        (None, Some(why)) => format!("model `{name}` was deprecated by token `{}`: {why}", admin.name()),
+        _ => format!("model `{name}` was changed by token `{}`", admin.name()),
+    };
+    house.fleet.tell(Event::now(EventKind::ModelUpdated, admin.cause(), what)).await;
+    house.fleet.poke();
+    answer(&house, StatusCode::OK, model).await
 }
 
 /// Forget a model
 ///
-/// Its files stay where they are.
+/// Files that others keep stay where they are; those that Penstock keeps go when nobody needs them any more.
 #[utoipa::path(delete, path = "/api/v1/models/{name}", operation_id = "delete_model", tag = "models",
-    params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
+    params(("name" = String, Path, description = "Its name; a slash is written `%2F`"),
+        ("If-Match" = Option<String>, Header, description = "ETag of the generation to forget")),
     responses((status = 204, description = "Forgotten")))]
-async fn remove(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<StatusCode, Error> {
-    let users = users(&house, &name).await?;
+async fn remove(State(house): State<House>, admin: Admin, Named(name): Named, expect: Expect) -> Result<StatusCode, Error> {
+    let model = house.registry.get(&name).await?;
+    expect.check_generation(&name, Some(model.generation))?;
+    let users = users(&house.store.list_deployments().await?, &name);
     if !users.is_empty() {
         return Err(Error::InUse { model: name, users });
     }
-    house.registry.remove(&name).await?;
+    house.registry.remove(&name, Some(model.generation)).await?;
+    admin.before(&Shown::new(model, &[]));
     let message = format!("model `{name}` was removed by token `{}`", admin.name());
     house.fleet.tell(Event::now(EventKind::ModelRemoved, admin.cause(), message)).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The deployments that name this model.
-async fn users(house: &House, model: &Name) -> Result<Vec<String>, Error> {
-    let names = |source: &Source| matches!(source, Source::Registry { name, .. } if name == model);
+/// Changes a model as it is now, if it is as expected; tries again when somebody else was faster. Gives it before and after.
+async fn edited(
+    house: &House,
+    name: &Name,
+    (expect, admin): (&Expect, &Admin),
+    edit: impl Fn(&Model) -> Result<(Model, Option<TagMove>), Error>,
+) -> Result<(Model, Model), Error> {
+    for _ in 0..TRIES {
+        let before = house.registry.get(name).await?;
+        expect.check_generation(name, Some(before.generation))?;
+        let (after, moved) = edit(&before)?;
+        match house.registry.put(&after, moved.as_slice()).await {
+            Err(registry::Error::Store(store::Error::StaleModel { .. })) => {}
+            Err(error) => return Err(error.into()),
+            Ok(after) => {
+                admin.before(&Shown::new(before.clone(), &[]));
+                admin.after(&Shown::new(after.clone(), &[]));
+                return Ok((before, after));
+            }
+        }
+    }
+    Err(Error::Busy(name.clone()))
+}
+
+/// Who audits it sees what it was and what it is.
+fn told(admin: &Admin, before: Option<Model>, after: &Model) {
+    if let Some(before) = before {
+        admin.before(&Shown::new(before, &[]));
+    }
+    admin.after(&Shown::new(after.clone(), &[]));
+}
+
+async fn answer(house: &House, status: StatusCode, model: Model) -> Result<Response, Error> {
+    let place = HeaderValue::from_str(&format!("/api/v1/models/{}", segment(model.name.as_str())));
+    let tag = etag(model.generation);
     let records = house.store.list_deployments().await?;
+    let mut response = (status, [(ETAG, tag)], Answer(Shown::new(model, &records))).into_response();
+    if let (Ok(place), StatusCode::CREATED) = (place, status) {
+        response.headers_mut().insert(LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// The deployments that name this model.
+fn users(records: &[Record], model: &Name) -> Vec<String> {
+    let names = |source: &Source| match source {
+        Source::Registry { name, .. } if name == model => true,
+        // `a:b` may be the tag `b` of `a`, or a model that is called so.
+        Source::Registry { name, tag: Some(tag) } => format!("{name}:{tag}") == model.as_str(),
+        _ => false,
+    };
     let users = records.iter().filter(|record| record.spec.model.as_ref().is_some_and(names));
-    Ok(users.map(|record| format!("`{}`", record.spec.name)).collect())
+    users.map(|record| format!("`{}`", record.spec.name)).collect()
+}
+
+fn by(admin: &Admin) -> String {
+    format!("token `{}`", admin.name())
+}
+
+fn refuse(field: &'static str) -> impl Fn(registry::Error) -> Error {
+    move |source| Error::Model { field, source }
+}
+
+/// An answer about a deployment, with a warning if its model should not be used any more.
+pub(crate) async fn warned(house: &House, source: Option<&Source>, mut response: Response) -> Response {
+    let Some(source) = source else { return response };
+    if let Ok(Some(meaning)) = house.registry.meaning(source).await
+        && let Some(why) = &meaning.deprecated
+        && let Ok(value) = HeaderValue::from_bytes(spec::warning(&meaning.model, why).as_bytes())
+    {
+        response.headers_mut().insert(WARNING, value);
+    }
+    response
 }

@@ -198,6 +198,7 @@ fn labelled(mut spec: Deployment, id: &str) -> Deployment {
 }
 
 async fn create(house: &House, admin: &Admin, wanted: &Deployment) -> Result<(), Error> {
+    wish::check_outside(house, wanted, None, admin)?;
     let record = house.store.create_deployment(wanted, Origin::Api).await?;
     wish::announce(house, EventKind::DeploymentCreated, &record, admin).await;
     Ok(())

@@ -89,6 +89,7 @@ async fn allocations(State(house): State<House>, Ident(name): Ident) -> Result<A
 async fn allocate(State(house): State<House>, admin: Admin, Ident(name): Ident, Json(wanted): Json<Wanted>) -> Result<Response, Error> {
     let wanted = check(wanted, name, &admin)?;
     let made = house.fleet.allocate(wanted).await?;
+    admin.after(&made);
     let mut response = (StatusCode::CREATED, Answer(&made)).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/nodes/{}/allocations/{}", made.node, made.id)) {
         response.headers_mut().insert(LOCATION, place);

@@ -18,6 +18,7 @@ use tokio::sync::watch::Receiver;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::Admin;
 use crate::error::Error;
 use crate::page::{Page, limit};
 use crate::query::{Ident, LimitQuery, Query, WatchQuery};
@@ -27,7 +28,7 @@ use crate::{House, view, watch};
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) fn routes() -> OpenApiRouter<House> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get, stop))
 }
 
 /// List operations
@@ -53,6 +54,16 @@ async fn get(State(house): State<House>, Ident(id): Ident, Query(query): Query<W
     }
     let (tick, closing) = (house.fleet.watch(), house.closing.clone());
     Ok(watch::respond(states(house, operation, tick), closing))
+}
+
+/// Stop a pull
+///
+/// What has come is kept, and pulling it again goes on behind it. Other operations are not stopped so.
+#[utoipa::path(delete, path = "/api/v1/operations/{id}", operation_id = "stop_operation", tag = "operations",
+    params(("id" = String, Path, description = "Its id")),
+    responses((status = 200, description = "Stopped", body = view::Operation)))]
+async fn stop(State(house): State<House>, _admin: Admin, Ident(id): Ident) -> Result<Json<Operation>, Error> {
+    Ok(Json(house.registry.stop_pull(&OperationId::new(id)).await?))
 }
 
 /// The operation now, and each later state of it, until it is over.

@@ -3,14 +3,14 @@
 //! In: limits and budgets that hold for all tokens of a project together. Out: the project, and what its
 //! tokens use now. Fails: on a name that is taken, and while tokens belong to what is to go.
 
-use access::{NewProject, ProjectPatch, Use};
+use access::{NewProject, ProjectPatch, Reach, Use};
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value, json};
-use spec::{Event, EventKind, Invalid, Name, Project};
+use spec::{Event, EventKind, Invalid, Kind, Name, Project, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -41,11 +41,14 @@ impl Shown {
 
 /// List projects
 ///
-/// By name, with what their tokens use now.
+/// By name, with what their tokens use now: all of them, or those in which one has a part.
 #[utoipa::path(get, path = "/api/v1/projects", operation_id = "list_projects", tag = "projects",
     responses((status = 200, description = "The projects", body = Page<view::Project>)))]
-async fn list(State(house): State<House>) -> Result<Answer<Page<Shown>>, Error> {
-    let projects = house.access.list_projects().await?;
+async fn list(State(house): State<House>, admin: Admin) -> Result<Answer<Page<Shown>>, Error> {
+    let mut projects = house.access.list_projects().await?;
+    if let Reach::Some { projects: theirs, .. } = admin.caller().reach(Verb::List, Kind::Projects)? {
+        projects.retain(|project| theirs.contains(&project.name));
+    }
     Ok(Answer(Page::whole(projects.into_iter().map(|project| Shown::new(&house, project)).collect())))
 }
 
@@ -57,6 +60,7 @@ async fn list(State(house): State<House>) -> Result<Answer<Page<Shown>>, Error> 
     responses((status = 201, description = "Made", body = view::Project)))]
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<NewProject>) -> Result<Response, Error> {
     let project = house.access.create_project(wanted).await?;
+    admin.after(&project);
     tell(&house, EventKind::ProjectCreated, &admin, &project.name).await;
     Ok((StatusCode::CREATED, Answer(Shown::new(&house, project))).into_response())
 }
@@ -65,8 +69,12 @@ async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<New
 #[utoipa::path(get, path = "/api/v1/projects/{name}", operation_id = "get_project", tag = "projects",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "The project", body = view::Project)))]
-async fn get(State(house): State<House>, Named(name): Named) -> Result<Answer<Shown>, Error> {
+async fn get(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Answer<Shown>, Error> {
     let project = house.access.get_project(&name).await?;
+    match admin.caller().reach(Verb::Get, Kind::Projects)? {
+        Reach::Some { projects, .. } if !projects.contains(&name) => return Err(access::Error::NoProject(name).into()),
+        _ => {}
+    }
     Ok(Answer(Shown::new(&house, project)))
 }
 
@@ -77,7 +85,10 @@ async fn get(State(house): State<House>, Named(name): Named) -> Result<Answer<Sh
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")), request_body = view::NewProject,
     responses((status = 200, description = "Replaced", body = view::Project), (status = 201, description = "Made", body = view::Project)))]
 async fn put(State(house): State<House>, admin: Admin, Named(name): Named, Json(body): Json<Value>) -> Result<Response, Error> {
+    let before = house.access.get_project(&name).await.ok();
     let (project, made) = house.access.put_project(named(body, &name)?).await?;
+    before.iter().for_each(|before| admin.before(before));
+    admin.after(&project);
     let (status, kind) = if made { (StatusCode::CREATED, EventKind::ProjectCreated) } else { (StatusCode::OK, EventKind::ProjectUpdated) };
     tell(&house, kind, &admin, &project.name).await;
     Ok((status, Answer(Shown::new(&house, project))).into_response())
@@ -95,7 +106,9 @@ async fn change(
     Named(name): Named,
     Json(patch): Json<ProjectPatch>,
 ) -> Result<Answer<Shown>, Error> {
+    let before = house.access.get_project(&name).await?;
     let project = house.access.patch_project(&name, patch).await?;
+    (admin.before(&before), admin.after(&project));
     tell(&house, EventKind::ProjectUpdated, &admin, &name).await;
     Ok(Answer(Shown::new(&house, project)))
 }
@@ -107,7 +120,9 @@ async fn change(
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 204, description = "Removed")))]
 async fn remove(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<StatusCode, Error> {
+    let before = house.access.get_project(&name).await?;
     house.access.delete_project(&name).await?;
+    admin.before(&before);
     tell(&house, EventKind::ProjectDeleted, &admin, &name).await;
     Ok(StatusCode::NO_CONTENT)
 }

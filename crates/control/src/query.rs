@@ -26,6 +26,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
+/// The `{name}` of the path, and the segment behind it, as it is.
+#[derive(Debug)]
+pub(crate) struct NamedPart(pub(crate) Name, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for NamedPart {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let not_text = |_| Invalid::one("path", "a segment is not UTF-8 text", "percent-encode the name as UTF-8");
+        let Path((name, part)) = Path::<(String, String)>::from_request_parts(parts, state).await.map_err(not_text)?;
+        Ok(Self(Name::parse(&name)?, part))
+    }
+}
+
 /// The `{id}` of the path, as it is.
 #[derive(Debug)]
 pub(crate) struct Ident(pub(crate) String);
@@ -83,6 +96,20 @@ pub(crate) struct PageQuery {
     pub(crate) after: Option<String>,
 }
 
+/// Parameters of the list of tokens.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TokensQuery {
+    /// At most so many items (1000 unless told, and at most).
+    #[param(minimum = 1, maximum = 1000)]
+    pub(crate) limit: Option<usize>,
+    /// Go on after this: the `next` of the page before.
+    pub(crate) after: Option<String>,
+    /// Only those of the user with this id.
+    pub(crate) user: Option<String>,
+}
+
 /// Parameter of a list that is never long.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -105,6 +132,8 @@ pub(crate) struct EventQuery {
     pub(crate) after: Option<u64>,
     /// Only events of this deployment.
     pub(crate) deployment: Option<String>,
+    /// Only events of these kinds, with commas between; `audit` for who changed what.
+    pub(crate) kind: Option<String>,
     /// `1` streams server-sent events as they happen, each with its id. It begins after `after`, or
     /// after the header `Last-Event-ID`, or with the newest `limit`, or else with what comes next.
     #[serde(deserialize_with = "flag")]

@@ -57,6 +57,7 @@ async fn list(State(house): State<House>) -> Result<Answer<Page<Shown>>, Error> 
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Route>) -> Result<Response, Error> {
     check(&house, &wanted).await?;
     let record = house.store.create_route(&wanted, Origin::Api).await?;
+    admin.after(&record.spec);
     tell(&house, EventKind::RouteCreated, &record.spec.name, &admin).await;
     let place = HeaderValue::from_str(&format!("/api/v1/routes/{}", segment(record.spec.name.as_str())));
     let mut response = answer(&house, StatusCode::CREATED, record).await;
@@ -102,6 +103,8 @@ async fn replace(
     // An entry of the config stays one: the next start follows the file again.
     let origin = before.as_ref().map_or(Origin::Api, |record| record.origin);
     let record = house.store.put_route(&wanted, origin, Some(before.as_ref().map_or(0, |record| record.generation))).await?;
+    before.iter().for_each(|before| admin.before(&before.spec));
+    admin.after(&record.spec);
     let kind = if before.is_some() { EventKind::RouteUpdated } else { EventKind::RouteCreated };
     if before.is_none_or(|before| before.generation != record.generation) {
         tell(&house, kind, &name, &admin).await;
@@ -120,6 +123,7 @@ async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, ex
     let record = stored(&house, &name).await?;
     expect.check_generation(&name, Some(record.generation))?;
     house.store.remove_route(&name).await?;
+    admin.before(&record.spec);
     tell(&house, EventKind::RouteDeleted, &name, &admin).await;
     await_seen(&house, &name, None).await;
     Ok(StatusCode::NO_CONTENT)

@@ -7,9 +7,7 @@ use base::Timestamp;
 use fleet::{DeploymentView, Scaling, Snapshot};
 use serde::Serialize;
 use spec::deployment::{Origin, RevisionStatus, Strategy};
-use spec::{
-    Deployment, InstanceId, Model, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version,
-};
+use spec::{Deployment, InstanceId, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Version};
 use store::KeptRevision;
 
 use crate::House;
@@ -79,7 +77,7 @@ impl Sight {
     }
     /// How the fleet sees a deployment.
     pub(crate) fn view(&self, name: &Name) -> Option<&DeploymentView> {
-        self.snapshot.deployments.get(name)
+        self.snapshot.deployments.get(name).map(AsRef::as_ref)
     }
     fn instances(&self, name: &Name) -> Vec<InstanceId> {
         self.snapshot.instances.iter().filter(|instance| instance.deployment == *name).map(|instance| instance.id.clone()).collect()
@@ -184,40 +182,5 @@ impl From<&Scaling> for ShownScaling {
     fn from(scaling: &Scaling) -> Self {
         let Scaling { min, max, wanted, has, because } = scaling.clone();
         Self { min, max, wanted, has, because }
-    }
-}
-
-/// A model as a resource.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct ShownModel {
-    pub(crate) name: Name,
-    spec: ShownSource,
-    status: ShownVersions,
-    generation: usize,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct ShownSource {
-    source: Source,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct ShownVersions {
-    tags: std::collections::BTreeMap<String, String>,
-    versions: Vec<Version>,
-}
-
-impl From<Model> for ShownModel {
-    fn from(model: Model) -> Self {
-        Self {
-            name: model.name,
-            spec: ShownSource { source: model.source },
-            generation: model.versions.len(),
-            status: ShownVersions { tags: model.tags, versions: model.versions },
-            created_at: model.created_at,
-            updated_at: model.updated_at,
-        }
     }
 }

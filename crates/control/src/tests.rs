@@ -6,6 +6,8 @@ mod document;
 mod errors;
 mod explain;
 mod guard;
+mod login;
+mod models;
 mod modserv;
 mod nouns;
 mod rollouts;

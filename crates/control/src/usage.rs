@@ -3,9 +3,10 @@
 //! In: a span of time, and by what to sum. Out: sums, as JSON or CSV; or single calls, a page at a time.
 //! Fails: on words and times that mean nothing, and on more sums than anybody reads. Bounded: [`MOST_SUMS`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use access::Reach;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,12 +14,13 @@ use base::Timestamp;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::json;
-use spec::{Invalid, Usd, suggest};
-use store::{BookedCall, CallsAfter, GroupBy, UsageQuery, UsageSum};
+use spec::{Invalid, Kind, TokenId, Usd, Verb, suggest};
+use store::{BookedCall, CallsAfter, CallsOf, GroupBy, TokenQuery, UsageQuery, UsageSum};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::House;
+use crate::door::Admin;
 use crate::error::Error;
 use crate::page::{Page, limit};
 use crate::query::{CallQuery, Query, SpanQuery};
@@ -27,6 +29,8 @@ use crate::view::{Call, Usage};
 const A_DAY: Duration = Duration::from_hours(24);
 /// Sums of one answer.
 const MOST_SUMS: u32 = 10_000;
+/// Tokens of one user that are looked at.
+const MOST_TOKENS: u32 = 10_000;
 const CSV: &str = "text/csv";
 
 pub(crate) fn routes() -> OpenApiRouter<House> {
@@ -35,19 +39,20 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
 
 /// Sum up what was used
 ///
-/// By time first, then the most called first.
+/// By time first, then the most called first. Who may not see everybody's sees that of their own tokens and of their projects.
 #[utoipa::path(get, path = "/api/v1/usage", operation_id = "list_usage", tag = "server", params(SpanQuery),
     responses((status = 200, description = "The sums", content((Page<Usage> = "application/json"), (String = "text/csv")))))]
-async fn sums(State(house): State<House>, headers: HeaderMap, Query(query): Query<SpanQuery>) -> Result<Response, Error> {
+async fn sums(State(house): State<House>, admin: Admin, headers: HeaderMap, Query(query): Query<SpanQuery>) -> Result<Response, Error> {
     let csv = wants_csv(query.format.as_deref(), &headers)?;
     let by = groups(query.group_by.as_deref().unwrap_or("model"))?;
     let (from, to) = span(query.from, query.to)?;
-    let sums = house.store.usage_sums(&UsageQuery { from, to, by: by.clone(), most: MOST_SUMS }).await?;
+    let whose = whose(&house, &admin).await?;
+    let sums = house.store.usage_sums_of(&UsageQuery { from, to, by: by.clone(), most: MOST_SUMS }, whose.as_ref()).await?;
     if sums.len() > MOST_SUMS as usize {
         let hint = "group by less, or ask for a shorter span of time";
         return Err(Invalid::one("group_by", format!("there are more than {MOST_SUMS} sums"), hint).into());
     }
-    let names = if by.contains(&GroupBy::Token) { token_names(&house).await? } else { HashMap::new() };
+    let names = if by.contains(&GroupBy::Token) { token_names(&house, &sums, &by).await? } else { HashMap::new() };
     if csv {
         return Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8; header=present")], as_csv(&by, &names, &sums)).into_response());
     }
@@ -59,14 +64,14 @@ async fn sums(State(house): State<House>, headers: HeaderMap, Query(query): Quer
 /// Oldest first.
 #[utoipa::path(get, path = "/api/v1/usage/calls", operation_id = "list_calls", tag = "server", params(CallQuery),
     responses((status = 200, description = "A page of calls", body = Page<Call>)))]
-async fn calls(State(house): State<House>, Query(query): Query<CallQuery>) -> Result<Json<Page<Call>>, Error> {
+async fn calls(State(house): State<House>, admin: Admin, Query(query): Query<CallQuery>) -> Result<Json<Page<Call>>, Error> {
     let (from, to) = span(query.from, query.to)?;
     let most = limit(query.limit)?;
     let after = query.after.as_deref().map(place).transpose()?;
     // One more than fits tells whether there is more.
     let wanted = u32::try_from(most + 1).unwrap_or(u32::MAX);
     let asked = store::CallQuery { from, to, request_id: query.request_id, after, limit: wanted };
-    let mut found = house.store.list_calls(&asked).await?;
+    let mut found = house.store.list_calls_of(&asked, whose(&house, &admin).await?.as_ref()).await?;
     let more = found.len() > most;
     found.truncate(most);
     let next = found.last().filter(|_| more).map(|last| cursor(last.place));
@@ -112,9 +117,27 @@ fn wants_csv(format: Option<&str>, headers: &HeaderMap) -> Result<bool, Error> {
     }
 }
 
-async fn token_names(house: &House) -> Result<HashMap<String, String>, Error> {
-    let tokens = house.store.list_tokens().await?;
-    Ok(tokens.into_iter().map(|token| (token.id.to_string(), token.name)).collect())
+/// The names of the tokens that the sums are of.
+async fn token_names(house: &House, sums: &[UsageSum], by: &[GroupBy]) -> Result<HashMap<String, String>, Error> {
+    let place = by.iter().position(|group| *group == GroupBy::Token).unwrap_or(0);
+    let ids: BTreeSet<&String> = sums.iter().filter_map(|sum| sum.keys.get(place)?.as_ref()).collect();
+    let mut names = HashMap::new();
+    for id in ids {
+        let token = house.store.get_token(&TokenId::new(id)).await?;
+        names.extend(token.map(|token| (id.clone(), token.name)));
+    }
+    Ok(names)
+}
+
+/// Whose calls the caller may see; none where it is everybody's.
+async fn whose(house: &House, admin: &Admin) -> Result<Option<CallsOf>, Error> {
+    let Reach::Some { projects, user } = admin.caller().reach(Verb::List, Kind::Usage)? else { return Ok(None) };
+    let mut tokens = BTreeSet::new();
+    if user.is_some() {
+        let query = TokenQuery { owner: user, limit: MOST_TOKENS, ..TokenQuery::default() };
+        tokens.extend(house.store.page_tokens(&query).await?.into_iter().map(|token| token.id.to_string()));
+    }
+    Ok(Some(CallsOf { tokens, projects: projects.iter().map(ToString::to_string).collect() }))
 }
 
 fn view(by: &[GroupBy], names: &HashMap<String, String>, sum: &UsageSum) -> Usage {

@@ -31,7 +31,7 @@ impl Engine for Echo {
         Needs::whole(self.memory(version, spec))
     }
     fn probe(&self) -> Probe {
-        Probe { path: "/health", loading: None, key_may_be_refused: false, pulse: None, timeout: Duration::from_secs(5) }
+        Probe { path: "/health", loading: None, key_may_be_refused: false, pulse: None, sleep: None, timeout: Duration::from_secs(5) }
     }
     fn load(&self, _: &str) -> Option<Load> {
         None

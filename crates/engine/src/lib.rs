@@ -71,8 +71,21 @@ pub struct Probe {
     pub key_may_be_refused: bool,
     /// What to GET for an answer of the loop that makes the tokens, which says its load; none where no path shows it.
     pub pulse: Option<&'static str>,
+    /// How it sleeps, where it can.
+    pub sleep: Option<Sleep>,
     /// Time for one answer.
     pub timeout: Duration,
+}
+
+/// How an engine sleeps that can: it keeps its process and gives back most of its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sleep {
+    /// What to GET for a document of which `is_sleeping` says whether it does; answering wakes nobody.
+    pub asks: &'static str,
+    /// What to POST, and with which body: it is answered once the engine is awake, and makes no token.
+    pub wakes: (&'static str, &'static str),
+    /// What it keeps of a card while it sleeps, where the card's driver does not tell.
+    pub keeps: ByteSize,
 }
 
 /// What an engine says of its load.

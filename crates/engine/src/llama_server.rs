@@ -10,9 +10,9 @@ use spec::{Deployment, Dialect, Endpoint, Order, Revision, Version};
 mod memory;
 mod tuning;
 
-use memory::Estimate;
+use memory::{DRIVER, Estimate};
 
-use crate::{Engine, Error, Load, Memory, Needs, Place, Probe, devices, metrics, order};
+use crate::{Engine, Error, Load, Memory, Needs, Place, Probe, Sleep, devices, metrics, order};
 
 /// llama.cpp's server.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(crate) struct LlamaServer;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Flags that `args` may not hold, and what to write instead.
-const OWNED: [(&[&str], &str); 11] = [
+const OWNED: [(&[&str], &str); 12] = [
     (&["-m", "--model", "-mu", "--model-url", "-hf", "--hf-repo"], "set model:"),
     (&["--host", "--port", "--reuse-port", "--path", "--api-prefix"], "use the gateway's address"),
     (&["-a", "--alias"], "set name:"),
@@ -33,6 +33,7 @@ const OWNED: [(&[&str], &str); 11] = [
     (&["-dev", "--device", "-ts", "--tensor-split", "-mg", "--main-gpu"], "set gpu_layers:; Penstock chooses the devices"),
     (&["--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file"], "use Penstock's tokens"),
     (&["--embedding", "--embeddings"], "set embeddings: true"),
+    (&["--sleep-idle-seconds"], "set replicas.sleep_after:"),
     (&["--models-dir", "--models-preset", "--tools", "--agent", "-ag", "--mcp-servers-config", "--mcp-servers-json"], "leave it out"),
 ];
 
@@ -70,6 +71,9 @@ impl Engine for LlamaServer {
         line.flag("--no-slots"); // else prompts can be read there
         line.flag("--metrics");
         line.flag("--offline");
+        if let Some(after) = spec.replicas.sleep_after {
+            line.must("--sleep-idle-seconds", after.as_secs().max(1))?;
+        }
         if spec.embeddings {
             let context = context(version, spec);
             line.must("--embeddings", "")?;
@@ -78,7 +82,8 @@ impl Engine for LlamaServer {
             line.option("--batch-size", context);
             line.option("--ubatch-size", context);
         }
-        line.args.extend(spec.args.iter().cloned());
+        as_the_card_says(&mut line, version)?;
+        line.args.extend(spec.args.iter().cloned()); // later words win: a deployment may know better than its model's card
         order.args = line.args;
         order.env.clone_from(&spec.env);
         order.env.extend(devices::environment(&place.grant));
@@ -95,7 +100,16 @@ impl Engine for LlamaServer {
     }
 
     fn probe(&self) -> Probe {
-        Probe { path: "/health", loading: Some(503), key_may_be_refused: false, pulse: Some("/metrics"), timeout: Duration::from_secs(5) }
+        Probe {
+            path: "/health",
+            loading: Some(503),
+            key_may_be_refused: false,
+            // A task of the loop answers it, in the line of all other tasks: the answer is a canary that harms nobody's cache.
+            pulse: Some("/metrics"),
+            // To count tokens takes the vocabulary, and so wakes it, and keeps no slot busy.
+            sleep: Some(Sleep { asks: "/props", wakes: ("/tokenize", r#"{"content":""}"#), keeps: DRIVER }),
+            timeout: Duration::from_secs(5),
+        }
     }
 
     fn load(&self, page: &str) -> Option<Load> {
@@ -119,7 +133,20 @@ const PERCENT: f64 = 100.0;
 /// Its HTTP threads beside one for each slot: probes, metrics, a caller that just left.
 const SPARE_HTTP_THREADS: u32 = 4;
 fn context(version: &Version, spec: &Deployment) -> u32 {
-    spec.context.unwrap_or(version.context_length).max(1)
+    spec.context_with(Some(version)).unwrap_or(0).max(1)
+}
+
+/// What a call gets where it says nothing, and the chat template that stands for the file's.
+fn as_the_card_says(line: &mut Line<'_>, version: &Version) -> Result<(), Error> {
+    let serving = &version.contents.serving;
+    for (flag, value) in serving.parameters.flags() {
+        line.must(flag, value)?;
+    }
+    if let Some(template) = &serving.chat_template {
+        line.must("--chat-template", template)?;
+        line.flag("--jinja"); // older builds take only templates that they know by heart without it
+    }
+    Ok(())
 }
 
 fn owned_flags(args: &[String]) -> Result<(), Error> {

@@ -74,7 +74,7 @@ pub fn arguments(version: &Version, spec: &Deployment) -> String {
     let said = |number: Option<u32>| number.map_or("-".to_owned(), |number| number.to_string());
     let mut line = format!(
         "{OWN_ARGUMENTS} context={} parallel={} threads={} cache={} embeddings={} env={:x}",
-        spec.context.unwrap_or(version.context_length),
+        spec.context_with(Some(version)).unwrap_or(0),
         spec.slots(),
         said(spec.threads),
         spec.cache_type.unwrap_or_default(),

@@ -27,7 +27,7 @@ impl Engine for Openai {
         Needs::whole(self.memory(version, spec))
     }
     fn probe(&self) -> Probe {
-        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, pulse: None, timeout: Duration::from_secs(10) }
+        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, pulse: None, sleep: None, timeout: Duration::from_secs(10) }
     }
     fn load(&self, _: &str) -> Option<Load> {
         None

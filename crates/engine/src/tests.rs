@@ -49,6 +49,7 @@ fn version() -> Version {
         embedding_length: 128,
         vocabulary: 1024,
         has_template: true,
+        contents: spec::Contents::default(),
         body: spec::Body::default(),
     }
 }
@@ -83,6 +84,25 @@ fn the_command_line_with_everything_asked_for() {
     let share = Share { device: "gpu0".into(), kind: DeviceKind::Gpu, bytes: ByteSize(1), layers: 20, engine_name: None };
     let place = Place { grant: Grant { node: "here".into(), shares: vec![share] }, ..place(FLAGS) };
     insta::assert_snapshot!(line(&revision, &place), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048 --temp 0");
+}
+
+#[test]
+fn what_the_card_of_a_model_says_reaches_the_command_line_before_the_deployments_own_words() {
+    let mut revision = revision(|d| {
+        d.context = Some(4096);
+        d.args = vec!["--temp".into(), "0".into()];
+    });
+    let parameters = spec::Parameters { temperature: Some(0.25), top_k: Some(20), max_tokens: Some(64), ..spec::Parameters::default() };
+    let serving = spec::Serving { parameters, chat_template: Some("{{ messages }}".into()), context_limit: Some(1024) };
+    if let Some(version) = &mut revision.version {
+        version.contents.serving = serving;
+    }
+    let flags = format!("{FLAGS} --temp --top-k --predict --chat-template --jinja");
+    let line = line(&revision, &place(&flags));
+    assert!(line.ends_with("--temp 0.25 --top-k 20 --predict 64 --chat-template {{ messages }} --jinja --temp 0"), "{line}");
+    assert!(line.contains("--ctx-size 1024 "), "no more than the card allows: {line}");
+    let error = engine(EngineKind::LlamaServer).order(&revision, &place(FLAGS)).unwrap_err();
+    assert!(matches!(error, Error::MissingFlag { flag: "--temp", .. }), "a build that cannot do it says so: {error}");
 }
 
 #[test]

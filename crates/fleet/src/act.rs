@@ -9,14 +9,20 @@ use std::time::Duration;
 
 use base::{ByteSize, Fault, Secret, Timestamp, tasks};
 use futures_util::FutureExt as _;
-use spec::{Cause, Event, EventKind, Grant, InstanceId, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind};
+use spec::{
+    Cause, Deployment, Event, EventKind, Grant, InstanceId, KeyFrom, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind, Version,
+};
 
+use crate::fetching::{Fetching, unresolved};
 use crate::launch::{self, Start as Launch};
+use crate::ledger::Ledger;
 use crate::plan::Action;
 use crate::pulse::Pulse;
+use crate::returns::Cleared;
+use crate::sleep::{Nap, Step};
 use crate::turn::{Event as Message, Owner, Which};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start};
-use crate::{cause, footprints};
+use crate::{cause, follow, footprints};
 
 /// An instance that served this long before it failed counts as a first failure.
 const STEADY: Duration = Duration::from_mins(1);
@@ -30,6 +36,7 @@ pub(crate) async fn act(owner: &mut Owner, action: Action) {
         Action::Launch(id, grant) => start(owner, &id, grant),
         Action::Move(id, phase, reason) => go(owner, &id, phase, reason),
         Action::Fail(id, reason) => fail(owner, &id, reason),
+        Action::Sleep(id, step) => sleep(owner, &id, step),
         Action::Stop(id) => stop(owner, &id),
         Action::Forget(id) => forget(owner, &id).await,
         Action::Remove(name) => remove(owner, &name).await,
@@ -39,16 +46,22 @@ pub(crate) async fn act(owner: &mut Owner, action: Action) {
 fn resolve(owner: &mut Owner, name: &Name) {
     let Some(wish) = owner.world.wishes.get_mut(name) else { return };
     wish.resolve = Resolve::Running;
+    let (fetching, fetch) = Fetching::begin();
+    wish.fetching = fetching;
     let (spec, number, created_at) = (wish.record.spec.clone(), wish.record.generation, wish.record.created_at);
     let which = Which { name: name.clone(), generation: number, created_at };
     let (registry, programs) = (owner.registry.clone(), Arc::clone(&owner.yard.programs));
-    let missing_key = spec.api_key_env.as_deref().filter(|variable| (owner.secrets)(variable).is_none()).map(str::to_owned);
+    let store = owner.store.clone();
+    let missing_key = spec.key_from().filter(|from| (owner.secrets)(*from).is_none()).map(key_missing);
     let work = async move {
-        let version = match (missing_key, &spec.model) {
-            (Some(variable), _) => Err(key_missing(&variable)),
-            (None, Some(source)) if spec.engine().needs_model() => {
-                registry.resolve(source).await.map(Some).map_err(|error| unresolved(&error))
-            }
+        let before = if spec.rollout.follow { None } else { store.get_revision(&spec.name, number).await.ok().flatten() };
+        let version = match (missing_key, follow::source_of(&spec, before.as_ref())) {
+            (Some(reason), _) => Err(reason),
+            (None, Some(source)) if spec.engine().needs_model() => fetch
+                .bring(&registry, &source)
+                .await
+                .map_err(|error| unresolved(&error))
+                .and_then(|version| servable(&spec, version).map(Some)),
             _ => Ok(None),
         };
         // Which build it will be decides what was measured of it; where there is none the launch says so.
@@ -77,23 +90,20 @@ fn reporting<T: Send + 'static>(
     .detach();
 }
 
-fn key_missing(variable: &str) -> Reason {
-    Reason::new(
-        ReasonCode::KeyMissing,
-        format!("the environment variable {variable} is not set"),
-        format!("start penstock with {variable} set"),
-    )
+fn key_missing(from: KeyFrom<'_>) -> Reason {
+    let (what, remedy) = match from {
+        KeyFrom::Variable(name) => (format!("{from} is not set"), format!("start penstock with {name} set")),
+        KeyFrom::File(_) => (format!("there is no key in {from}"), "write it there, and give penstock the right to read it".to_owned()),
+        KeyFrom::Secret(name) => (format!("there is no secret `{name}`"), format!("store it with `penstock secret set {name}`")),
+    };
+    Reason::new(ReasonCode::KeyMissing, what, remedy)
 }
 
-fn unresolved(error: &registry::Error) -> Reason {
-    use registry::Error;
-    let code = match error {
-        Error::Missing { .. } | Error::NotAFile { .. } | Error::Permission { .. } | Error::NotFound { .. } => ReasonCode::ModelMissing,
-        Error::UnknownArchitecture { .. } => ReasonCode::ModelUnknown,
-        Error::Unreachable { .. } => ReasonCode::SourceUnreachable,
-        _ => ReasonCode::ModelCorrupt,
-    };
-    Reason::new(code, base::chain(error), error.hint().unwrap_or_default())
+/// A model of a format that the engine serves.
+fn servable(spec: &Deployment, version: Version) -> Result<Version, Reason> {
+    let Some(wrong) = spec.engine().format_problem(version.format) else { return Ok(version) };
+    let what = wrong.0.first().map(|problem| problem.what.clone()).unwrap_or_default();
+    Err(Reason::new(ReasonCode::ModelUnknown, what, wrong.hint().unwrap_or_default()))
 }
 
 fn create(owner: &mut Owner, name: &Name, number: u64) {
@@ -110,7 +120,8 @@ fn create(owner: &mut Owner, name: &Name, number: u64) {
 /// 128 bits.
 const KEY_DIGITS: usize = 32;
 
-pub(crate) fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now: Timestamp) -> Item {
+/// An instance that was just decided on.
+pub fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now: Timestamp) -> Item {
     let spec = &revision.spec;
     Item {
         id,
@@ -124,6 +135,7 @@ pub(crate) fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now
         cause: Cause::Unknown,
         memory: engine::engine(spec.engine()).memory(revision.version.as_ref(), spec).total(),
         measured: false,
+        on_card: None,
         peak: ByteSize(0),
         noted: ByteSize(0),
         build: String::new(),
@@ -135,15 +147,16 @@ pub(crate) fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now
         launched_at: None,
         ready_at: None,
         start: Start::Pending,
-        sight: Sight::Absent,
+        sight: Sight::Unknown,
         seen_at: None,
         health: Health::Unknown,
         used: board::MemberUse::default(),
         pulse: Pulse::default(),
+        nap: Nap::default(),
         progress_at: now,
         log_lines: 0,
         stop_asked: None,
-        cleared_at: None,
+        cleared: None,
         revision,
     }
 }
@@ -153,6 +166,7 @@ fn start(owner: &mut Owner, id: &InstanceId, grant: Grant) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get_mut(id) else { return };
     item.start = Start::Running;
+    item.sight = Sight::Unknown;
     item.launched_at = Some(now);
     item.take(grant.clone());
     let (revision, key) = (Arc::clone(&item.revision), item.key.clone());
@@ -178,6 +192,11 @@ fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) 
     let now = owner.world.now;
     let Some(item) = owner.world.items.get_mut(id) else { return };
     let by = cause::of_move(item, phase, reason.as_ref(), owner.world.wishes.get(&item.deployment));
+    match phase {
+        Phase::Sleeping => item.doze(),
+        Phase::Ready => item.rise(),
+        _ => {}
+    }
     let from = std::mem::replace(&mut item.phase, phase);
     item.since = now;
     item.reason.clone_from(&reason);
@@ -195,7 +214,7 @@ fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) 
         is_up(owner, id);
     }
     if phase.is_falling() {
-        note_cleared(owner, reason.as_ref());
+        note_cleared(owner, phase, reason.as_ref());
     }
     let Some(item) = owner.world.items.get(id) else { return };
     let name = &item.deployment;
@@ -206,13 +225,42 @@ fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) 
     owner.story.tell(Event { instance: Some(id.clone()), phase: Some((from, phase)), reason, ..event });
 }
 
+/// A step into its sleep, or out of it.
+fn sleep(owner: &mut Owner, id: &InstanceId, step: Step) {
+    let now = owner.world.now;
+    let Some(item) = owner.world.items.get_mut(id) else { return };
+    match step {
+        Step::Ask => {
+            item.nap = Nap::Asked(item.last_of_use());
+            item.health = Health::Unknown; // until it has answered anew
+        }
+        Step::Lend => return item.lend(&owner.world.room.nodes),
+        Step::Wake => {
+            item.rise();
+            (item.nap, item.health, item.progress_at) = (Nap::Waking, Health::Loading, now);
+            if let Some(wish) = owner.world.wishes.get(&item.deployment) {
+                item.cause = cause::of_waking(wish);
+            }
+        }
+    }
+    if step == Step::Wake {
+        go(owner, id, Phase::Loading, Some(Reason::new(ReasonCode::Progressing, "it wakes", "")));
+    }
+    if let Some(watched) = owner.probes.get(id) {
+        if step == Step::Wake { watched.wake() } else { watched.ask_anew() }
+    }
+}
+
 /// Somebody leaves for another one, which will hear of it: its memory may come back some time after its end.
-fn note_cleared(owner: &mut Owner, reason: Option<&Reason>) {
+fn note_cleared(owner: &mut Owner, phase: Phase, reason: Option<&Reason>) {
     let no_room = reason.filter(|reason| reason.code == ReasonCode::NoRoom);
     let Some(name) = no_room.and_then(|reason| reason.fact(cause::FOR)) else { return };
-    let now = owner.world.now;
+    let (now, ledger) = (owner.world.now, Ledger::of(&owner.world));
     for waiting in owner.world.items.values_mut().filter(|other| other.waits_for_room() && other.deployment.as_str() == name) {
-        waiting.cleared_at = Some(now);
+        match &mut waiting.cleared {
+            Some(cleared) if phase != Phase::Draining => cleared.step(now),
+            earlier => *earlier = Some(Cleared::begin(earlier.as_ref(), &ledger, now)),
+        }
     }
 }
 

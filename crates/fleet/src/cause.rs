@@ -30,11 +30,17 @@ pub fn of_creation(wish: &Wish, revision: u64, now: Timestamp) -> Cause {
     }
 }
 
+/// Why one that sleeps is woken.
+pub fn of_waking(wish: &Wish) -> Cause {
+    if wish.hand == Hand::Load { Cause::Hand } else { Cause::Demand { waiting: wish.demand.waiting } }
+}
+
 /// Why an instance goes to another phase.
 pub fn of_move(item: &Item, to: Phase, reason: Option<&Reason>, wish: Option<&Wish>) -> Cause {
     match (to, reason) {
         (Phase::Failed | Phase::Unhealthy, Some(reason)) => failure(item, reason.code),
         (to, Some(reason)) if to.is_falling() => of_leaving(item, reason, wish),
+        (Phase::Sleeping, _) => Cause::Idle,
         (Phase::Ready, _) if item.phase > Phase::Ready => Cause::Engine, // it answers again
         (to, _) if to.is_falling() => Cause::Engine,
         _ => item.cause.clone(),
@@ -45,8 +51,9 @@ fn of_leaving(item: &Item, reason: &Reason, wish: Option<&Wish>) -> Cause {
     match reason.code {
         ReasonCode::NoRoom => Cause::Eviction { of: reason.fact(FOR).unwrap_or_default() },
         ReasonCode::Unloaded => Cause::Hand,
-        ReasonCode::KeepAliveOver | ReasonCode::Idle => Cause::Idle,
+        ReasonCode::KeepAliveOver | ReasonCode::Idle | ReasonCode::Asleep => Cause::Idle,
         ReasonCode::ScaledDown => Cause::Load,
+        ReasonCode::Scheduled => Cause::Schedule,
         ReasonCode::ShuttingDown => Cause::Penstock,
         ReasonCode::Superseded => match wish.filter(|wish| !wish.record.deleting) {
             Some(wish) => Cause::Rollout { revision: wish.rollout.to },

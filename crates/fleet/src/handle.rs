@@ -13,13 +13,15 @@ use board::Board;
 use registry::Registry;
 use runtime::programs::Programs;
 use runtime::{LogStream, LogsFrom, Runtime};
-use spec::{Allocation, AllocationId, Cause, Event, InstanceId, Name, Operation, OperationId, OperationState, Revision, RolloutStatus};
-use store::Store;
+use spec::{
+    Allocation, AllocationId, Cause, Event, InstanceId, KeyFrom, Name, Operation, OperationId, OperationState, Revision, RolloutStatus,
+};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::explain::{self, Explained, Trial};
 use crate::reserve::Wanted;
+use crate::seam::Store;
 use crate::snapshot::Snapshot;
 use crate::steps::Verb;
 use crate::turn::{self, Event as Message, Owner};
@@ -44,6 +46,8 @@ pub struct Config {
     pub packing: Packing,
     /// CPU threads for each instance that does not say.
     pub threads: u32,
+    /// Whom remote engines' URLs may lead to.
+    pub outbound: net::Guard,
 }
 
 /// Below the half minute that callers usually wait, with time for a swap; well above what most loads take.
@@ -63,12 +67,13 @@ impl Config {
             packing: Packing::Pack,
             // Engines spin at barriers: one core is left for everything else.
             threads: cores.saturating_sub(1).max(1),
+            outbound: net::Guard::default(),
         }
     }
 }
 
-/// Finds a secret by the name of its environment variable.
-pub type Secrets = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
+/// Finds the key of a remote engine.
+pub type Secrets = Arc<dyn Fn(KeyFrom<'_>) -> Option<Secret> + Send + Sync>;
 
 /// What the engine room is built from.
 pub struct Parts {
@@ -160,9 +165,17 @@ impl Handle {
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.listeners.subscribe()
     }
+    /// Says that something happened that another room has put into the story already.
+    pub fn ring(&self, event: Event) {
+        let _ = self.listeners.send(event); // nobody listens: fine
+    }
     /// Adds an event of another room to the story.
     pub async fn tell(&self, event: Event) {
         let _ = self.messages.send(Message::Tell(event)).await; // a stopping fleet keeps no story
+    }
+    /// Keys of remote engines may say something else now.
+    pub async fn keys_changed(&self) {
+        let _ = self.messages.send(Message::KeysChanged).await; // a stopping fleet shows none to anybody
     }
     /// Pauses a rollout, lets it go on, or ends its canary; answered when that is stored.
     pub async fn rollout(&self, name: &Name, verb: Verb, by: Cause) -> Result<RolloutStatus, Error> {
@@ -215,6 +228,7 @@ impl Handle {
             target: name.clone(),
             state: OperationState::Running,
             progress: None,
+            transfer: None,
             reason: None,
             message: format!("{kind} of `{name}` asked for"),
             created_at: now,

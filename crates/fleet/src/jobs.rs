@@ -4,7 +4,7 @@
 //! is reached or lost, whatever becomes of its deployment and of Penstock. Fails: a store that cannot
 //! take an operation's end is logged.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use base::Timestamp;
 use spec::{Name, Operation, OperationId, OperationState, Phase, Reason, ReasonCode};
@@ -20,7 +20,7 @@ pub(crate) struct Job {
 }
 
 /// All that are under way.
-pub(crate) type Jobs = HashMap<OperationId, Job>;
+pub(crate) type Jobs = BTreeMap<OperationId, Job>;
 
 /// How a job has ended.
 type End = (OperationState, Option<Reason>);
@@ -49,8 +49,9 @@ pub(crate) async fn settle(owner: &mut Owner) {
         }
     }
     let Owner { world, jobs, .. } = owner;
-    for (name, wish) in world.wishes.iter_mut().filter(|(_, wish)| wish.hand == Hand::Load) {
-        if !jobs.values().any(|job| job.hand == Hand::Load && job.operation.target == *name) {
+    for name in world.wishes.that(|wish| wish.hand == Hand::Load) {
+        let is_under_way = jobs.values().any(|job| job.hand == Hand::Load && job.operation.target == name);
+        if let Some(wish) = world.wishes.get_mut(&name).filter(|_| !is_under_way) {
             wish.hand = Hand::Off; // reached or lost; from now on callers decide
         }
     }
@@ -100,6 +101,9 @@ fn end_of_load(operation: &Operation, wish: Option<&Wish>, world: &World) -> Opt
     };
     if world.items_of(&operation.target).any(|item| item.phase == Phase::Ready) {
         return Some((OperationState::Succeeded, None));
+    }
+    if let Some(reason) = crate::scale::closed(wish, world.now) {
+        return Some((OperationState::Failed, Some(reason)));
     }
     if let Some(reason) = failure {
         return Some((OperationState::Failed, Some(reason.clone())));

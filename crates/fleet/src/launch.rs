@@ -12,9 +12,10 @@ use engine::Place;
 use runtime::Runtime;
 use runtime::programs::Programs;
 use spec::{Binary, EngineKind, Grant, InstanceId, Order, Reason, ReasonCode, Revision};
-use store::{Kept, Store};
+use store::Kept;
 
 use crate::Error;
+use crate::seam::Store;
 
 /// What a start needs beside the instance.
 #[derive(Clone)]

@@ -175,7 +175,7 @@ fn taken(item: &Item, device: &Device, given: ByteSize) -> ByteSize {
     }
     let pid = match &item.sight {
         Sight::Running { pid, .. } => *pid,
-        Sight::Absent | Sight::Exited(_) => None,
+        Sight::Unknown | Sight::Absent | Sight::Exited(_) => None,
     };
     pid.and_then(|pid| device.used_by(pid)).unwrap_or_default().min(given)
 }

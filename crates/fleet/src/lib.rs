@@ -3,15 +3,18 @@
 //! Life of a wish: somebody stores it and pokes the [`Handle`]; the one owner task takes a turn
 //! ([`turn`]): it looks at the store, the runtimes and the callers ([`observe`]) and has a
 //! [`world`], a value; [`plan`] compares it with what is wanted ([`scale`], [`rollout`],
-//! [`pipeline`], [`life`], [`place`], [`evict`], all pure) and says what to do; `act` does it by tasks
-//! (`launch`, `probe`) that report back (`reports`); `publish` writes the ready set to the board in one swap.
+//! [`pipeline`], [`life`], [`sleep`], [`place`], [`evict`], all pure) and says what to do; `act` does it by tasks
+//! (`launch`, `probe`) that report back (`reports`); `publish` writes what of the ready set has changed (`fresh`) to the board in one swap.
 //! Every turn reads the world anew, so start, crash, lost message and change are one path.
 
 mod error;
 mod handle;
 pub mod turn;
 
+mod fresh;
+
 pub mod observe;
+pub mod wishes;
 pub mod world;
 
 pub mod cause;
@@ -26,16 +29,20 @@ pub mod evict;
 pub mod explain;
 pub mod ledger;
 
+pub mod fetching;
 pub mod footprints;
 pub mod life;
 pub mod pipeline;
 pub mod plan;
 pub mod pulse;
 pub mod restart;
+pub mod returns;
 pub mod rollout;
 pub mod scale;
+pub mod sleep;
 
 mod act;
+mod follow;
 mod holdings;
 mod jobs;
 mod launch;
@@ -44,10 +51,12 @@ mod publish;
 mod recover;
 mod reports;
 mod reserve;
+mod seam;
 mod snapshot;
 mod steps;
 mod story;
 
+pub use act::new_item;
 pub use error::Error;
 pub use explain::{Explained, Trial, Verdict};
 pub use handle::{Config, Fleet, Handle, PATIENCE, Parts, Secrets, StopHow};

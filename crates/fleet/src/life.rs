@@ -9,8 +9,8 @@ use std::time::Duration;
 use base::Timestamp;
 use spec::{Exit, Phase, Reason, ReasonCode, RuntimeKind};
 
-use crate::pulse;
 use crate::world::{Health, Item, Sight, Start};
+use crate::{pulse, sleep};
 
 /// What happens next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +54,17 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
         }
         (Starting, Sight::Absent) if item.start == Start::Done && here > SEEN_WITHIN => Next::Fail(vanished()),
         (Loading | Warming | Ready | Unhealthy | Sleeping, Sight::Absent) if is_missed(item, now) => Next::Fail(vanished()),
+        (Loading | Ready, _) if item.health == Health::Asleep && item.used.in_flight == 0 => {
+            Next::Move(Sleeping, Some(sleep::reason(item)))
+        }
+        (Sleeping, _) if item.health == Health::Up => Next::Move(Ready, None), // somebody's call was in between
+        (Sleeping, _) if item.health.is_down_for(UNHEALTHY_FOR, now) => Next::Fail(unresponsive(item)),
         (Loading, _) if item.health == Health::Up => Next::Move(Warming, Some(progressing("it answers its probe"))),
         (Loading, _) => still_loading(item, now),
         (Warming, _) => Next::Move(Ready, None),
         (Ready, _) if let Some(reason) = pulse::stuck(item, now) => Next::Fail(reason),
         (Ready, _) if matches!(item.health, Health::Down(..)) => Next::Move(Unhealthy, Some(unresponsive(item))),
-        (Unhealthy, _) if item.health == Health::Up => Next::Move(Ready, None),
+        (Unhealthy, _) if matches!(item.health, Health::Up | Health::Asleep) => Next::Move(Ready, None),
         (Unhealthy, _) if here > UNHEALTHY_FOR => Next::Fail(unresponsive(item)),
         (Draining, Sight::Exited(_)) => Next::Move(Stopping, item.reason.clone()),
         (Draining, _) if item.used.in_flight == 0 || here > DRAIN_FOR || is_missed(item, now) => Next::Move(Stopping, item.reason.clone()),
@@ -136,7 +141,9 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
     if let Some(error) = &exit.spawn_error {
         return Reason::new(ReasonCode::EngineMissing, format!("the engine could not be started: {error}"), "run `penstock doctor`");
     }
-    if let Some(words) = out_of_memory(exit) {
+    let wakes = item.nap == sleep::Nap::Waking;
+    // One that finds no memory when it wakes is placed anew, which one that finds none at its start would gain nothing by.
+    if let Some(words) = out_of_memory(exit).filter(|_| !wakes) {
         return Reason::new(
             ReasonCode::OutOfMemory,
             format!("the engine ran out of memory: {words}"),
@@ -151,6 +158,7 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
     };
     let taken_over = item.launched_at.is_none() && item.ready_at.is_none();
     let (when, code) = match item.phase {
+        _ if wakes => ("while it woke", ReasonCode::EngineExited),
         _ if taken_over => ("while penstock was down", ReasonCode::EngineExited),
         phase if phase >= Phase::Ready => ("while it served", ReasonCode::EngineExited),
         _ if exit.code.is_some() => ("before it was ready", ReasonCode::EngineRejected),

@@ -4,47 +4,68 @@
 //! cannot be read leaves its share of the world as it was, and is logged: a database that stalls
 //! must not stop engines. Holds: nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::Timestamp;
 use board::{Board, Demand};
 use runtime::Runtime;
 use spec::deployment::Record;
-use spec::{InstanceId, RolloutStatus, RouteRecord, RuntimeKind, Seen, SeenState};
+use spec::{InstanceId, Name, RolloutStatus, RouteRecord, RuntimeKind, Seen, SeenState};
 
+use store::Changes;
+
+use crate::fetching::Fetching;
 use crate::restart::Restarts;
 use crate::scale::Lately;
-use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
+use crate::world::{Hand, Item, Resolve, Sight, Start, Wish, World};
 
-/// Takes in the stored wishes.
-pub fn wishes(world: &mut World, records: Vec<Record>) {
-    let (mut before, now) = (std::mem::take(&mut world.wishes), world.now);
-    for record in records {
-        let name = record.spec.name.clone();
-        let wish = match before.remove(&name) {
-            Some(wish) if wish.record.generation == record.generation && wish.record.created_at == record.created_at => {
-                Wish { record, ..wish }
-            }
-            // One of the same name that was deleted in between is another deployment.
-            Some(wish) if wish.record.created_at == record.created_at => {
-                let rollout = wish.rollout.aimed_at(record.generation, &record.spec.rollout, now);
-                let (demand, hand, stable, wanted) = (wish.demand, wish.hand, wish.stable, wish.wanted);
-                Wish { demand, hand, stable, wanted, rollout, unsaved: true, ..fresh(record, now) }
-            }
-            Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record, now) },
-            None => fresh(record, now),
-        };
-        world.wishes.insert(name, wish);
+/// Takes in what has been stored since the last look.
+pub fn changes(world: &mut World, changes: Changes) {
+    if changes.whole {
+        wishes(world, changes.deployments);
+    } else {
+        changes.deployments.into_iter().for_each(|record| wish(world, record));
     }
+    for name in &changes.gone {
+        world.wishes.remove(name);
+    }
+    if let Some(records) = changes.routes {
+        routes(world, records);
+    }
+}
+
+/// Takes in all stored wishes: any other is gone.
+pub fn wishes(world: &mut World, records: Vec<Record>) {
+    let stored: BTreeSet<&Name> = records.iter().map(|record| &record.spec.name).collect();
+    for name in world.wishes.that(|wish| !stored.contains(&wish.record.spec.name)) {
+        world.wishes.remove(&name);
+    }
+    records.into_iter().for_each(|record| wish(world, record));
+}
+
+/// Takes in one wish, new or changed.
+fn wish(world: &mut World, record: Record) {
+    let (name, now) = (record.spec.name.clone(), world.now);
+    let wish = match world.wishes.remove(&name) {
+        Some(wish) if wish.record.generation == record.generation && wish.record.created_at == record.created_at => Wish { record, ..wish },
+        // One of the same name that was deleted in between is another deployment.
+        Some(wish) if wish.record.created_at == record.created_at => {
+            let rollout = wish.rollout.aimed_at(record.generation, &record.spec.rollout, now);
+            let (demand, hand, stable, wanted) = (wish.demand, wish.hand, wish.stable, wish.wanted);
+            Wish { demand, hand, stable, wanted, rollout, unsaved: true, ..fresh(record, now) }
+        }
+        Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record, now) },
+        None => fresh(record, now),
+    };
+    world.wishes.insert(name, wish);
 }
 
 /// Takes in the stored routes; one that did not change stays the same `Arc`.
 pub fn routes(world: &mut World, records: Vec<RouteRecord>) {
-    let before = std::mem::take(&mut world.routes);
     let taken = records.into_iter().map(|record| {
         let name = record.spec.name.clone();
-        let route = before.get(&name).filter(|old| ***old == record).map_or_else(|| Arc::new(record), Arc::clone);
+        let route = world.routes.get(&name).filter(|old| ***old == record).map_or_else(|| Arc::new(record), Arc::clone);
         (name, route)
     });
     world.routes = taken.collect();
@@ -66,6 +87,8 @@ fn fresh(record: Record, now: Timestamp) -> Wish {
         memory: base::ByteSize(0),
         rollout,
         unsaved: false,
+        notice: None,
+        fetching: Fetching::default(),
         stable: None,
         wanted: Lately::default(),
     }
@@ -73,14 +96,7 @@ fn fresh(record: Record, now: Timestamp) -> Wish {
 
 /// Takes in what callers want and do.
 pub fn demand(world: &mut World, board: &Board) {
-    for demand in board.demand() {
-        if let Some(wish) = world.wishes.get_mut(&demand.deployment) {
-            if demand.waiting > 0 && wish.hand == Hand::Unload {
-                wish.hand = Hand::Off;
-            }
-            wish.demand = demand;
-        }
-    }
+    world.wishes.take_in_demand(board);
     for item in world.items.values_mut() {
         item.used = board.member_use(&item.deployment, &item.id);
     }
@@ -106,13 +122,21 @@ pub async fn sightings(runtimes: &[Arc<dyn Runtime>]) -> Sightings {
     all
 }
 
-/// Takes in what runs. Returns what runs and nobody knows.
-pub fn sights(world: &mut World, mut seen: Sightings) -> Vec<Seen> {
+/// Takes in what runs. Returns what runs and nobody knows. `measured`: the runtimes whose machines were read since; of the others the
+/// memory of an engine is what it was, or what it has taken by now would count as free as well.
+pub fn sights(world: &mut World, mut seen: Sightings, measured: &BTreeSet<RuntimeKind>) -> Vec<Seen> {
     let now = world.now;
     for item in world.items.values_mut() {
         let Some(here) = seen.get_mut(&item.runtime) else { continue };
         match here.remove(&item.id) {
-            Some(seen) => take_in(item, seen, now),
+            Some(mut seen) => {
+                if !measured.contains(&item.runtime) {
+                    seen.resident = seen.resident.map(|_| item.resident());
+                }
+                take_in(item, seen, now);
+            }
+            // What is being started may come to be there after this look.
+            None if item.start == Start::Running && item.sight == Sight::Unknown => {}
             None => item.sight = Sight::Absent,
         }
     }

@@ -7,6 +7,7 @@
 use spec::deployment::{Step, pipeline};
 use spec::{Phase, Reason, ReasonCode};
 
+use crate::fetching;
 use crate::world::{Item, Resolve, Wish};
 
 /// Whether a step is done.
@@ -32,7 +33,7 @@ pub fn done(step: Step, wish: &Wish, item: Option<&Item>) -> Done {
         Step::Resolve | Step::Fetch | Step::Verify | Step::Estimate => match &wish.resolve {
             Resolve::Done(_) => Done::Yes,
             Resolve::Failed(reason, _) => Done::Impossible(reason.clone()),
-            Resolve::Pending | Resolve::Running => Done::No(Reason::new(ReasonCode::Progressing, "the model's files are being read", "")),
+            Resolve::Pending | Resolve::Running => Done::No(fetching::reason(wish)),
         },
         Step::Place => reached(item, wish, Phase::Starting),
         Step::Launch | Step::Check => reached(item, wish, Phase::Loading),

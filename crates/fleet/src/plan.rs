@@ -2,17 +2,18 @@
 //!
 //! In: the [`World`]. Out: actions, each of which is safe to do again. Pure: no I/O, no clock. One
 //! instance after the other what follows from its own life, then for each deployment how many there
-//! should be, then room for those that wait for it. About one instance there is at most one decision.
+//! should be, then room for those that wait for it. About one instance there is at most one decision. Of ten thousand
+//! deployments most are at rest, and none of them is looked at.
 
 use std::collections::BTreeSet;
 
-use spec::{Grant, InstanceId, Name, Phase, Reason, ReasonCode, RolloutStatus};
+use spec::{Grant, InstanceId, Name, Phase, Reason, ReasonCode, RolloutPhase, RolloutStatus};
 
 use crate::life::{self, Next};
 use crate::rollout::{self, Scene};
 use crate::room::give_room;
-use crate::scale;
 use crate::world::{Health, Item, Resolve, Wish, World};
+use crate::{scale, sleep};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub enum Action {
     Move(InstanceId, Phase, Option<Reason>),
     /// It failed; its deployment backs off.
     Fail(InstanceId, Reason),
+    /// A step into its sleep, or out of it.
+    Sleep(InstanceId, sleep::Step),
     /// Ask for its end.
     Stop(InstanceId),
     /// Nothing is left of it.
@@ -41,21 +44,43 @@ impl Action {
     /// The instance that it is about.
     pub fn instance(&self) -> Option<&InstanceId> {
         match self {
-            Self::Launch(id, _) | Self::Move(id, ..) | Self::Fail(id, _) | Self::Stop(id) | Self::Forget(id) => Some(id),
+            Self::Launch(id, _) | Self::Move(id, ..) | Self::Fail(id, _) | Self::Sleep(id, _) | Self::Stop(id) | Self::Forget(id) => {
+                Some(id)
+            }
             Self::Resolve(_) | Self::Roll(..) | Self::Create(..) | Self::Remove(_) => None,
         }
     }
 }
 
+/// What to do, and how much was looked at for it.
+#[derive(Debug)]
+pub struct Plan {
+    /// In this order.
+    pub actions: Vec<Action>,
+    /// Wishes that were compared with the world; those at rest are not.
+    pub weighed: usize,
+}
+
 /// What to do now.
 pub fn plan(world: &World) -> Vec<Action> {
+    weigh(world).actions
+}
+
+/// The same, with what it took.
+pub fn weigh(world: &World) -> Plan {
+    let active = world.active();
     let mut actions: Vec<Action> = world.items.values().filter_map(|item| live(item, world)).collect();
     let decided = instances(&actions);
-    let wanted = world.wishes.iter().flat_map(|(name, wish)| serve(name, wish, world));
+    let wishes = active.iter().filter_map(|(name, items)| Some((world.wishes.get(name)?, items)));
+    let wanted = wishes.flat_map(|(wish, items)| serve(wish, items, world));
     actions.extend(wanted.filter(|action| action.instance().is_none_or(|id| !decided.contains(id))));
     let decided = instances(&actions);
-    actions.extend(give_room(world, &decided));
-    actions
+    let woken = sleep::wake(world, &decided);
+    if woken.is_empty() {
+        actions.extend(give_room(world, &decided));
+    }
+    actions.extend(woken); // what they take is known in the next round
+    Plan { actions, weighed: active.len() }
 }
 
 fn instances(actions: &[Action]) -> BTreeSet<InstanceId> {
@@ -75,12 +100,19 @@ fn live(item: &Item, world: &World) -> Option<Action> {
         Next::Stay if item.is_serving() && !world.wishes.contains_key(&item.deployment) => {
             Some(leave(item, &Reason::new(ReasonCode::Superseded, "its deployment is gone", "")))
         }
-        Next::Stay => None,
+        // While a rollout compares revisions each of them stays on the board.
+        Next::Move(Phase::Sleeping, _) if is_rolling(item, world) => None,
+        Next::Stay => sleep::fall(item, world),
         Next::Move(phase, reason) => Some(Action::Move(id(), phase, reason)),
         Next::Fail(reason) => Some(Action::Fail(id(), reason)),
         Next::Stop => Some(Action::Stop(id())),
         Next::Forget => Some(Action::Forget(id())),
     }
+}
+
+fn is_rolling(item: &Item, world: &World) -> bool {
+    let rollout = world.wishes.get(&item.deployment).map(|wish| &wish.rollout);
+    item.phase == Phase::Ready && rollout.is_some_and(|rollout| rollout.phase == RolloutPhase::Progressing && rollout.from.is_some())
 }
 
 /// It is to work on a card that its machine no longer has. As long as it answers the list may be wrong, and it serves on.
@@ -100,12 +132,13 @@ fn is_over(item: &Item, world: &World) -> bool {
     item.phase == Phase::Failed && !item.holds_memory() && (gone() || world.stopping.is_some() || other())
 }
 
-fn serve(name: &Name, wish: &Wish, world: &World) -> Vec<Action> {
-    let mut any = world.items_of(name).peekable();
-    if wish.record.deleting && any.peek().is_none() {
+/// What one wish asks for, with all instances of its deployment.
+pub(crate) fn serve(wish: &Wish, items: &[&Item], world: &World) -> Vec<Action> {
+    let name = &wish.record.spec.name;
+    if wish.record.deleting && items.is_empty() {
         return vec![Action::Remove(name.clone())];
     }
-    let serving: Vec<&Item> = any.filter(|item| item.is_serving()).collect();
+    let serving: Vec<&Item> = items.iter().copied().filter(|item| item.is_serving()).collect();
     let target = scale::target(wish, &serving, world);
     let mut actions = Vec::new();
     if !wish.record.deleting && world.stopping.is_none() && wants_resolve(wish, world) {

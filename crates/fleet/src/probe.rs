@@ -13,12 +13,15 @@ use base::tasks::{self, Task};
 use base::{Secret, Timestamp};
 use bytes::Bytes;
 use engine::{Engine, Load, Probe};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, header};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use net::Dialer;
+use rustls::ClientConfig;
+use rustls::crypto::ring;
 use spec::{Endpoint, InstanceId};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
@@ -38,35 +41,60 @@ pub(crate) struct Target {
     pub(crate) probe: Probe,
     /// It is spoken to by HTTP/2 alone.
     pub(crate) http2: bool,
+    /// It was started so that it sleeps when nobody calls.
+    pub(crate) sleeps: bool,
+    /// Whom its URL may lead to.
+    pub(crate) outbound: net::Guard,
 }
 
 const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
 const ASKS_EACH: usize = 40;
 const UP: Duration = Duration::from_secs(5);
+/// Of one that may fall asleep: until that is seen its memory serves nobody.
+const DROWSY: Duration = Duration::from_secs(1);
 /// No engine says more than this to a probe.
 const LONGEST_PAGE: usize = 1 << 20;
 /// So many misses in a row count as down; one may be a busy moment.
 const MISSES: u32 = 2;
 const AFTER_MISS: Duration = Duration::from_millis(500);
 
+/// What its owner has asked for so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Asks {
+    /// To look at once.
+    looks: u64,
+    /// To report what is seen, whatever was reported before.
+    anew: u64,
+    /// To wake it.
+    wakes: u64,
+}
+
 /// One that is asked for as long as this is held.
 #[derive(Debug)]
 pub(crate) struct Watched {
     _task: Task,
-    nudge: watch::Sender<u64>,
+    asks: watch::Sender<Asks>,
     beat: watch::Receiver<Beat>,
 }
 
 impl Watched {
     /// Starts to ask.
     pub(crate) fn new(target: Target, reports: mpsc::Sender<Event>) -> Self {
-        let (nudge, nudged) = watch::channel(0);
+        let (asks, asked) = watch::channel(Asks::default());
         let (beats, beat) = watch::channel(Beat::default());
-        Self { _task: ask_on(target, nudged, beats, reports), nudge, beat }
+        Self { _task: ask_on(target, asked, beats, reports), asks, beat }
     }
     /// Asks at once, after a caller's complaint.
     pub(crate) fn nudge(&self) {
-        self.nudge.send_modify(|n| *n = n.wrapping_add(1));
+        self.asks.send_modify(|asks| asks.looks += 1);
+    }
+    /// Asks at once, and reports whatever the answer is.
+    pub(crate) fn ask_anew(&self) {
+        self.asks.send_modify(|asks| asks.anew += 1);
+    }
+    /// Wakes it, and then reports how it is.
+    pub(crate) fn wake(&self) {
+        self.asks.send_modify(|asks| (asks.anew, asks.wakes) = (asks.anew + 1, asks.wakes + 1));
     }
     /// What its loop last said.
     pub(crate) fn beat(&self) -> Beat {
@@ -74,12 +102,22 @@ impl Watched {
     }
 }
 
-fn ask_on(target: Target, mut nudge: watch::Receiver<u64>, beats: watch::Sender<Beat>, reports: mpsc::Sender<Event>) -> Task {
+fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender<Beat>, reports: mpsc::Sender<Event>) -> Task {
     tasks::spawn("probe", async move {
         let mut stethoscope = Stethoscope::new(beats);
+        let usual = if target.sleeps { DROWSY } else { UP };
         let mut last = Health::Unknown;
-        let (mut asks, mut misses) = (0_usize, 0_u32);
+        let (mut asks, mut misses, mut done) = (0_usize, 0_u32, Asks::default());
         loop {
+            let wanted = *asked.borrow_and_update();
+            if wanted.wakes != done.wakes {
+                wake(&target).await;
+                stethoscope.last = Instant::now();
+            }
+            if wanted.anew != done.anew {
+                last = Health::Unknown;
+            }
+            done = wanted;
             let mut health = ask(&target).await;
             asks += 1;
             misses = if matches!(health, Health::Down(..)) { misses + 1 } else { 0 };
@@ -101,13 +139,14 @@ fn ask_on(target: Target, mut nudge: watch::Receiver<u64>, beats: watch::Sender<
                 heard = stethoscope.listen(&target).await;
             }
             let pause = match (&last, misses) {
-                (Health::Up, 0) if heard => UP,
+                (Health::Up | Health::Asleep, 0) if heard => usual,
                 (Health::Up, _) => AFTER_MISS,
                 _ => RISING[(asks / ASKS_EACH).min(RISING.len() - 1)],
             };
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(pause) => {}
-                changed = nudge.changed() => if changed.is_err() { return },
+                changed = asked.changed() => if changed.is_err() { return },
             }
         }
     })
@@ -151,9 +190,33 @@ async fn ask(target: &Target) -> Health {
     let answer = tokio::time::timeout(target.probe.timeout, get(target, target.probe.path)).await;
     let down = |what: String| Health::Down(what, Timestamp::now());
     match answer {
-        Ok(Ok((status, _))) => judge(status, &target.probe),
+        Ok(Ok((status, _))) => match judge(status, &target.probe) {
+            Health::Up if sleeps(target).await => Health::Asleep,
+            health => health,
+        },
         Ok(Err(error)) => down(format!("{} cannot be reached: {}", target.endpoint, base::chain(error.as_ref()))),
         Err(_) => down(format!("{} gave no answer within {} s", target.endpoint, target.probe.timeout.as_secs())),
+    }
+}
+
+/// Whether it says that it sleeps. One that does not say is awake.
+async fn sleeps(target: &Target) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        is_sleeping: bool,
+    }
+    let Some(sleep) = target.probe.sleep.filter(|_| target.sleeps) else { return false };
+    let answer = tokio::time::timeout(target.probe.timeout, get(target, sleep.asks)).await;
+    let Ok(Ok((StatusCode::OK, page))) = answer else { return false };
+    serde_json::from_str::<Said>(&page).is_ok_and(|said| said.is_sleeping)
+}
+
+/// Wakes it, for as long as that takes: whether it comes nearer to being awake is for its owner to see.
+async fn wake(target: &Target) {
+    let (Some(sleep), Endpoint::Unix(socket)) = (target.probe.sleep, &target.endpoint) else { return };
+    let (path, body) = sleep.wakes;
+    if let Err(error) = exchange(socket, target, Request::post(path), body).await {
+        tracing::warn!(instance = %target.id, error = base::chain(error.as_ref()), "it could not be woken; its probe says what it is like");
     }
 }
 
@@ -173,24 +236,27 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The status of the answer, and its text where it is one of our engines.
 async fn get(target: &Target, path: &str) -> Result<(StatusCode, String), Cause> {
+    #[cfg(test)]
+    if let Some(answer) = crate::tests::owner::answer(&target.endpoint) {
+        return answer.await;
+    }
     match &target.endpoint {
-        Endpoint::Unix(socket) => get_unix(socket, target, path).await,
+        Endpoint::Unix(socket) => exchange(socket, target, Request::get(path), "").await,
         Endpoint::Url(base) => Ok((get_url(base, target, path).await?, String::new())),
     }
 }
 
-fn request(uri: &str, target: &Target) -> Result<Request<Empty<Bytes>>, Cause> {
-    let mut request = Request::get(uri);
+fn request<B>(mut request: Builder, target: &Target, body: B) -> Result<Request<B>, Cause> {
     if let Some(key) = &target.key {
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose()));
     }
-    Ok(request.body(Empty::new())?)
+    Ok(request.body(body)?)
 }
 
-async fn get_unix(socket: &Path, target: &Target, path: &str) -> Result<(StatusCode, String), Cause> {
+async fn exchange(socket: &Path, target: &Target, head: Builder, body: &'static str) -> Result<(StatusCode, String), Cause> {
     let stream = TokioIo::new(UnixStream::connect(socket).await?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(stream).await?;
-    let mut request = request(path, target)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(stream).await?;
+    let mut request = request(head, target, Full::new(Bytes::from_static(body.as_bytes())))?;
     request.headers_mut().insert(header::HOST, header::HeaderValue::from_static("localhost"));
     let exchange = async {
         let reply = sender.send_request(request).await?;
@@ -207,22 +273,28 @@ async fn get_unix(socket: &Path, target: &Target, path: &str) -> Result<(StatusC
     }
 }
 
-type Remote = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// It keeps no connection.
+fn remote(target: &Target) -> Result<Client<HttpsConnector<Dialer>, Empty<Bytes>>, Cause> {
+    let connector = HttpsConnectorBuilder::new().with_tls_config(trusting_the_machine()?).https_or_http();
+    let dialer = Dialer::new(target.outbound.clone());
+    let connector =
+        if target.http2 { connector.enable_http2().wrap_connector(dialer) } else { connector.enable_http1().wrap_connector(dialer) };
+    Ok(Client::builder(TokioExecutor::new()).http2_only(target.http2).pool_max_idle_per_host(0).build(connector))
+}
 
-/// One for all of each HTTP: reading the machine's certificates takes longer than a probe may. They keep no connection.
-fn remote(http2: bool) -> Result<&'static Remote, Cause> {
-    static REMOTES: [OnceLock<Remote>; 2] = [const { OnceLock::new() }; 2];
-    let remote = &REMOTES[usize::from(http2)];
-    if let Some(made) = remote.get() {
-        return Ok(made);
+/// Read once: reading the machine's certificates takes longer than a probe may.
+fn trusting_the_machine() -> Result<ClientConfig, Cause> {
+    static TLS: OnceLock<ClientConfig> = OnceLock::new();
+    if let Some(ready) = TLS.get() {
+        return Ok(ready.clone());
     }
-    let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider())?;
-    let connector = connector.https_or_http();
-    let connector = if http2 { connector.enable_http2().build() } else { connector.enable_http1().build() };
-    Ok(remote.get_or_init(|| Client::builder(TokioExecutor::new()).http2_only(http2).pool_max_idle_per_host(0).build(connector)))
+    let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions()?;
+    let config = builder.with_native_roots()?.with_no_client_auth();
+    Ok(TLS.get_or_init(|| config).clone())
 }
 
 async fn get_url(base: &str, target: &Target, path: &str) -> Result<StatusCode, Cause> {
-    let reply = remote(target.http2)?.request(request(&format!("{}{}", base.trim_end_matches('/'), path), target)?).await?;
+    let head = Request::get(format!("{}{}", base.trim_end_matches('/'), path));
+    let reply = remote(target)?.request(request(head, target, Empty::new())?).await?;
     Ok(reply.status())
 }

@@ -1,38 +1,81 @@
 //! Writes the ready set to the board.
 //!
-//! In: the world. Out: one table, in one swap. An instance that drains, or whose deployment is
+//! In: the world, and whom to look at. Out: one table, in one swap. An instance that drains, or whose deployment is
 //! being deleted, is not in it any more: it leaves in the same swap as its successor enters. While a rollout goes on, members of
 //! two revisions stand beside each other, a canary with its share of the calls; each has its own limits and model. Routes
 //! come with it in the same swap. An entry that did not change stays the same `Arc`, so that the board touches only what moved.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::Secret;
+use base::{Secret, Timestamp};
 use board::{Entry, Member, Split, State, Table};
 use spec::{Name, Phase, Revision, RolloutPhase, RuntimeKind};
 
+use crate::fetching;
+use crate::scale;
+use crate::wishes::Active;
 use crate::world::{Item, Resolve, Wish, World};
 
 /// An estimate never says that it is done.
 const NEARLY: f64 = 0.99;
 
-/// The table for this world; `before` is what is published now.
-pub(crate) fn table(world: &World, before: &Table, remote_key: &dyn Fn(&Revision) -> Option<Secret>) -> Table {
-    let wishes = world.wishes.iter().filter(|(_, wish)| !wish.record.deleting);
-    let deployments = wishes.map(|(name, wish)| {
-        let new = entry(name, wish, world, remote_key);
-        let entry = match before.deployments.get(name) {
-            Some(old) if **old == new => Arc::clone(old),
-            _ => Arc::new(new),
+/// Finds the key of a remote server.
+type RemoteKey<'a> = &'a dyn Fn(&Revision) -> Option<Secret>;
+
+/// The table that follows `before`, once these names have been looked at again; nothing when it is the same one.
+pub(crate) fn renewed(
+    world: &World,
+    active: &Active<'_>,
+    before: &Table,
+    names: &BTreeSet<Name>,
+    remote_key: RemoteKey<'_>,
+) -> Option<Table> {
+    let mut deployments = before.deployments.clone();
+    let mut moved = !world.routes.changes(&before.routes, Arc::ptr_eq).is_empty();
+    for name in names {
+        let old = before.deployments.get(name);
+        let Some(wish) = world.wishes.get(name).filter(|wish| !wish.record.deleting) else {
+            moved |= deployments.remove(name).is_some();
+            continue;
         };
-        (name.clone(), entry)
-    });
-    Table { deployments: deployments.collect(), routes: world.routes.clone() }
+        let items = active.get(name).map(Vec::as_slice).unwrap_or_default();
+        let new = entry(&Subject { wish, items, old: old.map(Arc::as_ref), now: world.now }, remote_key);
+        if old.is_none_or(|old| **old != new) {
+            deployments.insert(name.clone(), Arc::new(new));
+            moved = true;
+        }
+    }
+    moved.then(|| Table { deployments, routes: world.routes.clone() })
 }
 
-fn entry(name: &Name, wish: &Wish, world: &World, remote_key: &dyn Fn(&Revision) -> Option<Secret>) -> Entry {
-    let ready: Vec<&Item> = world.items_of(name).filter(|item| item.phase == Phase::Ready).collect();
+/// The whole table for this world; `before` is what is published now.
+#[cfg(test)]
+pub(crate) fn table(world: &World, before: &Table, remote_key: RemoteKey<'_>) -> Table {
+    let mut active = world.active();
+    world.wishes.iter().for_each(|(name, _)| drop(active.entry(name).or_default()));
+    let names = active.keys().copied().chain(before.deployments.keys()).cloned().collect();
+    renewed(world, &active, before, &names, remote_key).unwrap_or_else(|| before.clone())
+}
+
+/// As many, as a number that is kept.
+pub(crate) fn count(names: &BTreeSet<Name>) -> u64 {
+    u64::try_from(names.len()).unwrap_or(u64::MAX)
+}
+
+/// Of whom an entry is made.
+struct Subject<'a> {
+    wish: &'a Wish,
+    items: &'a [&'a Item],
+    /// As it is published.
+    old: Option<&'a Entry>,
+    now: Timestamp,
+}
+
+fn entry(subject: &Subject<'_>, remote_key: RemoteKey<'_>) -> Entry {
+    let Subject { wish, items, old, .. } = *subject;
+    let ready: Vec<&Item> = items.iter().copied().filter(|item| item.phase == Phase::Ready).collect();
     let serving = serving(wish, ready);
     let main = main(wish, &serving);
     let revision = main.or_else(|| wish.revision());
@@ -41,31 +84,36 @@ fn entry(name: &Name, wish: &Wish, world: &World, remote_key: &dyn Fn(&Revision)
         let key = if item.runtime == RuntimeKind::External { remote_key(&item.revision) } else { Some(item.key.clone()) };
         let revision = item.revision.number;
         let is_other = main.is_some_and(|main| main.number != revision);
-        let own = is_other.then(|| Arc::new(bare(name, wish, Some(&item.revision))));
+        let own = is_other.then(|| Arc::new(bare(wish, Some(&item.revision), None)));
         Some(Arc::new(Member { id: item.id.clone(), endpoint: item.endpoint.clone()?, key, slots: item.slots, revision, own }))
     });
     Entry {
-        state: state(name, wish, world, !serving.is_empty()),
+        state: state(subject, !serving.is_empty()),
         instances: members.collect(),
         split: percent.map(|percent| Split { revision: wish.rollout.to, percent }),
-        ..bare(name, wish, revision)
+        ..bare(wish, revision, old)
     }
 }
 
-/// A deployment as one of its revisions has it, without anybody who serves it.
-fn bare(name: &Name, wish: &Wish, revision: Option<&Arc<Revision>>) -> Entry {
-    let spec = revision.map_or_else(|| wish.record.spec.clone(), |revision| revision.spec.clone());
+/// A deployment as one of its revisions has it, without anybody who serves it. What is as it was is shared with the old entry.
+fn bare(wish: &Wish, revision: Option<&Arc<Revision>>, old: Option<&Entry>) -> Entry {
+    let name = &wish.record.spec.name;
+    let spec = revision.map_or(&wish.record.spec, |revision| &revision.spec);
+    let version = revision.and_then(|revision| revision.version.as_ref());
+    let old_spec = old.map(|old| &old.spec).filter(|old| ***old == *spec);
+    let old_version = old.and_then(|old| old.version.as_ref()).filter(|old| Some(old.as_ref()) == version);
     Entry {
         name: name.clone(),
         revision: revision.map_or(wish.record.generation, |revision| revision.number),
         created: wish.record.created_at,
-        dialect: engine::engine(spec.engine()).dialect(&spec),
-        version: revision.and_then(|revision| revision.version.clone()).map(Arc::new),
+        dialect: engine::engine(spec.engine()).dialect(spec),
+        version: old_version.cloned().or_else(|| version.cloned().map(Arc::new)),
         upstream_model: spec.upstream_model.clone().unwrap_or_else(|| name.to_string()),
         state: State::Ready,
         instances: Vec::new(),
         split: None,
-        spec: Arc::new(spec),
+        notice: wish.notice.clone(),
+        spec: old_spec.map_or_else(|| Arc::new(spec.clone()), Arc::clone),
     }
 }
 
@@ -88,13 +136,16 @@ fn main<'a>(wish: &Wish, serving: &[&'a Item]) -> Option<&'a Arc<Revision>> {
     serving.iter().max_by_key(rank).map(|item| &item.revision)
 }
 
-fn state(name: &Name, wish: &Wish, world: &World, serves: bool) -> State {
+fn state(&Subject { wish, items, now, .. }: &Subject<'_>, serves: bool) -> State {
     if serves {
         return State::Ready;
     }
-    let rising = world.items_of(name).filter(|item| item.phase.is_rising()).max_by_key(|item| item.phase);
+    if let Some(reason) = scale::closed(wish, now) {
+        return State::Down(reason);
+    }
+    let rising = items.iter().filter(|item| item.phase.is_rising()).max_by_key(|item| item.phase);
     if let Some(item) = rising {
-        let took = item.launched_at.map_or(Duration::ZERO, |at| world.now.since(at));
+        let took = item.launched_at.map_or(Duration::ZERO, |at| now.since(at));
         let eta = wish.load_ms.map(|ms| Duration::from_millis(ms).saturating_sub(took));
         let progress = wish.load_ms.map(|ms| (took.as_secs_f64() / Duration::from_millis(ms.max(1)).as_secs_f64()).min(NEARLY));
         return State::Rising { phase: item.phase, since: item.created_at, progress, eta };
@@ -103,15 +154,19 @@ fn state(name: &Name, wish: &Wish, world: &World, serves: bool) -> State {
     if wish.rollout.phase == RolloutPhase::Progressing && wish.stable.is_some() {
         return State::Cold;
     }
+    if let Some(seen) = fetching::seen(wish) {
+        let progress = Some(seen.share().min(NEARLY));
+        return State::Rising { phase: Phase::Fetching, since: wish.record.updated_at, progress, eta: seen.eta };
+    }
     // Once its time has come it is cold again: only a caller who waits brings about the next try.
     if let Resolve::Failed(reason, at) = &wish.resolve
-        && *at > world.now
+        && *at > now
         && wish.rollout.phase != RolloutPhase::RolledBack
     {
         return State::Down(reason.clone());
     }
     match (&wish.failure, wish.retry_at) {
-        (Some(reason), Some(at)) if at > world.now => State::Down(reason.clone()),
+        (Some(reason), Some(at)) if at > now => State::Down(reason.clone()),
         _ => State::Cold,
     }
 }

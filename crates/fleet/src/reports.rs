@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Fault, Timestamp};
-use spec::{HttpVersion, InstanceId, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
+use spec::{HttpVersion, InstanceId, Name, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
 use crate::turn::{Owner, Which};
-use crate::world::{Health, Resolve, Start, Wish};
-use crate::{probe, steps};
+use crate::world::{Health, Item, Resolve, Start, Wish};
+use crate::{follow, probe, steps};
 
 /// A wish that could not be frozen is tried again after this time.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
@@ -25,6 +25,12 @@ pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Ar
     }
     let memory = result.as_ref().map(|revision| owner.world.footprints.memory(revision)).unwrap_or_default();
     let is_it = |wish: &&mut Wish| wish.record.generation == which.generation && wish.record.created_at == which.created_at;
+    if let (Ok(revision), Some(wish)) = (&result, owner.world.wishes.get_mut(&which.name).filter(is_it)) {
+        let (revision, record) = (Arc::clone(revision), wish.record.clone());
+        if follow::is_another(owner, &record, &revision).await {
+            return; // the next generation is frozen instead
+        }
+    }
     let Some(wish) = owner.world.wishes.get_mut(&which.name).filter(is_it) else { return };
     let result = match result {
         Ok(revision) => {
@@ -38,6 +44,11 @@ pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Ar
             wish.resolve = Resolve::Done(Arc::clone(&revision));
             wish.memory = memory;
             steps::frozen(owner, &which.name, &revision).await;
+            // Its tag may have moved while it was being frozen.
+            if let Err(error) = follow::hold_against(owner, &which.name).await {
+                tracing::warn!(deployment = %which.name, error, "it could not be held against its tag; a later turn tries again");
+                owner.followed = None;
+            }
         }
         Err(reason) => {
             tracing::warn!(deployment = %which.name, reason = reason.message, "the model cannot be served");
@@ -75,13 +86,31 @@ pub(crate) fn watch(owner: &mut Owner, id: &InstanceId) {
     let spec = &item.revision.spec;
     let key = match item.runtime {
         RuntimeKind::Process => Some(item.key.clone()),
-        RuntimeKind::External => spec.api_key_env.as_deref().and_then(|name| (owner.secrets)(name)),
+        RuntimeKind::External => spec.key_from().and_then(|from| (owner.secrets)(from)),
     };
     let http2 = spec.http_version == Some(HttpVersion::Http2);
     let engine = engine::engine(item.engine);
-    let target = probe::Target { id: id.clone(), engine, endpoint, key, probe: engine.probe(), http2 };
+    let (outbound, sleeps) = (owner.outbound.clone(), spec.replicas.sleep_after.is_some());
+    let target = probe::Target { id: id.clone(), engine, endpoint, key, probe: engine.probe(), http2, sleeps, outbound };
     let watched = probe::Watched::new(target, owner.messages.clone());
     owner.probes.insert(id.clone(), watched);
+}
+
+/// Keys of remote engines may say something else: their wishes are looked at anew, and their probes show what they say now.
+pub(crate) fn keys_changed(owner: &mut Owner) {
+    let now = Timestamp::now();
+    let with_key = |(name, wish): (&Name, &Wish)| wish.record.spec.key_from().is_some().then(|| name.clone());
+    let names: Vec<Name> = owner.world.wishes.iter().filter_map(with_key).collect();
+    for name in &names {
+        if let Some(Resolve::Failed(_, again)) = owner.world.wishes.get_mut(name).map(|wish| &mut wish.resolve) {
+            *again = now;
+        }
+    }
+    let remote = |(id, item): (&InstanceId, &Item)| item.revision.spec.key_from().is_some().then(|| id.clone());
+    let watched: Vec<InstanceId> = owner.world.items.iter().filter_map(remote).filter(|id| owner.probes.contains_key(id)).collect();
+    for id in watched {
+        watch(owner, &id);
+    }
 }
 
 /// A probe's answer changed.

@@ -27,8 +27,6 @@ use crate::world::{Item, Wish, World};
 const BYTES_IN_MS: u64 = 1 << 20;
 /// Those for whom an instance came up are on it by then.
 const SEATED: Duration = Duration::from_millis(100);
-/// A driver shows memory as free so long after the end of the process that had it, at most.
-const RETURNS_WITHIN: Duration = Duration::from_secs(10);
 /// Ways of which the victims are searched; the nearest first.
 const MOST_WAYS: usize = 24;
 
@@ -117,7 +115,7 @@ fn make_room(
         return Some(nearest);
     }
     // Those who have left for it are gone and their memory is on its way back: no other has to go in the meantime.
-    if item.cleared_at.is_some_and(|at| world.now.since(at) < RETURNS_WITHIN) {
+    if item.cleared.as_ref().is_some_and(|cleared| cleared.is_returning(ledger, world.now)) {
         return Some(nearest);
     }
     let candidates = candidates(item, world, ledger, decided);

@@ -56,7 +56,24 @@ pub fn target(wish: &Wish, serving: &[&Item], world: &World) -> Target {
     let (min, max) = wish.bounds(world.now);
     let wanted = by_use(wish, serving, world).max(by_load(wish, serving, world));
     let count = min.max(u32::from(wish.is_asked_for())).max(wanted).min(max);
-    Target { count, reason: why_less(wish, count) }
+    Target { count, reason: closed(wish, world.now).unwrap_or_else(|| why_less(wish, count)) }
+}
+
+/// Why there may be none now, where the schedule says so.
+pub(crate) fn closed(wish: &Wish, now: Timestamp) -> Option<Reason> {
+    let (_, max) = wish.bounds(now);
+    let replicas = &wish.record.spec.replicas;
+    if max > 0 || replicas.max == 0 {
+        return None;
+    }
+    let Some(again) = replicas.allowed_from(now) else {
+        let message = "its schedule never allows an instance";
+        return Some(Reason::new(ReasonCode::Scheduled, message, "give replicas.schedule a time with a max above 0"));
+    };
+    let message = format!("its schedule allows no instance until {again}");
+    let remedy = "call again then, or change replicas.schedule";
+    let at = u64::try_from(again.as_millis()).unwrap_or(0);
+    Some(Reason::new(ReasonCode::Scheduled, message, remedy).with(Reason::AGAIN_AT, at))
 }
 
 fn why_less(wish: &Wish, count: u32) -> Reason {

@@ -1,22 +1,27 @@
 //! What others may see of the engine room: one value, made anew by each turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use base::ByteSize;
+use base::{ByteSize, Timestamp};
+use board::Shelf;
 use spec::deployment::{Record, Step};
 use spec::{Instance, InstanceId, Name, Phase, Reason, ReasonCode, RolloutStatus, Version};
 
+use crate::fetching;
 use crate::holdings::{self, NodeView};
 use crate::pipeline::{self, Done};
 use crate::scale::{self, Scaling};
 use crate::steps;
+use crate::wishes::Active;
 use crate::world::{Hand, Item, Resolve, Sight, Wish, World};
 
 /// The engine room at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    /// By name.
-    pub deployments: BTreeMap<Name, DeploymentView>,
+    /// By name; one that is as it was is the same `Arc` as before.
+    pub deployments: Shelf<Arc<DeploymentView>>,
     /// Oldest first.
     pub instances: Vec<Instance>,
     /// The machines.
@@ -42,6 +47,18 @@ pub struct Counters {
     pub evictions: u64,
     /// Instances that failed.
     pub failures: u64,
+    /// Turns before this one.
+    pub turns: u64,
+    /// How long they took together.
+    pub busy: Duration,
+    /// Wishes that were read from the store.
+    pub read: u64,
+    /// Wishes that were weighed by plans.
+    pub weighed: u64,
+    /// Deployments that were looked at to publish them.
+    pub published: u64,
+    /// Deployments that were looked at to show them.
+    pub shown: u64,
 }
 
 /// A deployment.
@@ -84,13 +101,21 @@ pub struct StepView {
     pub done: Done,
 }
 
-/// The view of this world.
-pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
+/// The view of this world; of the deployments only these names are looked at again.
+pub(crate) fn snapshot(world: &World, active: &Active<'_>, (before, names): (&Snapshot, &BTreeSet<Name>), counters: Counters) -> Snapshot {
+    let mut deployments = before.deployments.clone();
+    for name in names {
+        let items = active.get(name).map(Vec::as_slice).unwrap_or_default();
+        match world.wishes.get(name) {
+            Some(wish) => drop(deployments.insert(name.clone(), Arc::new(deployment(wish, items, world)))),
+            None => drop(deployments.remove(name)),
+        }
+    }
     let held = world.held();
     let mut items: Vec<&Item> = world.items.values().collect();
     items.sort_by_key(|item| item.created_at);
     Snapshot {
-        deployments: world.wishes.iter().map(|(name, wish)| (name.clone(), deployment(name, wish, world))).collect(),
+        deployments,
         instances: items.into_iter().map(instance).collect(),
         nodes: holdings::nodes(world),
         counters,
@@ -101,8 +126,14 @@ pub(crate) fn snapshot(world: &World, counters: Counters) -> Snapshot {
     }
 }
 
-fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
-    let items: Vec<&Item> = world.items_of(name).collect();
+/// The view of all of this world.
+#[cfg(test)]
+pub(crate) fn whole(world: &World) -> Snapshot {
+    let names = world.wishes.iter().map(|(name, _)| name.clone()).collect();
+    snapshot(world, &world.active(), (&Snapshot::default(), &names), Counters::default())
+}
+
+fn deployment(wish: &Wish, items: &[&Item], world: &World) -> DeploymentView {
     let foremost = items.iter().copied().filter(|item| item.is_serving()).max_by_key(|item| item.phase);
     let foremost = foremost.or_else(|| items.iter().copied().max_by_key(|item| item.created_at));
     let ready: Vec<&Item> = items.iter().copied().filter(|item| item.phase == Phase::Ready).collect();
@@ -110,11 +141,12 @@ fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
     let phase = match (foremost, &wish.resolve) {
         (Some(item), _) => item.phase,
         (None, Resolve::Failed(..)) => Phase::Failed,
+        (None, Resolve::Running) if fetching::seen(wish).is_some() => Phase::Fetching,
         (None, _) => Phase::Stopped,
     };
     DeploymentView {
         phase,
-        reason: if ready.is_empty() { Some(reason(wish, foremost)) } else { None },
+        reason: if ready.is_empty() { Some(reason(wish, foremost, world.now)) } else { None },
         revision: steps::shown(wish, &ready),
         version: wish.revision().and_then(|revision| revision.version.clone()),
         ready: u32::try_from(ready.len()).unwrap_or(u32::MAX),
@@ -129,8 +161,11 @@ fn deployment(name: &Name, wish: &Wish, world: &World) -> DeploymentView {
     }
 }
 
-fn reason(wish: &Wish, foremost: Option<&Item>) -> Reason {
+fn reason(wish: &Wish, foremost: Option<&Item>, now: Timestamp) -> Reason {
     if let Some(reason) = foremost.filter(|item| item.phase != Phase::Stopped).and_then(|item| item.reason.clone()) {
+        return reason;
+    }
+    if let Some(reason) = scale::closed(wish, now) {
         return reason;
     }
     match (&wish.resolve, &wish.failure) {
@@ -138,7 +173,7 @@ fn reason(wish: &Wish, foremost: Option<&Item>) -> Reason {
         (_, None) if wish.hand == Hand::Unload => {
             Reason::new(ReasonCode::Unloaded, "it was unloaded by hand", "the next call, or `load`, starts it")
         }
-        (Resolve::Pending | Resolve::Running, None) => Reason::new(ReasonCode::Progressing, "the model's files are being read", ""),
+        (Resolve::Pending | Resolve::Running, None) => fetching::reason(wish),
         (Resolve::Done(_), None) => Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it"),
     }
 }

@@ -172,8 +172,9 @@ fn done(wish: &Wish, verb: Verb, now: Timestamp) -> Option<(RolloutStatus, Event
 /// Writes down what has changed.
 pub(crate) async fn save(owner: &mut Owner) {
     let Owner { world, store, .. } = owner;
-    for (name, wish) in world.wishes.iter_mut().filter(|(_, wish)| wish.unsaved && !wish.record.deleting) {
-        match store.put_rollout(name, &wish.rollout).await {
+    for name in world.wishes.that(|wish| wish.unsaved && !wish.record.deleting) {
+        let Some(wish) = world.wishes.get_mut(&name) else { continue };
+        match store.put_rollout(&name, &wish.rollout).await {
             Ok(()) => wish.unsaved = false,
             Err(error) => {
                 tracing::warn!(deployment = %name, error = base::chain(&error), "how far its rollout is could not be stored; a later turn tries again");
@@ -188,26 +189,27 @@ pub(crate) fn look_at_load(owner: &mut Owner) {
     let Owner { world, story, .. } = owner;
     let now = world.now;
     let mut serving: std::collections::BTreeMap<Name, Vec<_>> = std::collections::BTreeMap::new();
+    let wants = |wish: &Wish| !wish.record.spec.replicas.target.is_none();
     for item in world.items.values().filter(|item| item.is_serving()) {
-        let wants = |wish: &Wish| !wish.record.spec.replicas.target.is_none();
         if world.wishes.get(&item.deployment).is_some_and(wants) {
             serving.entry(item.deployment.clone()).or_default().push(item);
         }
     }
-    for (name, wish) in &mut world.wishes {
+    for name in world.wishes.that(|wish| wants(wish) || wish.wanted.most() > 0) {
+        let Some(wish) = world.wishes.get_mut(&name) else { continue };
         let replicas = &wish.record.spec.replicas;
         if replicas.target.is_none() {
             wish.wanted.forget();
             continue;
         }
-        let items = serving.get(name).map(Vec::as_slice).unwrap_or_default();
+        let items = serving.get(&name).map(Vec::as_slice).unwrap_or_default();
         let (before, worth) = (wish.wanted.most(), scale::load::worth(wish, items));
         wish.wanted.note(worth, now, replicas.down_after);
         let most = wish.wanted.most();
         if most != before {
             let why: Vec<String> = scale::load::wants(wish, items).into_iter().map(|want| want.because).collect();
             let message = format!("{name}: its load is worth {most} instances, {before} before ({})", why.join("; "));
-            story.tell(Event::now(EventKind::Scaled, Cause::Load, message).of(name));
+            story.tell(Event::now(EventKind::Scaled, Cause::Load, message).of(&name));
         }
     }
 }

@@ -4,8 +4,9 @@
 //! Fails: a store that cannot take them is logged; the turn goes on, since serving matters more.
 
 use spec::{Event, EventKind, Phase};
-use store::Store;
 use tokio::sync::broadcast;
+
+use crate::seam::Store;
 
 /// Events that a slow listener may lag behind before it loses the oldest.
 const LAG: usize = 1024;

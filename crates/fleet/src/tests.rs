@@ -3,6 +3,7 @@
 mod evicting;
 mod faults;
 mod footprints;
+pub(crate) mod owner;
 mod placing;
 mod pure;
 mod reasons;
@@ -12,5 +13,6 @@ mod room;
 mod simulation;
 mod soak;
 mod swapping;
+mod turns;
 pub(crate) mod values;
 mod whole;

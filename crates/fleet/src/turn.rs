@@ -4,7 +4,7 @@
 //! a turn: observe, plan, act, publish. Holds: the world; nobody else changes it. From: level-
 //! triggered controllers of Kubernetes: a lost signal costs at most one tick, never the outcome.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use board::Board;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use registry::Registry;
 use runtime::Runtime;
-use spec::{
-    Allocation, AllocationId, Cause, InstanceId, Name, Node, Operation, Order, Phase, Reason, Revision, RolloutStatus, RuntimeKind,
-};
-use store::Store;
+use spec::{Allocation, AllocationId, Cause, InstanceId, Name, Node, Operation, Order, Reason, Revision, RolloutStatus, RuntimeKind};
+use store::Mark;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use crate::fresh::Fresh;
 use crate::handle::{Parts, Secrets, StopHow};
 use crate::jobs::Jobs;
 use crate::launch::Yard;
 use crate::probe::Watched;
 use crate::recover::Told;
 use crate::reserve::Wanted;
-use crate::snapshot::{Counters, Snapshot, snapshot};
+use crate::seam::Store;
+use crate::snapshot::{Counters, Snapshot};
 use crate::steps::{self, Verb};
 use crate::story::Story;
 use crate::world::{Hand, Health, Room, World};
-use crate::{act, footprints, jobs, observe, plan, publish, recover, reports, reserve, room};
+use crate::{act, fetching, footprints, jobs, observe, plan, recover, reports, reserve, returns, room};
 
 /// What may happen to the owner.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub enum Event {
     Allocate(Wanted, oneshot::Sender<Result<Allocation, crate::Error>>),
     /// It is given back.
     Release(String, AllocationId, Cause, oneshot::Sender<Result<(), crate::Error>>),
+    /// Keys of remote engines may say something else.
+    KeysChanged,
     /// Another room's event.
     Tell(spec::Event),
     /// Penstock goes down.
@@ -80,13 +82,19 @@ pub(crate) struct Owner {
     pub(crate) board: Arc<Board>,
     pub(crate) runtimes: Vec<Arc<dyn Runtime>>,
     pub(crate) secrets: Secrets,
+    pub(crate) outbound: net::Guard,
     pub(crate) yard: Yard,
     pub(crate) messages: mpsc::Sender<Event>,
-    pub(crate) probes: HashMap<InstanceId, Watched>,
-    pub(crate) strangers: HashMap<InstanceId, Told>,
+    pub(crate) probes: BTreeMap<InstanceId, Watched>,
+    pub(crate) strangers: BTreeMap<InstanceId, Told>,
     pub(crate) jobs: Jobs,
     capacity: BTreeMap<RuntimeKind, Vec<Node>>,
-    snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+    pub(crate) unpublished: Fresh,
+    pub(crate) unseen: Fresh,
+    /// How far the wishes have been read.
+    mark: Option<Mark>,
+    pub(crate) followed: Option<u64>,
     tick: Duration,
     stop: Option<Stop>,
 }
@@ -116,6 +124,7 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
             return;
         }
         tokio::select! {
+            biased; // whichever it is, a turn follows
             message = inbox.recv() => match message {
                 Some(message) => owner.take(message).await,
                 None => return,
@@ -163,13 +172,18 @@ impl Owner {
             board: parts.board,
             runtimes: parts.runtimes,
             secrets: parts.secrets,
+            outbound: config.outbound,
             yard,
             messages,
-            probes: HashMap::new(),
-            strangers: HashMap::new(),
+            probes: BTreeMap::new(),
+            strangers: BTreeMap::new(),
             jobs: Jobs::new(),
             capacity: BTreeMap::new(),
             snapshots,
+            unpublished: Fresh::default(),
+            unseen: Fresh::default(),
+            mark: None,
+            followed: None,
             tick: config.tick,
             stop: None,
         }
@@ -208,7 +222,7 @@ impl Owner {
             }
             Event::Look(asker) => drop(asker.send(Box::new(self.world.clone()))), // the asker may have gone
             Event::Allocate(wanted, asker) => {
-                self.look_at_room().await; // as it is now, not as the last turn saw it
+                let _ = self.look_at_room().await; // as it is now, not as the last turn saw it
                 let done = reserve::allocate(self, wanted).await;
                 self.show(); // whoever has the answer sees it counted
                 let _ = asker.send(done); // the asker may have gone
@@ -218,6 +232,7 @@ impl Owner {
                 self.show();
                 let _ = asker.send(done); // the asker may have gone
             }
+            Event::KeysChanged => reports::keys_changed(self),
             Event::Tell(event) => self.story.tell(event),
             Event::Stop(how, asker) => self.begin_to_stop(how, asker),
         }
@@ -234,17 +249,22 @@ impl Owner {
         stop.askers.push(asker);
         let calls = stop.until.saturating_duration_since(Instant::now()).saturating_sub(ENDS_WITHIN);
         self.world.stopping = (!stop.adopt).then(|| Timestamp::now().plus(calls));
+        self.world.wishes.touch_all();
         self.stop = Some(stop);
     }
 
     async fn turn(&mut self) {
+        let begun = Instant::now();
         self.observe().await;
         observe::demand(&mut self.world, &self.board);
+        returns::follow(&mut self.world);
+        fetching::look(&mut self.world);
         steps::look_at_load(self);
         for _ in 0..ROUNDS {
             self.world.now = Timestamp::now();
             observe::demand(&mut self.world, &self.board);
-            let actions = plan::plan(&self.world);
+            let plan::Plan { actions, weighed } = plan::weigh(&self.world);
+            self.counters.weighed += u64::try_from(weighed).unwrap_or(u64::MAX);
             let idle = actions.is_empty();
             for action in actions {
                 act::act(self, action).await;
@@ -259,19 +279,19 @@ impl Owner {
         self.story.flush().await;
         jobs::settle(self).await;
         self.show();
-    }
-
-    /// What others may see of this turn.
-    fn show(&self) {
-        self.snapshots.send_replace(Arc::new(snapshot(&self.world, self.counters)));
+        self.counters.turns += 1;
+        self.counters.busy += begun.elapsed();
     }
 
     async fn observe(&mut self) {
         self.world.now = Timestamp::now();
         self.look_at_wishes().await;
-        self.look_at_room().await;
+        if crate::follow::follow(self).await {
+            self.look_at_wishes().await; // at their next generation
+        }
         let seen = observe::sightings(&self.runtimes).await;
-        let strangers = observe::sights(&mut self.world, seen);
+        let measured = self.look_at_room().await; // after them: what engines take in between is not free any more
+        let strangers = observe::sights(&mut self.world, seen, &measured);
         recover::send_away(self, strangers);
         for (id, watched) in &self.probes {
             if let Some(item) = self.world.items.get_mut(id) {
@@ -286,50 +306,44 @@ impl Owner {
     }
 
     async fn look_at_wishes(&mut self) {
-        match self.store.list_deployments().await {
-            Ok(records) => observe::wishes(&mut self.world, records),
-            Err(error) => return tracing::warn!(error = base::chain(&error), "wishes could not be read; the last ones hold"),
-        }
-        match self.store.list_routes().await {
-            Ok(records) => observe::routes(&mut self.world, records),
-            Err(error) => tracing::warn!(error = base::chain(&error), "routes could not be read; the last ones hold"),
+        if let Err(error) = self.read_wishes().await {
+            tracing::warn!(error = base::chain(&error), "wishes and routes could not be read; the last ones hold");
         }
     }
 
-    /// A runtime that cannot be read has what it had.
-    async fn look_at_room(&mut self) {
+    /// Reads what has changed since the last time; a read that fails leaves the mark, so the next one misses nothing.
+    async fn read_wishes(&mut self) -> Result<(), store::Error> {
+        if let Some(changes) = self.store.changes(self.mark).await? {
+            self.mark = Some(changes.mark);
+            self.counters.read += u64::try_from(changes.deployments.len()).unwrap_or(u64::MAX);
+            observe::changes(&mut self.world, changes);
+        }
+        Ok(())
+    }
+
+    /// A runtime that cannot be read has what it had. Gives those that could be read.
+    async fn look_at_room(&mut self) -> BTreeSet<RuntimeKind> {
+        let mut measured = BTreeSet::new();
         for runtime in &self.runtimes {
             match runtime.capacity().await {
-                Ok(found) => drop(self.capacity.insert(runtime.kind(), found)),
+                Ok(found) => {
+                    self.capacity.insert(runtime.kind(), found);
+                    measured.insert(runtime.kind());
+                }
                 Err(error) => tracing::warn!(runtime = %runtime.kind(), error = base::chain(&error), "its capacity could not be read"),
             }
         }
         self.world.room.nodes = self.capacity.values().flatten().cloned().collect();
         self.world.room.able = self.yard.programs.able();
         reserve::expire(self).await;
-    }
-
-    fn publish(&self) {
-        let secrets = &self.secrets;
-        let remote_key = |revision: &Revision| revision.spec.api_key_env.as_deref().and_then(|name| secrets(name));
-        let before = self.board.table();
-        let table = publish::table(&self.world, &before, &remote_key);
-        let same = before.deployments.len() == table.deployments.len()
-            && before.routes == table.routes
-            && table.deployments.iter().all(|(name, entry)| before.deployments.get(name).is_some_and(|old| Arc::ptr_eq(old, entry)));
-        if !same {
-            self.show(); // before anybody is served: who has had an answer finds its model ready
-            self.board.publish(table);
-        }
-        self.board.watch_for_idle(self.world.items.values().any(|item| item.phase == Phase::Placing));
+        measured
     }
 
     /// Finds what ran before this process did.
     pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
         self.world.now = Timestamp::now();
         self.world.footprints = footprints::Footprints::of(self.store.list_footprints().await?);
-        observe::wishes(&mut self.world, self.store.list_deployments().await?);
-        observe::routes(&mut self.world, self.store.list_routes().await?);
+        self.read_wishes().await?;
         steps::take_up(self).await?;
         reserve::take_up(self).await?;
         let seen = recover::look(self).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ByteSize, Secret, Timestamp};
-use board::{Demand, KeepAlive, MemberUse};
+use board::{Demand, KeepAlive, MemberUse, Shelf};
 use spec::deployment::Record;
 use spec::{
     Allocation, Cause, DeviceKind, Endpoint, EngineKind, Exit, Grant, InstanceId, Name, Node, Phase, Reason, Revision, RolloutStatus,
@@ -15,8 +15,12 @@ use spec::{
 use crate::restart::Restarts;
 use crate::scale::Lately;
 
+use crate::fetching::Fetching;
 use crate::footprints::Footprints;
 use crate::pulse::Pulse;
+use crate::returns::Cleared;
+use crate::sleep::Nap;
+use crate::wishes::Wishes;
 
 /// Everything that a decision may look at.
 #[derive(Debug, Clone, Default)]
@@ -26,9 +30,9 @@ pub struct World {
     /// Set once Penstock goes down: calls may go on until then.
     pub stopping: Option<Timestamp>,
     /// By name.
-    pub wishes: BTreeMap<Name, Wish>,
+    pub wishes: Wishes,
     /// By name; they are only passed on to the board.
-    pub routes: BTreeMap<Name, Arc<RouteRecord>>,
+    pub routes: Shelf<Arc<RouteRecord>>,
     /// By id.
     pub items: BTreeMap<InstanceId, Item>,
     /// Machines and memory.
@@ -64,6 +68,10 @@ pub struct Wish {
     pub rollout: RolloutStatus,
     /// That has changed since it was stored.
     pub unsaved: bool,
+    /// What callers are told of a model that should not be used any more.
+    pub notice: Option<Arc<str>>,
+    /// How far the fetching of its files is.
+    pub fetching: Fetching,
     /// The revision that can be relied on; none before the first one has served.
     pub stable: Option<Arc<Revision>>,
     /// How many instances its callers have lately been worth.
@@ -123,6 +131,8 @@ pub struct Item {
     pub memory: ByteSize,
     /// Whether that was measured.
     pub measured: bool,
+    /// What an earlier one was seen to take of a card that computed all of its layers.
+    pub on_card: Option<ByteSize>,
     /// The most memory that it was seen to have.
     pub peak: ByteSize,
     /// What of that has been noted for the next of its kind.
@@ -155,14 +165,16 @@ pub struct Item {
     pub used: MemberUse,
     /// The signs of life of its loop.
     pub pulse: Pulse,
+    /// How far it is with its sleep.
+    pub nap: Nap,
     /// Last sign of progress while it comes up.
     pub progress_at: Timestamp,
     /// Lines that it had logged then.
     pub log_lines: u64,
     /// When its end was last asked for.
     pub stop_asked: Option<Timestamp>,
-    /// While it waits for room: when somebody who makes room for it last came a step nearer to its end.
-    pub cleared_at: Option<Timestamp>,
+    /// While it waits for room: who left for it, and what of that has come back.
+    pub cleared: Option<Cleared>,
 }
 
 /// How far a start is.
@@ -182,8 +194,10 @@ pub enum Start {
 /// What the runtime sees of an instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Sight {
-    /// Nothing.
+    /// Nobody could look since its start: it may be there.
     #[default]
+    Unknown,
+    /// Nothing.
     Absent,
     /// It lives.
     Running {
@@ -206,6 +220,8 @@ pub enum Health {
     Loading,
     /// It answers.
     Up,
+    /// It answers, and says that it sleeps.
+    Asleep,
     /// It does not answer, or refuses, since then.
     Down(String, Timestamp),
 }
@@ -237,6 +253,13 @@ pub enum Packing {
     Pack,
     /// The emptiest one: models disturb each other least.
     Spread,
+}
+
+impl Health {
+    /// It does not answer, and has not for so long.
+    pub fn is_down_for(&self, time: Duration, now: Timestamp) -> bool {
+        matches!(self, Self::Down(_, since) if now.since(*since) > time)
+    }
 }
 
 impl World {
@@ -292,11 +315,17 @@ impl Item {
         if !grant.shares.is_empty() {
             self.memory = grant.total();
         }
+        if grant.gpus().next().is_some() {
+            self.measured = self.on_card.is_some();
+        }
         self.grant = grant;
     }
     /// It is seen to have so much memory. What is more than was kept for it is kept for it from now on: the ledger must not give it
     /// away. On cards a process has other memory than this.
     pub fn grow(&mut self, resident: ByteSize) {
+        if matches!(self.nap, Nap::Lent(..)) {
+            return self.hold(resident);
+        }
         self.peak = self.peak.max(resident);
         let more = self.peak.saturating_sub(self.memory);
         if more == ByteSize(0) || self.grant.gpus().next().is_some() {
@@ -311,8 +340,16 @@ impl Item {
     pub fn holds_memory(&self) -> bool {
         match self.phase {
             Phase::Pending | Phase::Fetching | Phase::Placing | Phase::Stopped => false,
-            Phase::Failed => self.start == Start::Running || matches!(self.sight, Sight::Running { .. }),
+            Phase::Failed => self.start == Start::Running || self.may_be_there(),
             _ => !matches!(self.sight, Sight::Exited(_)),
+        }
+    }
+    /// It was seen to live, or was started and nobody could look since.
+    fn may_be_there(&self) -> bool {
+        match self.sight {
+            Sight::Running { .. } => true,
+            Sight::Unknown => self.launched_at.is_some(),
+            Sight::Absent | Sight::Exited(_) => false,
         }
     }
     /// It waits for room, and nothing has been started.
@@ -323,7 +360,7 @@ impl Item {
     pub fn resident(&self) -> ByteSize {
         match &self.sight {
             Sight::Running { resident, .. } => resident.unwrap_or_default(),
-            Sight::Absent | Sight::Exited(_) => ByteSize(0),
+            Sight::Unknown | Sight::Absent | Sight::Exited(_) => ByteSize(0),
         }
     }
     /// Percent of its KV cache that is used, where its engine tells.
@@ -341,6 +378,7 @@ impl Item {
     }
     /// When it was last of use.
     pub fn last_of_use(&self) -> Timestamp {
-        self.used.last_used.map_or(self.since, |used| used.max(self.since))
+        let since = self.nap.idle_since().unwrap_or(self.since);
+        self.used.last_used.map_or(since, |used| used.max(since))
     }
 }

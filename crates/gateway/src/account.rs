@@ -228,8 +228,8 @@ impl Account {
         let caller = &self.caller;
         self.gateway.journal().append(&Usage {
             request_id: &*self.arrival.id,
-            token: caller.token.as_ref().map(spec::TokenId::as_str),
-            project: caller.project.as_deref(),
+            token: caller.token(),
+            project: caller.project(),
             model: &self.model,
             deployment: self.entry.as_ref().map(|entry| entry.name.as_str()),
             instance: self.member.as_ref().map(|member| member.id.as_str()),

@@ -6,11 +6,13 @@
 //! That there is such a model is told before anything is set aside: a misspelling costs no allowance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::Caller;
 use board::{Board, Entry, Hint, Lease, Search, Wait};
 use http::{HeaderMap, HeaderName};
 use spec::{Affinity, Dialect};
+use tokio::time::Instant;
 use wire::openai::{Ask, Shape};
 use wire::scan::Kind;
 
@@ -86,6 +88,25 @@ pub(crate) async fn warm(board: &Board, entry: &Entry) -> Result<Lease, Error> {
     let limits = &entry.spec.timeouts;
     let wait = Wait { patience_ready: limits.wait, patience_cold: limits.start, keep_alive: None, avoid: Vec::new() };
     Ok(board.lease(&entry.name, wait).await?)
+}
+
+/// Whether the member of this lease, which has ended, leaves the board: the next lease is then one of whoever comes in its place.
+pub(crate) async fn has_left(board: &Board, lease: &Lease) -> bool {
+    const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+    const LOOK_EVERY: Duration = Duration::from_millis(10);
+    let serves = || {
+        let table = board.table();
+        let entry = table.deployments.get(&lease.entry.name);
+        entry.is_some_and(|entry| entry.instances.iter().any(|member| member.id == lease.member.id))
+    };
+    let until = Instant::now() + KNOWN_WITHIN;
+    while serves() {
+        if Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
 }
 
 /// What the call belongs to; not looked for where there is nothing to choose.

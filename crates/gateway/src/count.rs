@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use wire::openai::Shape;
 use wire::scan;
 
-use crate::prompt::Prompts;
+use crate::prompt::{self, Prompts};
 
 /// Counts at the same time; each may take a core for a second.
 const AT_ONCE: usize = 2;
@@ -26,7 +26,7 @@ pub(crate) async fn count(counts: &Arc<Counts>, entry: &Entry, body: Bytes) -> u
     let _turn = TURNS.acquire().await;
     let work = move || {
         let Ok(scan) = scan::object(&body) else { return 0 };
-        let counter = version.and_then(|version| counts.read(&version.digest, &version.path).ok());
+        let counter = version.and_then(|version| prompt::read(&counts, &version).ok());
         let counted = counter.and_then(|counter| counter.count_chat(scan.value("messages")?, scan.value("tools")));
         counted.unwrap_or_else(|| estimate(&scan))
     };

@@ -64,6 +64,14 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Where the request comes from, by the word of a proxy where that counts.
+    fn peer<B>(&self, request: &Request<B>) -> Peer {
+        match &self.ways.gateway.config().proxies {
+            None => self.peer,
+            Some(proxies) => Peer(proxies.client(self.peer.0, request.headers())),
+        }
+    }
+
     /// A `POST` of this path goes straight to its walk.
     pub fn goes_straight(&self, path: &str) -> bool {
         self.ways.straight.iter().any(|(way, _)| way.path == path)
@@ -81,18 +89,20 @@ where
 
     fn call(&self, mut request: Request<B>) -> Answer {
         let Ways { gateway, straight, router } = &*self.ways;
+        let peer = self.peer(&request);
         let path = request.uri().path();
         if request.method() == Method::POST
             && let Some((way, route)) = straight.iter().find(|(way, _)| way.path == path)
         {
-            let visit = Visit::begin(gateway, &request, Arc::clone(route), Some(self.peer));
+            let visit = Visit::begin(gateway, &request, Arc::clone(route), Some(peer));
             let (arrival, (head, body)) = (visit.arrival.clone(), request.into_parts());
             let arrived = Arrived { arrival, headers: head.headers, body: Body::new(body) };
             let (gateway, Straight { face, read, .. }) = (gateway.clone(), *way);
             let walk: Walk = Box::pin(async move { Ok(go(gateway, arrived, face, read).await) });
             return Answer(Way::Straight(Passing::new(walk, visit)));
         }
-        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(access::Address(peer.0.ip()));
         Answer(Way::Routed(Box::new(router.clone().call(request))))
     }
 }

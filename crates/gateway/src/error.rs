@@ -285,7 +285,7 @@ impl Error {
     /// As for any client; LiteLLM takes a 401 for a bad request unless it finds these words of OpenAI's.
     fn openai_message(&self) -> String {
         match self {
-            Self::Access(access::Error::WrongToken | access::Error::Expired { .. }) => {
+            Self::Access(access::Error::WrongToken | access::Error::Expired { .. } | access::Error::Disabled { .. }) => {
                 format!("Incorrect API key provided: {}", self.message())
             }
             _ => self.message(),

@@ -163,12 +163,31 @@ impl Arriving {
     }
 }
 
+/// Why a body ends that whoever accepted its connection waited for: its client is too slow.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("too little of the body came in {}", base::clock::human::print(*waited))]
+pub struct TooSlow {
+    /// How long it was waited for.
+    pub waited: Duration,
+}
+
+fn lost(source: axum::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&source);
+    while let Some(error) = cause {
+        if let Some(TooSlow { waited }) = error.downcast_ref() {
+            return Error::SlowBody { after: *waited };
+        }
+        cause = error.source();
+    }
+    Error::BodyLost { source }
+}
+
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {
     loop {
         let frame = within(BODY_SILENCE, body.frame());
         match frame.await.ok_or(Error::SlowBody { after: BODY_SILENCE })? {
             None => return Ok(None),
-            Some(Err(source)) => return Err(Error::BodyLost { source }),
+            Some(Err(source)) => return Err(lost(source)),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => return Ok(Some(bytes)),

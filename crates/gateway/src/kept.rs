@@ -96,12 +96,13 @@ struct Inner {
     writer: Writer,
 }
 
-/// Who may see what this caller made: its project, else its token alone.
+/// Who may see what this caller made: its project, else its token alone, else its user.
 pub(crate) fn owner(caller: &Caller) -> String {
-    match (&caller.project, &caller.token) {
-        (Some(project), _) => format!("project:{project}"),
-        (None, Some(token)) => format!("token:{token}"),
-        (None, None) => String::new(),
+    match (caller.project(), caller.token(), caller.user()) {
+        (Some(project), ..) => format!("project:{project}"),
+        (None, Some(token), _) => format!("token:{token}"),
+        (None, None, Some(user)) => format!("user:{}", user.id()),
+        (None, None, None) => String::new(),
     }
 }
 

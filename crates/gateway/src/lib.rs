@@ -60,12 +60,14 @@ use std::time::Duration;
 use access::Access;
 use axum::Router;
 use board::Board;
+use net::{Guard, Proxies};
 use store::{Journal, Store};
 use tokens::Counts;
 
 pub use cors::Cors;
 pub use entrance::{Answer, Entrance, Visitor};
 pub use error::Error;
+pub use http::TooSlow;
 pub use kept::Keeping;
 pub use metrics::{Readings, Source};
 pub use passage::{CallRecord, Lap, Listener, Peer, Record, Sampling, SpanId, Trace, TraceId, Watch, Wish};
@@ -112,7 +114,7 @@ pub struct Config {
     pub default_model: Option<String>,
     /// After so long a silence a stream gets a comment, so that no proxy closes it.
     pub keep_alive_comment: Duration,
-    /// The same for a stream that waits for a cold model, until its first comment.
+    /// The same for a stream that waits for a cold model, until its first comment: from its coming, or from the start's beginning.
     pub cold_comment: Duration,
     /// Which pages of other sites may call.
     pub cors: Option<Cors>,
@@ -120,12 +122,16 @@ pub struct Config {
     pub infer_timeout: Option<Duration>,
     /// How much of what `/v1/responses` answered is kept.
     pub keeping: Keeping,
+    /// Proxies that are believed about where a request comes from.
+    pub proxies: Option<Arc<Proxies>>,
+    /// Whom remote engines' URLs may lead to.
+    pub outbound: Guard,
 }
 
 impl Default for Config {
     fn default() -> Self {
         const BODY: usize = 32 << 20; // a dozen photographs in base64
-        const COLD: Duration = Duration::from_millis(400); // what does not come up at all is mostly known by then
+        const COLD: Duration = Duration::from_millis(200); // what does not come up at all is mostly known by then
         const SILENCE: Duration = Duration::from_secs(15); // half of what impatient proxies allow
         Self {
             max_body_bytes: BODY,
@@ -135,6 +141,8 @@ impl Default for Config {
             cors: None,
             infer_timeout: None,
             keeping: Keeping::default(),
+            proxies: None,
+            outbound: Guard::default(),
         }
     }
 }
@@ -172,6 +180,7 @@ impl Gateway {
         metrics.read_also(numbers(Arc::clone(&status)));
         metrics.read_also(metrics::standing(Arc::clone(&board)));
         watch.sources.iter().for_each(|source| metrics.read_also(Arc::clone(source)));
+        let outbound = config.outbound.clone();
         let kept = Kept::start(store, config.keeping);
         metrics.read_also(account::readings(journal.clone()));
         Self(Arc::new(House {
@@ -183,7 +192,7 @@ impl Gateway {
             metrics,
             watch: Arc::new(watch),
             journal,
-            sender: Sender::start(),
+            sender: Sender::start(outbound),
             kept,
             stop: Stop::new(),
             asked: AtomicBool::new(false),
@@ -238,6 +247,9 @@ impl Gateway {
         const PATIENCE: Duration = Duration::from_secs(5);
         if !self.0.journal.flush(PATIENCE).await {
             tracing::warn!(rows = self.0.journal.stand().behind, "usage rows stay in the journal until the next start");
+        }
+        if tokio::time::timeout(PATIENCE, self.0.access.flush()).await.is_err() {
+            tracing::warn!("when some tokens were last used is not in the store");
         }
         if tokio::time::timeout(PATIENCE, self.0.kept.flush()).await.is_err() {
             tracing::warn!("some kept responses are not in the store");

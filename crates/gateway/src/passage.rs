@@ -9,7 +9,7 @@ mod record;
 mod trace;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -86,6 +86,8 @@ pub(crate) struct Passage {
     pub(crate) laps: Laps,
     /// Its place in a trace, where anybody cares.
     pub(crate) trace: Option<Trace>,
+    /// Where it came from.
+    pub(crate) from: Option<IpAddr>,
     method: &'static str,
     route: Option<Arc<Route>>,
     status: AtomicU16,
@@ -141,6 +143,7 @@ impl Arrival {
         let mut passage = Passage::now(headers);
         passage.method = crate::metrics::method(request.method());
         passage.route = Some(route);
+        passage.from = peer.map(|peer| peer.0.ip());
         let wish = wish(request.uri(), headers);
         if watch.sampling.is_some() || watch.always {
             passage.trace = Trace::of(headers, watch.sampling);
@@ -194,6 +197,7 @@ impl Passage {
             at: Timestamp::now(),
             laps: Laps::new(began),
             trace: None,
+            from: None,
             method: "",
             route: None,
             status: AtomicU16::new(CLIENT_GONE),
@@ -281,8 +285,8 @@ impl Passage {
             bytes_out: self.bytes_out.load(Relaxed),
             client: told.client,
             agent: &told.agent,
-            token: caller.and_then(|caller| caller.token.as_ref()).map(spec::TokenId::as_str),
-            project: caller.and_then(|caller| caller.project.as_deref()),
+            token: caller.and_then(|caller| caller.token()),
+            project: caller.and_then(|caller| caller.project()),
             wish: if caller.is_some() { told.wish } else { Wish::Usual },
             trace: self.trace,
             call: self.call(duration),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use base::tasks;
 use board::Entry;
+use spec::Version;
 use tokens::{Counter, Counts};
 use wire::openai::Shape;
 use wire::scan::{self, Kind, Member, Scan, Span};
@@ -197,8 +198,7 @@ fn count(shape: Shape, scan: &Scan<'_>, counter: &Counter) -> Counted {
 
 /// Tokens that one call of this deployment may have, as far as is known.
 pub(crate) fn context(entry: &Entry) -> Option<u64> {
-    let of_model = entry.version.as_ref().map(|version| version.context_length).filter(|length| *length > 0);
-    entry.spec.context.or(of_model).map(u64::from)
+    entry.spec.context_with(entry.version.as_deref()).map(u64::from)
 }
 
 /// The tokens of all prompts: counted if that is asked for and the model's counter is at hand, else
@@ -215,7 +215,7 @@ pub(crate) async fn measure(counts: &Arc<Counts>, call: &Call, prompts: &Prompts
     if prompts.bytes == 0 || !(exact || may_be_too_long) {
         return Ok(prompts.estimate());
     }
-    let Some(counter) = entry.version.as_ref().and_then(|version| counts.ready(&version.digest)) else {
+    let Some(counter) = entry.version.as_ref().and_then(|version| counts.ready(&version.prompt_key())) else {
         fetch(counts, entry);
         return Ok(prompts.estimate());
     };
@@ -236,15 +236,20 @@ pub(crate) async fn measure(counts: &Arc<Counts>, call: &Call, prompts: &Prompts
 
 /// Lets the model's counter be read for the calls to come; nobody waits for it.
 fn fetch(counts: &Arc<Counts>, entry: &Entry) {
-    let Some(version) = entry.version.clone().filter(|version| !counts.was_asked(&version.digest)) else { return };
+    let Some(version) = entry.version.clone().filter(|version| !counts.was_asked(&version.prompt_key())) else { return };
     let counts = Arc::clone(counts);
     let reading = async move {
-        let read = tasks::blocking("read-vocabulary", move || counts.read(&version.digest, &version.path)).await;
+        let read = tasks::blocking("read-vocabulary", move || read(&counts, &version)).await;
         if let Some(Err(error)) = read {
             tracing::debug!(error = base::chain(&error), "no token counts for this model");
         }
     };
     tasks::spawn("read-vocabulary", reading).detach();
+}
+
+/// The counter of a version, with the chat template that it is served with. Blocks.
+pub(crate) fn read(counts: &Counts, version: &Version) -> Result<Arc<Counter>, tokens::Error> {
+    counts.read_with(&version.prompt_key(), &version.path, version.contents.serving.chat_template.as_deref())
 }
 
 fn param(shape: Shape) -> &'static str {

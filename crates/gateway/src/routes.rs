@@ -14,7 +14,7 @@ pub(crate) mod status;
 
 use axum::Router;
 use axum::extract::{OriginalUri, State};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::call::{Call, Face, Manner};
 use crate::cors;
 use crate::error::Error;
 use crate::http::Raw;
+use crate::identify::guard;
 use crate::layer::{Around, named};
 use crate::walk::{Reader, walk};
 
@@ -83,6 +84,7 @@ pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(gateway.clone(), guard))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown);
     let router = match cors::layer(gateway.config().cors.as_ref()) {
@@ -103,7 +105,8 @@ async fn wrong_method(State(_): State<Gateway>, method: Method, OriginalUri(uri)
     Error::Method { method, path }.response(face(uri.path()))
 }
 
-fn face(path: &str) -> Face {
+/// Whose path it is.
+pub(crate) fn face(path: &str) -> Face {
     match path {
         "/infer" | "/models" | "/status" => Face::Lines,
         _ if path.starts_with("/v1/messages") => Face::Messages,

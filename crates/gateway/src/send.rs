@@ -84,11 +84,11 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// With nothing open; must be called within a tokio runtime.
-    pub(crate) fn start() -> Self {
+    /// With nothing open, and calls only for where this lets them; must be called within a tokio runtime.
+    pub(crate) fn start(outbound: net::Guard) -> Self {
         let targets = Arc::default();
         let watch = targets::watch(&targets);
-        Self { targets, connector: Connector::default(), _watch: watch }
+        Self { targets, connector: Connector::new(outbound), _watch: watch }
     }
 
     /// Where calls of this lease go.
@@ -157,10 +157,21 @@ async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing
     let head = match link.exchange(outgoing.parts(target), clock.first_by).await {
         Ok(head) => head,
         Err(Unsent { fault: Fault::Late, .. }) => return Err(Failed::for_good(clock.late(true))),
-        Err(Unsent { fault, untouched }) => return Err(Failed { error: Error::Broken { source: fault.into() }, safe: untouched }),
+        Err(Unsent { fault, untouched }) => {
+            let safe = untouched || target.is_ours() && was_never_read(&fault);
+            return Err(Failed { error: Error::Broken { source: fault.into() }, safe });
+        }
     };
     let home = Home { target: Arc::clone(target), most: slots(lease) };
     Ok(Reply { status: head.status, headers: head.headers, flow: Flow::by_link(link, home) })
+}
+
+/// An engine that ended before it had read all of the call. The kernel says so of a Unix socket, and of no other: whoever closes one
+/// resets it if bytes lie there that it has not read, and nothing can be written to one that is closed. What has read all and ended
+/// may have worked on it; then there is only an end.
+fn was_never_read(fault: &Fault) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(fault, Fault::Io(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
 }
 
 /// The other side hung up.

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::WARNING;
 use axum::response::Response;
 use base::tasks;
 use board::{Entry, Lease};
@@ -13,11 +15,11 @@ use board::{Entry, Lease};
 use crate::account::Account;
 use crate::admit::{admit, is_metered, limit_headers};
 use crate::call::{Call, Face};
-use crate::choose::{choose, search};
+use crate::choose::{choose, has_left, search};
 use crate::clock::Clock;
 use crate::error::{self, Error};
 use crate::http::{self, Arrived};
-use crate::identify::identify;
+use crate::identify::identify_call;
 use crate::metrics::Stage;
 use crate::prompt::{self, Prompts};
 use crate::relay::{self, Held, early, relay};
@@ -47,6 +49,7 @@ pub(crate) async fn carry(gateway: Gateway, call: Box<Call>, prompts: Prompts) -
     let mut account = Box::new(Account::open(&gateway, &call, prompts.estimate())); // it goes through many hands
     let let_in = gateway.stopping().unless_ended(let_in(&gateway, &call, prompts, &mut account)).await;
     let rates = account.rates();
+    let notice = account.entry().and_then(|entry| entry.notice.clone());
     let outcome = match let_in {
         Ok(way) if call.streamed => streamed(gateway, call, way, account).await,
         Ok(way) => serve(&gateway, &call, way, account).await,
@@ -58,13 +61,22 @@ pub(crate) async fn carry(gateway: Gateway, call: Box<Call>, prompts: Prompts) -
     };
     let mut response = outcome.unwrap_or_else(|error| error.response(face));
     limit_headers(&rates, response.headers_mut());
+    if let Some(value) = notice.and_then(|notice| HeaderValue::from_bytes(notice.as_bytes()).ok()) {
+        response.headers_mut().insert(WARNING, value);
+    }
     response
 }
 
 /// The head of a stream goes out when its first event is there; earlier only where that takes long.
 async fn streamed(gateway: Gateway, call: Box<Call>, way: Box<Way>, account: Box<Account>) -> Result<Response, Error> {
     let Config { keep_alive_comment: ping, cold_comment, .. } = *gateway.config();
-    let (call, after) = (Arc::from(call), if way.cold { cold_comment.min(ping) } else { ping });
+    let after = match way.cold {
+        // What becomes of the start is known a while after its beginning, whenever this call came; and a call that was long in coming
+        // has waited already.
+        Some(rises_for) => cold_comment.min(ping).saturating_sub(rises_for.max(call.arrival.began.elapsed())),
+        None => ping,
+    };
+    let call = Arc::from(call);
     let same = Arc::clone(&call);
     let work = Box::pin(async move { serve(&gateway, &same, way, account).await });
     early::soon(call, work, after, ping).await
@@ -116,8 +128,9 @@ async fn take_in(gateway: &Gateway, arrived: Arrived) -> Result<http::Raw, Error
     let limit = gateway.config().max_body_bytes;
     let Arrived { arrival, headers, body } = arrived;
     http::check(&headers, limit)?;
-    let caller = identify(gateway.access(), &headers)?;
+    let caller = identify_call(gateway.access(), &headers, arrival.from).await?;
     arrival.identified(&caller);
+    caller.may_call()?;
     let announced = http::announced(&headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let (body, reader) = http::read(body, limit, announced).await?;
     arrival.received(body.len());
@@ -198,6 +211,10 @@ async fn ask(gateway: &Gateway, call: &Call, way: &mut Way, account: &mut Accoun
         send::report(&lease, &failed.error);
         way.search.failed(&lease);
         let others = way.search.has_others();
+        if !others && failed.is_of_nobody(&target) && has_left(gateway.board(), &lease).await {
+            way.failed(failed.error);
+            continue;
+        }
         let wait = way.tries.again(&failed, &lease, &target, (&clock, others));
         drop(lease); // before another is asked for: it may be the last slot
         match wait {

@@ -11,8 +11,10 @@
 //! | an engine that may be at work on the call | no | yes, as long as the client knows of nothing |
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{Error as Refusal, Whose};
+use base::Timestamp;
 use board::{Board, Entry, Search, State};
 
 use crate::Gateway;
@@ -28,8 +30,8 @@ use crate::send::retry::Tries;
 pub(crate) struct Way {
     pub(crate) search: Search,
     pub(crate) tries: Tries,
-    /// Nobody serves it yet.
-    pub(crate) cold: bool,
+    /// Nobody serves it yet; whoever comes up for it began so long ago.
+    pub(crate) cold: Option<Duration>,
     prompts: Prompts,
     /// Why it was not served where it was asked already.
     before: Option<Error>,
@@ -38,7 +40,12 @@ pub(crate) struct Way {
 impl Way {
     /// Of a call that was let in for this deployment.
     pub(crate) fn new(search: Search, entry: &Entry, prompts: Prompts) -> Self {
-        Self { search, tries: Tries::default(), cold: entry.state != State::Ready, prompts, before: None }
+        let cold = match &entry.state {
+            State::Ready => None,
+            State::Rising { since, .. } => Some(Timestamp::now().since(*since)),
+            State::Cold | State::Down(_) => Some(Duration::ZERO),
+        };
+        Self { search, tries: Tries::default(), cold, prompts, before: None }
     }
 
     /// The call is about to go to this deployment: another than the one it was let in for has to let it in as well.

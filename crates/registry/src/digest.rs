@@ -1,7 +1,7 @@
 //! Which content does a file have?
 //!
 //! In: a file. Out: `sha256:` and 64 hexadecimal digits, from the store if the file is as it was
-//! when it was hashed. For a model in several files: the digest of the list of their digests.
+//! when it was hashed. For a model in several files: the digest of the list of their digests ([`over`]).
 //! Fails: when the file changes meanwhile. Holds: one file is hashed at a time, so that two callers
 //! do not read the same 40 GB twice. Dropping the future ends the reading.
 
@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use base::{Timestamp, tasks};
+use base::{ByteSize, Timestamp, tasks};
 use sha2::{Digest as _, Sha256};
+use spec::{Format, Part};
 use store::FileStamp;
 
 use crate::error::Error;
+use crate::inspect::Seen;
 use crate::parts;
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -27,21 +29,32 @@ const CHUNK: usize = 1 << 20;
 /// files younger than this are not remembered.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// The digest over all files of a version: of a single one its own; of the parts of a split file that of the list of theirs; of
+/// a folder that of the list of theirs with their names.
+pub(crate) fn over(format: Format, parts: &[Part]) -> String {
+    match (format, parts) {
+        (_, [only]) => only.digest.clone(),
+        (Format::Gguf, parts) => {
+            let digests: Vec<&str> = parts.iter().map(|part| part.digest.as_str()).collect();
+            named(&Sha256::digest(digests.join("\n")))
+        }
+        (_, parts) => {
+            let lines: Vec<String> = parts.iter().map(|part| format!("{}  {}\n", part.digest, part.name)).collect();
+            named(&Sha256::digest(lines.concat()))
+        }
+    }
+}
+
 impl Registry {
-    /// The digest over all files of a model.
-    pub(crate) async fn digest(&self, files: &[FileStamp], progress: &Progress) -> Result<String, Error> {
-        progress.begin(files.iter().map(|file| file.len).sum());
-        let mut digests = Vec::with_capacity(files.len());
-        for file in files {
-            digests.push(self.digest_of_file(file, progress).await?);
+    /// The files of a version with the digest of each.
+    pub(crate) async fn digests(&self, seen: &Seen, progress: &Progress) -> Result<Vec<Part>, Error> {
+        progress.begin(seen.files.iter().map(|file| file.len).sum());
+        let mut parts = Vec::with_capacity(seen.files.len());
+        for file in &seen.files {
+            let digest = self.digest_of_file(file, progress).await?;
+            parts.push(Part { name: name_below(&seen.root, &file.path), size: ByteSize(file.len), digest });
         }
-        match digests.pop() {
-            Some(only) if digests.is_empty() => Ok(only),
-            last => {
-                digests.extend(last);
-                Ok(named(&Sha256::digest(digests.join("\n"))))
-            }
-        }
+        Ok(parts)
     }
 
     async fn digest_of_file(&self, file: &FileStamp, progress: &Progress) -> Result<String, Error> {
@@ -70,6 +83,11 @@ impl Registry {
         }
         Ok(known)
     }
+}
+
+/// What a file is called within its model.
+fn name_below(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 fn is_settled(file: &FileStamp) -> bool {

@@ -7,8 +7,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::{Fault, Kind, Retry};
-use spec::{Name, Source};
+use base::ByteSize;
+use spec::{Format, Invalid, Name, Source};
+
+mod fault;
 
 /// What can go wrong with a model.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +94,151 @@ pub enum Error {
         /// What may have been meant.
         suggestion: Option<&'static str>,
     },
-    /// A source that is not fetched from here.
-    #[error("this build fetches no models over the network: `{0}`")]
+    /// It is none of the formats that are known by themselves.
+    #[error("{} is of no format that is known", path.display())]
+    UnknownFormat {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It is of another format than was said.
+    #[error("{} is {found}, not {declared}", path.display())]
+    OtherFormat {
+        /// Which.
+        path: PathBuf,
+        /// As somebody said.
+        declared: Format,
+        /// As it is.
+        found: Format,
+    },
+    /// What another format's header says is wrong, or it runs code.
+    #[error(transparent)]
+    Format(formats::Error),
+    /// Larger than is taken.
+    #[error("{} has {size}; the largest model that is taken has {most}", path.display())]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// Bytes of all its files.
+        size: ByteSize,
+        /// The limit of the config.
+        most: ByteSize,
+    },
+    /// This server keeps no files.
+    #[error("this server keeps no files of its own")]
+    NoBlobs,
+    /// Files that were sent here have no source to look at again.
+    #[error("`upload:` is not a place to get a model from")]
+    NoSource,
+    /// Nobody has begun to send this file.
+    #[error("no file {0} is being sent")]
+    NoUpload(blobs::Digest),
+    /// A version of nothing.
+    #[error("a version has at least one file")]
+    NoFiles,
+    /// A file that does not belong to the model.
+    #[error("the file `{name}` does not belong to the model whose main file is `{main}`")]
+    Unused {
+        /// The file.
+        name: String,
+        /// The main one.
+        main: String,
+    },
+    /// The blobs refused or failed.
+    #[error(transparent)]
+    Blobs(#[from] blobs::Error),
+    /// A digest that is none.
+    #[error(transparent)]
+    Digest(#[from] blobs::BadDigest),
+    /// What people say of it cannot be.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// It keeps changing under this change.
+    #[error("the model `{0}` changes faster than this change can be made")]
+    Busy(Name),
+    /// Something still names the version.
+    #[error("the version {digest} of `{name}` is used by {}", users.join(", "))]
+    VersionInUse {
+        /// The model.
+        name: Name,
+        /// The version.
+        digest: String,
+        /// Tags and deployments.
+        users: Vec<String>,
+    },
+    /// A model has at least one version.
+    #[error("{digest} is the only version of `{name}`")]
+    LastVersion {
+        /// The model.
+        name: Name,
+        /// The version.
+        digest: String,
+    },
+    /// A source that nothing can be fetched from.
+    #[error("nothing can be fetched from `{0}`")]
     Unreachable(Source),
+    /// A source that cannot be read.
+    #[error("`{source_text}` {what}")]
+    BadSource {
+        /// As it was written.
+        source_text: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The other side does not have it.
+    #[error("there is no {what} at {host}")]
+    NotThere {
+        /// Who was asked.
+        host: String,
+        /// What for.
+        what: String,
+        /// What is there instead.
+        near: Vec<String>,
+    },
+    /// The other side does not give it to us.
+    #[error("{host} does not give {url} to {}", if *with_token { "the owner of this token" } else { "strangers" })]
+    Denied {
+        /// Who was asked.
+        host: String,
+        /// What for.
+        url: String,
+        /// Whether it was shown a token.
+        with_token: bool,
+    },
+    /// The other side could not answer.
+    #[error("{host} answers {status} for {url}")]
+    Answered {
+        /// Who was asked.
+        host: String,
+        /// What for.
+        url: String,
+        /// Its status.
+        status: u16,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
+    /// The other side's answer cannot be read.
+    #[error("the answer of {host} cannot be read")]
+    BadAnswer {
+        /// Who was asked.
+        host: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The file changed while it came.
+    #[error("{url} changed while it was fetched")]
+    Moved {
+        /// Which.
+        url: String,
+    },
+    /// Enough is being fetched already.
+    #[error("{0} pulls run already")]
+    TooManyPulls(usize),
+    /// No pull of this id runs.
+    #[error("there is no running pull `{0}`")]
+    NoPull(spec::OperationId),
+    /// Penstock goes down.
+    #[error("penstock stops")]
+    Stopped,
     /// No model of this name.
     #[error("there is no model `{name}` in the registry")]
     NotFound {
@@ -163,67 +307,5 @@ impl Error {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing { near: crate::near::of_missing(&path), path },
             _ => Self::Read { path, source },
         }
-    }
-}
-
-impl Fault for Error {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Missing { .. } | Self::MissingPart { .. } | Self::NotFound { .. } | Self::NoVersion { .. } => Kind::NotFound,
-            Self::Permission { .. } => Kind::Forbidden,
-            Self::Changed { .. } => Kind::Conflict,
-            Self::Read { .. } | Self::Changing { .. } => Kind::Unavailable,
-            Self::Interrupted { .. } => Kind::Internal,
-            Self::Store(error) => error.kind(),
-            Self::NotAFile { .. }
-            | Self::Empty { .. }
-            | Self::Corrupt { .. }
-            | Self::WrongPart { .. }
-            | Self::UnknownArchitecture { .. }
-            | Self::Unreachable(_)
-            | Self::NoHome { .. } => Kind::Invalid,
-        }
-    }
-
-    fn retry(&self) -> Retry {
-        const UNTIL_WRITTEN: Duration = Duration::from_secs(5);
-        match self {
-            Self::Changing { .. } => Retry::After(UNTIL_WRITTEN),
-            Self::Read { .. } => Retry::Safe,
-            Self::Store(error) => error.retry(),
-            _ => Retry::No,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::Missing { near: Some(Near::File(file)), .. } => return Some(format!("did you mean {}?", file.display())),
-            Self::Missing { near: Some(Near::Folder(folder)), .. } => {
-                return Some(format!("check the path: it exists only up to {}", folder.display()));
-            }
-            Self::Missing { near: None, .. } => "check the path",
-            Self::NotAFile { near: Some(Near::File(file)), .. } => return Some(format!("name the file in it: {}", file.display())),
-            Self::NotAFile { .. } => "name a .gguf file",
-            Self::Permission { .. } => "give this user the right to read the file and to enter its folders",
-            Self::Read { .. } => "check the disk, then try again",
-            Self::Empty { .. } => "the download or the copy did not finish: fetch the file again",
-            Self::Corrupt { source, .. } => return source.hint(),
-            Self::MissingPart { .. } => "put all parts into the same folder, under the names that they were published with",
-            Self::WrongPart { .. } => "fetch the parts again and keep their names",
-            Self::UnknownArchitecture { suggestion: Some(near), .. } => {
-                return Some(format!("`{near}` would be known; fetch the file again, or convert it anew with a current llama.cpp"));
-            }
-            Self::UnknownArchitecture { suggestion: None, .. } => "fetch another model, or update Penstock if this one is newer",
-            Self::Unreachable(_) => "download the .gguf file yourself and use file:PATH",
-            Self::NotFound { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
-            Self::NotFound { near: None, .. } => "register it first, or use file:PATH",
-            Self::NoVersion { known, .. } => return Some(format!("it has {}", known.join(", "))),
-            Self::Changed { .. } => "bring the old file back, or use the tag `latest` to serve the new one",
-            Self::Changing { .. } => "wait until the download or the copy has finished",
-            Self::NoHome { .. } => "write the whole path",
-            Self::Interrupted { .. } => return None,
-            Self::Store(error) => return error.hint(),
-        };
-        Some(text.to_owned())
     }
 }

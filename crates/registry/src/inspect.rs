@@ -1,119 +1,95 @@
-//! What do the headers of a model's files say?
+//! What is it that somebody brings, and what do its headers say?
 //!
-//! In: its files, in order. Out: the facts of a [`Version`], all but the digest. Fails: when a
-//! header is damaged, the engines do not know the architecture, or a part belongs to another model.
-//! Blocks: some milliseconds for each file.
+//! In: an absolute path, and a format where somebody declared one. Out: its files, and the facts of a [`Version`], all but the
+//! digests. Fails: on what is damaged, unknown, or runs code when it is opened. Blocks: some milliseconds for each file.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-use base::ByteSize;
-use gguf::KvType;
-use spec::{Body, Format, Layers, Version};
+use formats::Kind;
+use spec::{Capability, Format, Version};
 use store::FileStamp;
 
 use crate::error::Error;
-use crate::parts;
+use crate::{near, parts};
 
-/// The context at which the memory of one token is taken. Where all layers look at everything it
-/// makes no difference. With sliding windows or recurrent states a longer context takes less for
-/// each token, so the estimate is on the safe side from here on.
-const TYPICAL_CONTEXT: u64 = 4_096;
+mod gguf;
+mod others;
 
-/// The facts, with an empty digest.
-pub(crate) fn facts(files: &[FileStamp]) -> Result<Version, Error> {
-    let headers = files.iter().map(|file| header(&file.path)).collect::<Result<Vec<_>, Error>>()?;
-    let (Some(first), Some(file)) = (headers.first(), files.first()) else {
-        // A model has at least one file; without any there is nothing to read.
-        return Err(Error::Empty { path: Path::new("").to_owned() });
-    };
-    check_architecture(first, &file.path)?;
-    let needed = |key: &'static str, value: Option<u64>| {
-        value.ok_or_else(|| Error::Corrupt { path: file.path.clone(), source: gguf::Error::Missing { key } })
-    };
-    let context = needed("(architecture).context_length", first.context_length())?;
-    let sample = context.clamp(1, TYPICAL_CONTEXT);
-    Ok(Version {
-        digest: String::new(),
-        path: file.path.clone(),
-        size: files.iter().map(|file| ByteSize(file.len)).sum(),
-        format: Format::Gguf,
-        architecture: first.architecture().to_owned(),
-        quantisation: quantisation(&headers).to_owned(),
-        title: first.name().map(str::to_owned),
-        parameters: headers.iter().map(gguf::File::parameter_count).fold(0, u64::saturating_add),
-        context_length: small(context),
-        layers: small(needed("(architecture).block_count", first.block_count())?),
-        weights: headers.iter().map(|h| ByteSize(h.tensor_bytes())).sum(),
-        kv_bytes_per_token: first.kv_cache_bytes(sample, KvType::F16, KvType::F16).div_ceil(sample),
-        embedding_length: small(needed("(architecture).embedding_length", first.embedding_length())?),
-        vocabulary: small(first.vocabulary_size().unwrap_or(0)),
-        // Looked up as a key: a very long template is there, though its text is not kept.
-        has_template: first.metadata().get("tokenizer.chat_template").is_some(),
-        body: body(first, &headers),
-    })
+/// A model as it lies there.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// Its files, the main one first.
+    pub(crate) files: Vec<FileStamp>,
+    /// The folder that their names count from.
+    pub(crate) root: PathBuf,
+    /// What their headers say; without digests.
+    pub(crate) facts: Version,
 }
 
-/// What takes memory. The tensors may be spread over all parts; everything else stands in the first.
-fn body(first: &gguf::File, headers: &[gguf::File]) -> Body {
-    let weights = gguf::Weights::of(headers);
-    let mut layers: Vec<Layers> = Vec::new();
-    for (kept, bytes) in first.kept().iter().zip(&weights.layers) {
-        let next =
-            Layers { count: 1, weights: ByteSize(*bytes), keys: kept.keys, values: kept.values, window: kept.window, state: kept.state };
-        match layers.last_mut().filter(|last| Layers { count: 1, ..**last } == next) {
-            Some(last) => last.count += 1,
-            None => layers.push(next),
+/// Looks at a file or a folder.
+pub(crate) fn look(path: &Path, declared: Option<Format>) -> Result<Seen, Error> {
+    let seen = if path.is_dir() { look_at_folder(path, declared)? } else { look_at_file(path, declared)? };
+    match declared {
+        Some(declared) if declared != seen.facts.format => {
+            Err(Error::OtherFormat { path: path.to_owned(), declared, found: seen.facts.format })
         }
-    }
-    let most = |key: &str| first.per_layer(key).map_or(0, |each| each.most());
-    let heads = first.head_count().map_or(0, |each| each.most());
-    let expert = first.number("expert_feed_forward_length").filter(|width| *width > 0);
-    let (experts, experts_used) = first.experts().unwrap_or((0, 0));
-    Body {
-        layers,
-        input: ByteSize(weights.input),
-        shared: ByteSize(weights.shared),
-        output: ByteSize(weights.output),
-        tail: ByteSize(weights.tail),
-        matrices: weights.matrices.into_iter().map(|(kind, bytes)| (kind.to_owned(), ByteSize(bytes))).collect(),
-        heads: small(heads),
-        queries: small(heads.saturating_mul(first.key_length().unwrap_or(0))),
-        feed_forward: small(expert.unwrap_or_else(|| most("feed_forward_length"))),
-        experts: small(experts),
-        experts_used: small(experts_used),
-        recurrent: small(first.number("ssm.inner_size").unwrap_or(0)),
-        merges: small(first.metadata().array("tokenizer.ggml.merges").map_or(0, |merges| merges.len)),
+        _ => Ok(seen),
     }
 }
 
-fn header(path: &Path) -> Result<gguf::File, Error> {
-    let header = gguf::File::read(path).map_err(|source| match source {
-        gguf::Error::Open { source, .. } => Error::io(path.to_owned(), source),
-        source => Error::Corrupt { path: path.to_owned(), source },
-    })?;
-    let (number, of) = parts::numbered(path).unwrap_or((1, 1));
-    let (says_number, says_of) = (header.split_no().saturating_add(1), header.split_count());
-    if (says_number, says_of) == (number.into(), of.into()) {
-        Ok(header)
-    } else {
-        Err(Error::WrongPart { path: path.to_owned(), number, of, says_number, says_of })
+fn look_at_folder(path: &Path, declared: Option<Format>) -> Result<Seen, Error> {
+    match declared {
+        None | Some(Format::Safetensors) => {}
+        Some(Format::Opaque) => return others::opaque_folder(path),
+        Some(_) => return Err(Error::NotAFile { near: near::in_folder(path), path: path.to_owned() }),
+    }
+    match others::folder(path) {
+        // A folder with nothing in it but one that is named instead of a file.
+        Err(Error::Format(formats::Error::NoModel { .. })) => Err(Error::NotAFile { near: near::in_folder(path), path: path.to_owned() }),
+        other => other,
     }
 }
 
-fn check_architecture(header: &gguf::File, path: &Path) -> Result<(), Error> {
-    let architecture = header.architecture();
-    if gguf::is_known(architecture) {
-        return Ok(());
+fn look_at_file(path: &Path, declared: Option<Format>) -> Result<Seen, Error> {
+    let main = parts::stamp(path)?;
+    let is_gguf = near::is_model(path) || declared == Some(Format::Gguf);
+    let kind = formats::sniff(path).map_err(|error| of_format(path, error))?;
+    if let Kind::Code(code) = kind {
+        return Err(Error::Format(formats::Error::RunsCode { path: path.to_owned(), code }));
     }
-    let suggestion = gguf::suggestion(architecture);
-    Err(Error::UnknownArchitecture { path: path.to_owned(), architecture: architecture.to_owned(), suggestion })
+    let root = path.parent().unwrap_or(Path::new("/")).to_owned();
+    match kind {
+        Kind::Gguf => {}
+        _ if is_gguf => {}
+        _ if declared == Some(Format::Opaque) => return Ok(Seen { facts: others::opaque(path, main.len), files: vec![main], root }),
+        Kind::Safetensors => return others::single(path, main),
+        Kind::Onnx => return others::onnx(path, main),
+        Kind::Code(_) | Kind::Other => return Err(Error::UnknownFormat { path: path.to_owned() }),
+    }
+    let files = parts::all(path)?;
+    let facts = gguf::facts(&files)?;
+    Ok(Seen { files, root, facts })
 }
 
-/// The first part of a split model may hold no tensor to tell it by.
-fn quantisation(headers: &[gguf::File]) -> &'static str {
-    headers.iter().find_map(gguf::File::quantisation).unwrap_or("unknown")
+/// What the system said keeps its own words.
+fn of_format(path: &Path, error: formats::Error) -> Error {
+    match error {
+        formats::Error::Read { source, .. } => Error::io(path.to_owned(), source),
+        error => Error::Format(error),
+    }
 }
 
-fn small(n: u64) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
+/// What a model that speaks can do, as its chat template shows.
+fn of_template(template: Option<&str>) -> BTreeSet<Capability> {
+    let mut found = BTreeSet::from([Capability::Completion]);
+    let Some(template) = template else { return found };
+    found.insert(Capability::Chat);
+    if template.contains("tools") || template.contains("tool_call") {
+        found.insert(Capability::Tools);
+    }
+    if template.contains("<think>") || template.contains("enable_thinking") || template.contains("reasoning_content") {
+        found.insert(Capability::Reasoning);
+    }
+    found
 }

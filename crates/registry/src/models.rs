@@ -4,39 +4,56 @@
 //! [`Error::NoVersion`], [`Error::Changed`]. A file that has changed under the same path is a new
 //! version; `latest` moves on to it, and the old digest can no longer be served.
 
-use std::collections::BTreeMap;
+use blobs::Digest;
+use spec::{Keep, LATEST, Listed, Model, Name, Serving, Source, TagMove, Version};
+use store::ModelQuery;
 
-use base::Timestamp;
-use spec::{Model, Name, Source, Version};
-
+use crate::arrive::Bringing;
 use crate::error::Error;
 use crate::place;
 use crate::progress::Progress;
 use crate::registry::Registry;
 
-/// The tag that always means the newest version.
-const LATEST: &str = "latest";
-/// Versions of one model that are remembered.
-const MOST_VERSIONS: usize = 32;
 /// Fewer digits of a digest could mean several versions.
 const LEAST_DIGITS: usize = 12;
+/// Who moves `latest` when a file has changed under its path.
+const THE_FILE: &str = "the file, which has changed";
+
+/// What a name with its tag means at this moment, without a look at its files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Meaning {
+    /// The model.
+    pub model: Name,
+    /// Its version.
+    pub digest: String,
+    /// How it is to be served.
+    pub serving: Serving,
+    /// Why it should not be used any more.
+    pub deprecated: Option<String>,
+    /// Who moved the tag.
+    pub cause: String,
+}
+
+impl Meaning {
+    /// Who brought it about that it means this, and no longer that version: who moved the tag, or else a change of the card.
+    pub fn cause_after(&self, digest: Option<&str>) -> String {
+        if digest == Some(&*self.digest) {
+            format!("the card of the model `{}`, which has changed", self.model)
+        } else {
+            self.cause.clone()
+        }
+    }
+}
 
 impl Registry {
-    /// Gives a name to what a source means now. A model that has this name already gets the source,
-    /// and a new version if the content is new.
-    pub async fn register(&self, name: &Name, source: &Source) -> Result<Model, Error> {
-        let version = self.resolve(source).await?;
-        let source = match source {
-            // A relative path would mean another file after a start with another config.
-            Source::File(_) => Source::File(version.path.clone()),
-            other => other.clone(),
-        };
-        self.note(name, &source, version).await
-    }
-
     /// All models, by name.
     pub async fn list(&self) -> Result<Vec<Model>, Error> {
         Ok(self.inner.store.list_models().await?)
+    }
+
+    /// The models that a search finds, by name.
+    pub async fn find_all(&self, query: &ModelQuery) -> Result<Vec<Model>, Error> {
+        Ok(self.inner.store.find_models(query).await?)
     }
 
     /// The model of this name.
@@ -47,28 +64,72 @@ impl Registry {
         }
     }
 
-    /// Forgets a model; its files stay where they are.
-    pub async fn remove(&self, name: &Name) -> Result<(), Error> {
-        if self.inner.store.remove_model(name).await? { Ok(()) } else { Err(self.not_found(name).await?) }
+    /// How the tags of a model moved, the newest move first.
+    pub async fn moves(&self, name: &Name, most: u32) -> Result<Vec<TagMove>, Error> {
+        self.get(name).await?;
+        Ok(self.inner.store.list_tag_moves(name, most).await?)
+    }
+
+    /// Stores what became of a model, if nobody was faster.
+    pub async fn put(&self, model: &Model, moves: &[TagMove]) -> Result<Model, Error> {
+        let _alone = self.inner.one_writer.acquire().await;
+        Ok(self.inner.store.put_model(model, moves).await?)
+    }
+
+    /// Forgets a model; files that others keep stay where they are.
+    pub async fn remove(&self, name: &Name, expect: Option<u64>) -> Result<(), Error> {
+        if self.inner.store.remove_model(name, expect).await? { Ok(()) } else { Err(self.not_found(name).await?) }
+    }
+
+    /// What a source means in the registry at this moment; nothing if it names no model there, or no version.
+    pub async fn meaning(&self, source: &Source) -> Result<Option<Meaning>, Error> {
+        let Source::Registry { name, tag } = source else { return Ok(None) };
+        let Some((model, tag)) = self.find_bare(name, tag.as_deref()).await? else { return Ok(None) };
+        let tag = tag.unwrap_or(LATEST);
+        let digest = if tag.starts_with('@') {
+            let whole = self.inner.store.get_model(&model.name).await?;
+            whole.and_then(|whole| Some(version_of(&whole, tag)?.version.digest.clone()))
+        } else {
+            model.tags.get(tag).cloned()
+        };
+        let Some(digest) = digest else { return Ok(None) };
+        let moves = self.inner.store.list_tag_moves(&model.name, LATEST_MOVES).await?;
+        let cause = match moves.iter().find(|moved| moved.tag == tag && moved.to.as_ref() == Some(&digest)) {
+            Some(moved) => format!("the tag `{tag}` of the model `{}`, moved by {}", model.name, moved.cause),
+            None => format!("a change of the model `{}`", model.name),
+        };
+        Ok(Some(Meaning { digest, serving: model.card.serving(), deprecated: model.card.deprecated.clone(), cause, model: model.name }))
     }
 
     pub(crate) async fn resolve_name(&self, name: &Name, tag: Option<&str>, progress: &Progress) -> Result<Version, Error> {
         let Some((model, tag)) = self.find(name, tag).await? else {
             return self.resolve_unregistered(name, tag, progress).await;
         };
-        match tag {
-            None | Some(LATEST) => self.newest(&model, progress).await,
-            Some(tag) => self.fixed(&model, tag, progress).await,
-        }
+        let version = match tag {
+            None | Some(LATEST) if !model.latest_is_set => self.newest(&model, progress).await?,
+            tag => self.fixed(&model, tag.unwrap_or(LATEST), progress).await?,
+        };
+        Ok(model.as_served(version))
     }
 
     /// `a:b` may be the tag `b` of `a`, or a model that is called so.
-    async fn find<'a>(&self, name: &Name, tag: Option<&'a str>) -> Result<Option<(Model, Option<&'a str>)>, Error> {
+    pub(crate) async fn find<'a>(&self, name: &Name, tag: Option<&'a str>) -> Result<Option<(Model, Option<&'a str>)>, Error> {
         if let Some(model) = self.inner.store.get_model(name).await? {
             return Ok(Some((model, tag)));
         }
         match tag.and_then(|tag| Name::parse(&format!("{name}:{tag}")).ok()) {
             Some(whole) => Ok(self.inner.store.get_model(&whole).await?.map(|model| (model, None))),
+            None => Ok(None),
+        }
+    }
+
+    /// The same without its versions.
+    async fn find_bare<'a>(&self, name: &Name, tag: Option<&'a str>) -> Result<Option<(Model, Option<&'a str>)>, Error> {
+        if let Some(model) = self.inner.store.get_bare_model(name).await? {
+            return Ok(Some((model, tag)));
+        }
+        match tag.and_then(|tag| Name::parse(&format!("{name}:{tag}")).ok()) {
+            Some(whole) => Ok(self.inner.store.get_bare_model(&whole).await?.map(|model| (model, None))),
             None => Ok(None),
         }
     }
@@ -79,89 +140,72 @@ impl Registry {
             Some(_) => None,
         };
         match file {
-            Some(file) => self.resolve_file(&file, progress).await,
+            Some(file) => self.resolve_file(&file, None, progress).await,
             None => Err(self.not_found(name).await?),
         }
     }
 
+    /// A file that somebody else keeps may have become another one; that is the newest version then.
     async fn newest(&self, model: &Model, progress: &Progress) -> Result<Version, Error> {
+        let latest = wanted(model, LATEST)?;
+        let Keep::Reference = latest.version.contents.keep else { return self.kept(&latest.version).await };
         let path = match &model.source {
-            Source::File(path) => path.clone(),
-            _ => latest(model)?.path.clone(),
+            Source::File(path) => path,
+            _ => &latest.version.path,
         };
-        let version = self.resolve_file(&path, progress).await?;
-        if model.tags.get(LATEST) != Some(&version.digest) {
-            self.note(&model.name, &model.source, version.clone()).await?;
+        let version = self.resolve_file(path, Some(latest.version.format), progress).await?;
+        if version.digest != latest.version.digest {
+            self.note(&model.name, &model.source, version.clone(), &Bringing::by(THE_FILE)).await?;
         }
         Ok(version)
     }
 
     /// A version that must be exactly what it was.
     async fn fixed(&self, model: &Model, tag: &str, progress: &Progress) -> Result<Version, Error> {
-        let wanted = version_of(model, tag)?;
-        let found = self.resolve_file(&wanted.path, progress).await?;
+        let wanted = &wanted(model, tag)?.version;
+        let Keep::Reference = wanted.contents.keep else { return self.kept(wanted).await };
+        let found = self.resolve_file(&wanted.path, Some(wanted.format), progress).await?;
         if found.digest == wanted.digest {
             return Ok(found);
         }
         Err(Error::Changed { path: found.path, wanted: wanted.digest.clone(), found: found.digest })
     }
 
-    async fn note(&self, name: &Name, source: &Source, version: Version) -> Result<Model, Error> {
-        let _alone = self.inner.one_writer.acquire().await;
-        let before = self.inner.store.get_model(name).await?;
-        let model = with_version(before, name, source, version);
-        self.inner.store.put_model(&model).await?;
-        Ok(model)
+    /// A version whose files Penstock keeps: they get their names in a folder of their own.
+    pub(crate) async fn kept(&self, version: &Version) -> Result<Version, Error> {
+        let files = version.contents.files.iter().map(|part| Ok((part.name.clone(), part.digest.parse::<Digest>()?)));
+        let files = files.collect::<Result<Vec<_>, Error>>()?;
+        let folder = self.blobs()?.links(&files).await?;
+        let path = match (version.format, files.first()) {
+            (spec::Format::Safetensors, _) if files.len() > 1 => folder.path.clone(),
+            (_, Some((main, _))) => folder.path.join(main),
+            (_, None) => folder.path.clone(),
+        };
+        Ok(Version { path, ..version.clone() })
     }
 
-    async fn not_found(&self, name: &Name) -> Result<Error, Error> {
+    pub(crate) async fn not_found(&self, name: &Name) -> Result<Error, Error> {
         let names: Vec<Name> = self.list().await?.into_iter().map(|model| model.name).collect();
         let near = spec::suggest(name.as_str(), names.iter().map(Name::as_str));
         Ok(Error::NotFound { name: name.clone(), near: near.and_then(|near| Name::parse(near).ok()) })
     }
 }
 
-fn with_version(before: Option<Model>, name: &Name, source: &Source, version: Version) -> Model {
-    let now = Timestamp::now();
-    let mut model = before.unwrap_or_else(|| Model {
-        name: name.clone(),
-        source: source.clone(),
-        tags: BTreeMap::new(),
-        versions: Vec::new(),
-        created_at: now,
-        updated_at: now,
-    });
-    model.source = source.clone();
-    model.updated_at = now;
-    model.tags.insert(LATEST.to_owned(), version.digest.clone());
-    model.versions.retain(|old| old.digest != version.digest);
-    model.versions.insert(0, version);
-    model.versions.truncate(MOST_VERSIONS);
-    model.tags.retain(|_, digest| model.versions.iter().any(|version| version.digest == *digest));
-    model
-}
+/// Among so many moves the one is looked for that made a tag what it is.
+const LATEST_MOVES: u32 = 50;
 
-fn latest(model: &Model) -> Result<&Version, Error> {
-    version_of(model, LATEST)
-}
-
-fn version_of<'a>(model: &'a Model, tag: &str) -> Result<&'a Version, Error> {
-    let found = match tag.strip_prefix('@') {
-        Some(digest) => by_digest(model, digest),
-        None => model.tags.get(tag).and_then(|digest| model.versions.iter().find(|version| version.digest == *digest)),
-    };
-    found.ok_or_else(|| Error::NoVersion {
+fn wanted<'a>(model: &'a Model, tag: &str) -> Result<&'a Listed, Error> {
+    version_of(model, tag).ok_or_else(|| Error::NoVersion {
         name: model.name.clone(),
         tag: tag.to_owned(),
-        known: model.tags.keys().cloned().chain(model.versions.iter().map(|v| format!("@{}", v.digest))).collect(),
+        known: model.tags.keys().cloned().chain(model.versions.iter().map(|listed| format!("@{}", listed.version.digest))).collect(),
     })
 }
 
-/// By the whole digest or by its first digits.
-fn by_digest<'a>(model: &'a Model, digest: &str) -> Option<&'a Version> {
+/// The version that a tag, or `@` and a digest, or its first digits, means.
+pub(crate) fn version_of<'a>(model: &'a Model, tag: &str) -> Option<&'a Listed> {
+    let Some(digest) = tag.strip_prefix('@') else { return model.tagged(tag) };
     let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
-    if digits.len() < LEAST_DIGITS {
-        return None;
-    }
-    model.versions.iter().find(|version| version.digest.strip_prefix("sha256:").is_some_and(|whole| whole.starts_with(digits)))
+    let begins = |listed: &&Listed| listed.version.digest.strip_prefix("sha256:").is_some_and(|whole| whole.starts_with(digits));
+    if digits.len() < LEAST_DIGITS { None } else { model.versions.iter().find(begins) }
 }

@@ -32,12 +32,21 @@ pub(crate) fn numbered(path: &Path) -> Option<(u32, u32)> {
     split(path).map(|s| (s.number, s.of))
 }
 
+/// The names of all files, when the name is that of one part of several.
+pub(crate) fn siblings(path: &Path) -> Option<Vec<String>> {
+    split(path).map(|split| (1..=split.of).map(|number| name_of(&split, number)).collect())
+}
+
+fn name_of(split: &Split, number: u32) -> String {
+    format!("{}-{number:05}-of-{:05}.gguf", split.stem, split.of)
+}
+
 /// All files of the model, as they are now.
 pub(crate) fn all(path: &Path) -> Result<Vec<FileStamp>, Error> {
     let Some(split) = split(path) else { return Ok(vec![stamp(path)?]) };
     (1..=split.of)
         .map(|number| {
-            let part = path.with_file_name(format!("{}-{number:05}-of-{:05}.gguf", split.stem, split.of));
+            let part = path.with_file_name(name_of(&split, number));
             stamp(&part).map_err(|error| match error {
                 Error::Missing { path, .. } if split.number != number => Error::MissingPart { path, of: split.of },
                 other => other,

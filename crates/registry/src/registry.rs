@@ -1,20 +1,26 @@
 //! Which version does a source mean now?
 //!
-//! In: a [`Source`]. Out: a [`Version`] whose files are here, whole, and of a kind that the engines
-//! know. Fails: with what is wrong and where. Holds: the store; a place in the line of those who
-//! hash and one for those who change a model.
+//! In: a [`Source`]. Out: a [`Version`] whose files are here, whole, and inspected. Fails: with what is wrong and where. Holds:
+//! the store; the blobs; a place in the line of those who hash and one for those who change a model.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::tasks;
-use spec::{Source, Version};
-use store::{FileStamp, Store};
+use base::{ByteSize, tasks};
+use blobs::Blobs;
+use blobs::web::Web;
+use futures_util::future::BoxFuture;
+use spec::{Contents, Format, Source, Version};
+use store::Store;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use crate::fetch::Fetching;
+use crate::fetch::flights::Flights;
+use crate::inspect::Seen;
 use crate::progress::Progress;
-use crate::{inspect, parts, place};
+use crate::pulls::Pulls;
+use crate::{digest, inspect, place};
 
 /// Where models are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +31,10 @@ pub struct Config {
     pub base_dir: PathBuf,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
+    /// A model with more bytes than this is refused; none for no limit.
+    pub max_size: Option<ByteSize>,
+    /// How files of other machines come here.
+    pub fetching: Fetching,
 }
 
 /// The models that can be served; cheap to clone.
@@ -37,16 +47,45 @@ pub struct Registry {
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) config: Config,
+    /// Files that Penstock keeps itself; without them models are only referred to.
+    pub(crate) blobs: Option<Blobs>,
     /// One file at a time.
     pub(crate) hashing: Semaphore,
     /// One change at a time: a model is read, changed and written as a whole.
     pub(crate) one_writer: Semaphore,
+    /// Asks other machines.
+    pub(crate) web: Web,
+    /// What is being fetched.
+    pub(crate) flights: Flights,
+    /// Pulls that somebody asked for.
+    pub(crate) pulls: Pulls,
 }
 
 impl Registry {
     /// A registry that remembers in this store.
     pub fn new(store: Store, dirs: Config) -> Self {
-        Self { inner: Arc::new(Inner { store, config: dirs, hashing: Semaphore::new(1), one_writer: Semaphore::new(1) }) }
+        Self::keeping(store, dirs, None)
+    }
+
+    /// The same, and it keeps files itself.
+    pub fn keeping(store: Store, config: Config, blobs: Option<Blobs>) -> Self {
+        let (web, flights) = (config.fetching.web(), Flights::default());
+        let inner = Inner {
+            store,
+            config,
+            blobs,
+            hashing: Semaphore::new(1),
+            one_writer: Semaphore::new(1),
+            web,
+            flights,
+            pulls: Pulls::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The files that Penstock keeps itself.
+    pub fn blobs(&self) -> Result<&Blobs, Error> {
+        self.inner.blobs.as_ref().ok_or(Error::NoBlobs)
     }
 
     /// The version that a source means now.
@@ -57,26 +96,35 @@ impl Registry {
     /// The same, and somebody looks on while a large file is hashed.
     pub async fn resolve_watched(&self, source: &Source, progress: &Progress) -> Result<Version, Error> {
         match source {
-            Source::File(path) => self.resolve_file(path, progress).await,
+            Source::File(path) => self.resolve_file(path, None, progress).await,
             Source::Registry { name, tag } => self.resolve_name(name, tag.as_deref(), progress).await,
-            Source::Hub(_) | Source::S3(_) | Source::Http(_) => Err(Error::Unreachable(source.clone())),
+            Source::Hub(_) | Source::S3(_) | Source::Http(_) | Source::Ollama(_) => {
+                // Of a plain future the compiler cannot tell for every lifetime that it may go to another thread.
+                let fetched: BoxFuture<'_, Result<Version, Error>> = Box::pin(self.resolve_remote(source, progress));
+                fetched.await
+            }
+            Source::Upload => Err(Error::NoSource),
         }
     }
 
-    pub(crate) async fn resolve_file(&self, typed: &Path, progress: &Progress) -> Result<Version, Error> {
-        let (this, typed) = (self.clone(), typed.to_owned());
-        let named = typed.clone();
-        let (files, facts) =
-            tasks::blocking("inspect", move || this.look(&typed)).await.unwrap_or(Err(Error::Interrupted { path: named }))?;
-        let digest = self.digest(&files, progress).await?;
-        Ok(Version { digest, ..facts })
+    /// A file or a folder as it lies there now.
+    pub(crate) async fn resolve_file(&self, typed: &Path, declared: Option<Format>, progress: &Progress) -> Result<Version, Error> {
+        let seen = self.look(place::absolute(typed, &self.inner.config)?, declared).await?;
+        let files = self.digests(&seen, progress).await?;
+        let facts = seen.facts;
+        let contents = Contents { files, ..facts.contents };
+        Ok(Version { digest: digest::over(facts.format, &contents.files), contents, ..facts })
     }
 
-    /// The files and what their headers say. Blocks.
-    fn look(&self, typed: &Path) -> Result<(Vec<FileStamp>, Version), Error> {
-        let files = parts::all(&place::absolute(typed, &self.inner.config)?)?;
-        let facts = inspect::facts(&files)?;
-        Ok((files, facts))
+    /// The files and what their headers say.
+    pub(crate) async fn look(&self, path: PathBuf, declared: Option<Format>) -> Result<Seen, Error> {
+        let named = path.clone();
+        let looked = tasks::blocking("inspect", move || inspect::look(&path, declared)).await;
+        let seen = looked.unwrap_or(Err(Error::Interrupted { path: named.clone() }))?;
+        match self.inner.config.max_size {
+            Some(most) if seen.facts.size > most => Err(Error::TooLarge { path: named, size: seen.facts.size, most }),
+            _ => Ok(seen),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Registry {
     pub async fn scan(&self, dir: &Path) -> Result<Vec<(Name, Result<Version, Error>)>, Error> {
         let mut found = Vec::new();
         for (name, path) in self.files(dir).await? {
-            found.push((name, self.resolve_file(&path, &Progress::new()).await));
+            found.push((name, self.resolve_file(&path, None, &Progress::new()).await));
         }
         Ok(found)
     }

@@ -128,7 +128,7 @@ impl fmt::Display for Period {
 }
 
 /// How much may be used up within a period; what is not said is not limited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// Tokens an hour, in and out.

@@ -5,6 +5,7 @@
 //! together with the version of the model that it resolved to.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use base::Timestamp;
@@ -12,11 +13,15 @@ use base::clock::human;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod context;
+pub mod keep_alive;
+mod key;
 mod renewal;
 mod rollout;
 mod scaling;
 mod sending;
 
+pub use key::KeyFrom;
 pub use rollout::{Canary, RevisionStatus, Rollout, RolloutPhase, RolloutStatus, Strategy};
 pub use scaling::{Day, Hour, Targets, Window};
 pub use sending::{HttpVersion, Retries};
@@ -119,6 +124,12 @@ pub struct Deployment {
     /// Name of the environment variable with the remote engine's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
+    /// The file with it. Only the config may name one: who writes it may read every file of this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<PathBuf>,
+    /// Name of the secret with it, as `penstock secret set` keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_secret: Option<Name>,
     /// Model name to send to the remote engine; the deployment's name when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<String>,
@@ -153,6 +164,10 @@ pub struct Replicas {
     /// How long an instance above `min` stays without callers; `None` keeps it.
     #[serde(with = "keep_alive")]
     pub keep_alive: Option<Duration>,
+    /// How long an instance stays awake without callers, where its engine can sleep: it keeps its process and gives back most of its
+    /// memory. `None` never sleeps.
+    #[serde(with = "scaling::maybe", skip_serializing_if = "Option::is_none")]
+    pub sleep_after: Option<Duration>,
     /// What one instance is meant to bear; more come, up to `max`, when it is more.
     #[serde(skip_serializing_if = "Targets::is_none")]
     pub target: Targets,
@@ -174,7 +189,8 @@ fn is_usual_down_after(time: &Duration) -> bool {
 impl Default for Replicas {
     fn default() -> Self {
         const FIVE_MINUTES: Duration = Duration::from_mins(5); // what Ollama's users know
-        Self { min: 0, max: 1, keep_alive: Some(FIVE_MINUTES), target: Targets::default(), schedule: Vec::new(), down_after: DOWN_AFTER }
+        let keep_alive = Some(FIVE_MINUTES);
+        Self { min: 0, max: 1, keep_alive, sleep_after: None, target: Targets::default(), schedule: Vec::new(), down_after: DOWN_AFTER }
     }
 }
 
@@ -247,6 +263,8 @@ impl Deployment {
             url: None,
             http_version: None,
             api_key_env: None,
+            api_key_file: None,
+            api_key_secret: None,
             upstream_model: None,
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -350,38 +368,5 @@ pub fn pipeline(name: &str) -> Option<&'static [Step]> {
         "opensourcellm" => Some(&[Resolve, Fetch, Verify, Estimate, Place, Launch, Warm, Expose]),
         "remote" => Some(&[Check, Expose]),
         _ => None,
-    }
-}
-
-/// `keep_alive`: a duration, or `-1`, `never` or `forever` to keep the instance.
-pub mod keep_alive {
-    use std::time::Duration;
-
-    use base::clock::human;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    /// Prints `forever` for none.
-    pub fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(duration) => human::serialize(duration, serializer),
-            None => serializer.serialize_str("forever"),
-        }
-    }
-
-    /// Reads a duration, or a word for "keep it".
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Raw {
-            Number(f64),
-            Text(String),
-        }
-        let wrong = |what: String| serde::de::Error::custom(format!("`{what}` is not a keep-alive; write 5m, 0 or forever"));
-        match Raw::deserialize(deserializer)? {
-            Raw::Number(n) if n < 0.0 => Ok(None),
-            Raw::Number(n) => Duration::try_from_secs_f64(n).ok().map(Some).ok_or_else(|| wrong(n.to_string())),
-            Raw::Text(text) if matches!(text.as_str(), "forever" | "never" | "-1") => Ok(None),
-            Raw::Text(text) => human::parse(&text).map(Some).ok_or_else(|| wrong(text)),
-        }
     }
 }

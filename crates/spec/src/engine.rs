@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::check::Invalid;
+use crate::model::Format;
+
 /// What runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -35,9 +38,35 @@ impl EngineKind {
             Self::Openai => RuntimeKind::External,
         }
     }
+    /// Whether it can give back its memory and keep its process.
+    pub fn can_sleep(self) -> bool {
+        matches!(self, Self::LlamaServer)
+    }
     /// Whether it needs model files of its own.
     pub fn needs_model(self) -> bool {
         matches!(self, Self::LlamaServer)
+    }
+    /// The formats of the model files that it can serve; none for an engine that needs no files.
+    pub fn formats(self) -> &'static [Format] {
+        match self {
+            Self::LlamaServer => &[Format::Gguf],
+            Self::Openai | Self::Echo => &[],
+        }
+    }
+    /// Why it cannot serve files of this format.
+    pub fn format_problem(self, format: Format) -> Option<Invalid> {
+        if !self.needs_model() || self.formats().contains(&format) {
+            return None;
+        }
+        let known: Vec<&str> = self.formats().iter().map(|format| format.as_str()).collect();
+        let what = format!("the engine `{self}` cannot serve a model whose format is {format}; it serves {}", known.join(", "));
+        let others: Vec<&str> = Self::ALL.into_iter().filter(|other| other.formats().contains(&format)).map(Self::as_str).collect();
+        let hint = if others.is_empty() {
+            "convert the model to one of these, or serve it elsewhere and name that server by `url`".to_owned()
+        } else {
+            format!("use engine: {}", others.join(" or "))
+        };
+        Some(Invalid::one("model", what, hint))
     }
 }
 

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use crate::instance::{InstanceId, Phase, Reason};
 use crate::name::Name;
 
+mod audit;
 mod cause;
 
+pub use audit::Audit;
 pub use cause::Cause;
 
 /// One entry of the story.
@@ -37,6 +39,9 @@ pub struct Event {
     pub reason: Option<Reason>,
     /// For people.
     pub message: String,
+    /// Of a change: who, from where, before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Box<Audit>>,
 }
 
 /// What happened.
@@ -65,6 +70,10 @@ pub enum EventKind {
     ModelRegistered,
     /// A model was removed.
     ModelRemoved,
+    /// What is said of a model was changed, or a version of it was forgotten.
+    ModelUpdated,
+    /// A tag of a model was set, moved or removed.
+    ModelTagged,
     /// A token was made.
     TokenCreated,
     /// A token was changed.
@@ -111,11 +120,39 @@ pub enum EventKind {
     WebhookDisabled,
     /// A receiver gets events again.
     WebhookEnabled,
+    /// A user or a service account was made.
+    UserCreated,
+    /// A user was changed: their name, their roles, whether they are let in.
+    UserUpdated,
+    /// A user was removed, with all of their tokens.
+    UserDeleted,
+    /// Somebody logged in: with a browser, or for a program.
+    UserLoggedIn,
+    /// A role was made.
+    RoleCreated,
+    /// A role was changed.
+    RoleUpdated,
+    /// A role was removed.
+    RoleDeleted,
+    /// Somebody tries tokens that are wrong.
+    TokensGuessed,
+    /// A secret was stored, or given another value.
+    SecretStored,
+    /// A secret was removed.
+    SecretRemoved,
+    /// All secrets are sealed by another master key.
+    MasterKeyRotated,
+    /// New files of the address's certificate are in force.
+    CertificateLoaded,
+    /// New files of the address's certificate are of no use; the one before stays.
+    CertificateRefused,
+    /// A change through the API: who, from where, before and after.
+    Audit,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 50] = [
         Self::Started,
         Self::Stopping,
         Self::DeploymentCreated,
@@ -127,6 +164,8 @@ impl EventKind {
         Self::InstanceOrphaned,
         Self::ModelRegistered,
         Self::ModelRemoved,
+        Self::ModelUpdated,
+        Self::ModelTagged,
         Self::TokenCreated,
         Self::TokenUpdated,
         Self::TokenRevoked,
@@ -150,6 +189,20 @@ impl EventKind {
         Self::WebhookEnabled,
         Self::AllocationMade,
         Self::AllocationReleased,
+        Self::UserCreated,
+        Self::UserUpdated,
+        Self::UserDeleted,
+        Self::UserLoggedIn,
+        Self::RoleCreated,
+        Self::RoleUpdated,
+        Self::RoleDeleted,
+        Self::TokensGuessed,
+        Self::SecretStored,
+        Self::SecretRemoved,
+        Self::MasterKeyRotated,
+        Self::CertificateLoaded,
+        Self::CertificateRefused,
+        Self::Audit,
     ];
 
     /// The word of the API.
@@ -166,6 +219,8 @@ impl EventKind {
             Self::InstanceOrphaned => "instance_orphaned",
             Self::ModelRegistered => "model_registered",
             Self::ModelRemoved => "model_removed",
+            Self::ModelUpdated => "model_updated",
+            Self::ModelTagged => "model_tagged",
             Self::TokenCreated => "token_created",
             Self::TokenUpdated => "token_updated",
             Self::TokenRevoked => "token_revoked",
@@ -189,6 +244,20 @@ impl EventKind {
             Self::WebhookEnabled => "webhook_enabled",
             Self::AllocationMade => "allocation_made",
             Self::AllocationReleased => "allocation_released",
+            Self::UserCreated => "user_created",
+            Self::UserUpdated => "user_updated",
+            Self::UserDeleted => "user_deleted",
+            Self::UserLoggedIn => "user_logged_in",
+            Self::RoleCreated => "role_created",
+            Self::RoleUpdated => "role_updated",
+            Self::RoleDeleted => "role_deleted",
+            Self::TokensGuessed => "tokens_guessed",
+            Self::SecretStored => "secret_stored",
+            Self::SecretRemoved => "secret_removed",
+            Self::MasterKeyRotated => "master_key_rotated",
+            Self::CertificateLoaded => "certificate_loaded",
+            Self::CertificateRefused => "certificate_refused",
+            Self::Audit => "audit",
         }
     }
 }
@@ -212,6 +281,7 @@ impl Event {
             phase: None,
             reason: None,
             message: message.into(),
+            audit: None,
         }
     }
     /// Of this deployment.

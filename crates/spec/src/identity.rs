@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::budget::Budget;
 use crate::check::{Invalid, Problem};
+use crate::name::Name;
+use crate::role::{Kind, Rights, Verb};
+use crate::user::UserId;
 
 base::id! {
     /// The id of a token.
@@ -21,8 +24,18 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// What it stands for.
+    pub const fn rights(self) -> Rights {
+        match self {
+            Self::Inference => Rights::NONE.with(Verb::Use, Kind::Calls),
+            Self::Admin => Rights::ALL,
+        }
+    }
+}
+
 /// How much.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Calls a minute.
@@ -48,12 +61,22 @@ pub struct Token {
     /// SHA-256 of the whole token, in hexadecimal.
     #[serde(skip_serializing, default)]
     pub hash: String,
+    /// Whose it is: a user or a service account. It may never do more than its owner; nobody's may what it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserId>,
     /// The project that its use is booked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// What it may do.
+    #[serde(default)]
     pub scopes: Vec<Scope>,
-    /// The models that it may use; all when there is no list.
+    /// And what this role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Name>,
+    /// And these verbs on kinds.
+    #[serde(default, skip_serializing_if = "Rights::is_none")]
+    pub rights: Rights,
+    /// The models that it may use, by the public names of deployments and routes; all when there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// How much at a time.
@@ -67,6 +90,9 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When it was last used, some seconds late; never when not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
 }
 
 impl Limits {

@@ -35,7 +35,7 @@ pub enum Phase {
     Warming,
     /// Callers may come.
     Ready,
-    /// Loaded but asleep.
+    /// Its process is there, most of its memory is given back; a call wakes it.
     Sleeping,
     /// It was ready and no longer answers.
     Unhealthy,
@@ -121,6 +121,8 @@ pub enum ReasonCode {
     ModelUnknown,
     /// The source cannot be fetched from here.
     SourceUnreachable,
+    /// There is no room on the disk for the model's files.
+    DiskFull,
     /// The engine's program cannot be found.
     EngineMissing,
     /// The engine refused the order.
@@ -163,17 +165,22 @@ pub enum ReasonCode {
     Paused,
     /// There are more instances than are needed now.
     ScaledDown,
+    /// Nobody has called for a while, so that it sleeps.
+    Asleep,
+    /// Its schedule allows no instance now.
+    Scheduled,
 }
 
 impl ReasonCode {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::Idle,
         Self::Progressing,
         Self::ModelMissing,
         Self::ModelCorrupt,
         Self::ModelUnknown,
         Self::SourceUnreachable,
+        Self::DiskFull,
         Self::EngineMissing,
         Self::EngineRejected,
         Self::EngineExited,
@@ -195,6 +202,8 @@ impl ReasonCode {
         Self::Paused,
         Self::ScaledDown,
         Self::DeviceLost,
+        Self::Asleep,
+        Self::Scheduled,
     ];
 
     /// The word of the API.
@@ -206,6 +215,7 @@ impl ReasonCode {
             Self::ModelCorrupt => "model_corrupt",
             Self::ModelUnknown => "model_unknown",
             Self::SourceUnreachable => "source_unreachable",
+            Self::DiskFull => "disk_full",
             Self::EngineMissing => "engine_missing",
             Self::EngineRejected => "engine_rejected",
             Self::EngineExited => "engine_exited",
@@ -227,6 +237,8 @@ impl ReasonCode {
             Self::Paused => "paused",
             Self::ScaledDown => "scaled_down",
             Self::DeviceLost => "device_lost",
+            Self::Asleep => "asleep",
+            Self::Scheduled => "scheduled",
         }
     }
 }
@@ -301,6 +313,16 @@ impl Reason {
     pub fn with(mut self, name: &str, fact: impl Into<Fact>) -> Self {
         self.facts.insert(name.to_owned(), fact.into());
         self
+    }
+    /// The fact that says when to ask again: milliseconds of Unix time.
+    pub const AGAIN_AT: &'static str = "again_at_ms";
+
+    /// When to ask again, where that is known.
+    pub fn again_at(&self) -> Option<Timestamp> {
+        match self.facts.get(Self::AGAIN_AT)? {
+            Fact::Number(ms) => i64::try_from(*ms).ok().map(Timestamp::from_millis),
+            Fact::Text(_) => None,
+        }
     }
     /// A fact as text.
     pub fn fact(&self, name: &str) -> Option<String> {

@@ -20,26 +20,33 @@ pub mod operation;
 pub mod order;
 pub mod prices;
 pub mod project;
+pub mod role;
 pub mod route;
 pub mod source;
 pub mod usage;
+pub mod user;
 
 pub use budget::{Budget, Period, Usd};
 pub use check::{Invalid, Problem, suggest};
 pub use deployment::{
-    Deployment, HttpVersion, Record, Replicas, Retries, Revision, Rollout, RolloutPhase, RolloutStatus, Step, Strategy, Timeouts,
+    Deployment, HttpVersion, KeyFrom, Record, Replicas, Retries, Revision, Rollout, RolloutPhase, RolloutStatus, Step, Strategy, Timeouts,
 };
 pub use engine::{CacheType, Dialect, EngineKind, RuntimeKind};
-pub use event::{Cause, Event, EventKind};
+pub use event::{Audit, Cause, Event, EventKind};
 pub use identity::{Limits, Scope, Token, TokenId};
 pub use instance::{Fact, Instance, InstanceId, Phase, Reason, ReasonCode};
-pub use model::{Body, Format, Layers, Model, Version};
+pub use model::{
+    Body, Capability, Card, Contents, Format, Keep, LATEST, Layers, Listed, Model, Parameters, Part, Serving, Shape, TagMove, Version,
+    tag_problem, warning,
+};
 pub use name::Name;
 pub use node::{Allocation, AllocationId, Device, DeviceKind, Node, Use};
-pub use operation::{Operation, OperationId, OperationState};
+pub use operation::{Operation, OperationId, OperationState, Transfer};
 pub use order::{Binary, Endpoint, Exit, Grant, Order, Program, Seen, SeenState, Share};
 pub use prices::{Prices, Tokens};
-pub use project::Project;
+pub use project::{Allotment, Project};
+pub use role::{Kind, Rights, Role, Verb};
 pub use route::{Affinity, Route, RouteRecord, Target, WhenFull};
 pub use source::Source;
 pub use usage::{Ending, Usage};
+pub use user::{Grants, Origin, User, UserId};

@@ -16,7 +16,7 @@ base::id! {
 pub struct Operation {
     /// Its id.
     pub id: OperationId,
-    /// `load`, `unload`, `register`, `delete`.
+    /// `load`, `unload`, `pull`.
     pub kind: String,
     /// What it is about.
     pub target: Name,
@@ -25,6 +25,9 @@ pub struct Operation {
     /// 0 to 1, when it can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
+    /// Of a pull: how far its bytes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -34,6 +37,21 @@ pub struct Operation {
     pub created_at: Timestamp,
     /// When it last moved.
     pub updated_at: Timestamp,
+}
+
+/// Bytes on their way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes in all; 0 until it is known.
+    pub total: u64,
+    /// Bytes for each second of late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Milliseconds that the rest takes at this rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
 }
 
 /// How far a job is.

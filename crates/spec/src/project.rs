@@ -7,6 +7,22 @@ use crate::budget::Budget;
 use crate::identity::Limits;
 use crate::name::Name;
 
+/// How many things of a kind a project may have; what is not said is not limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allotment {
+    /// Tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u32>,
+}
+
+impl Allotment {
+    /// Nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A project as it is stored. A token belongs to the project whose name it carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
@@ -21,6 +37,9 @@ pub struct Project {
     /// How much within an hour, a day, a month, all of its tokens together.
     #[serde(default)]
     pub budget: Budget,
+    /// How many things it may have.
+    #[serde(default, skip_serializing_if = "Allotment::is_none")]
+    pub quota: Allotment,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.

@@ -1,6 +1,6 @@
 //! Where the files of a model come from.
 //!
-//! In: `file:./tiny.gguf`, `hf:org/repo[/file]`, `s3://…`, `http(s)://…`, or a registry name
+//! In: `file:./tiny.gguf`, `hf:org/repo[/file]`, `ollama:name[:tag]`, `s3://…`, `http(s)://…`, or a registry name
 //! `name[:tag|@digest]`. Out: a [`Source`]. A bare path that begins with `/`, `./`, `../` or `~/`,
 //! or ends in `.gguf`, is a file. Fails: with what was expected.
 
@@ -18,10 +18,12 @@ pub enum Source {
     File(PathBuf),
     /// A repository on a model hub: `org/repo` with an optional file in it.
     Hub(String),
-    /// An object in an S3-compatible store.
+    /// An object in S3 or a store like it, in GCS or in Azure.
     S3(String),
     /// A URL.
     Http(String),
+    /// A name in an Ollama-style registry, with host and tag where they are given.
+    Ollama(String),
     /// A name in our registry, with tag or digest.
     Registry {
         /// The model.
@@ -29,7 +31,12 @@ pub enum Source {
         /// `latest` when not given; `@sha256:…` for a digest.
         tag: Option<String>,
     },
+    /// Somebody sent the files here.
+    Upload,
 }
+
+/// How a source is written whose files were sent here.
+const UPLOAD: &str = "upload:";
 
 impl Source {
     /// Reads the text form.
@@ -52,7 +59,13 @@ impl Source {
                 Err(wrong("is not hf:ORG/REPO"))
             };
         }
-        if text.starts_with("s3:") {
+        if let Some(rest) = text.strip_prefix("ollama:") {
+            return if rest.is_empty() { Err(wrong("names no model")) } else { Ok(Self::Ollama(rest.to_owned())) };
+        }
+        if text == UPLOAD {
+            return Ok(Self::Upload);
+        }
+        if ["s3://", "gs://", "az://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(Self::S3(text.to_owned()));
         }
         if text.starts_with("http://") || text.starts_with("https://") {
@@ -74,12 +87,38 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Its files lie on another machine.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::Hub(_) | Self::S3(_) | Self::Http(_) | Self::Ollama(_))
+    }
+
+    /// What a model from there may be called when nobody says.
+    pub fn suggested_name(&self) -> Option<Name> {
+        let text = match self {
+            Self::Registry { name, .. } => return Some(name.clone()),
+            Self::Hub(rest) => rest.split([':', '@']).next()?.split('/').nth(1)?,
+            Self::Ollama(rest) => rest.rsplit('/').next()?.split(':').next()?,
+            Self::S3(url) | Self::Http(url) => url.split(['?', '#']).next()?.rsplit('/').next()?,
+            Self::File(path) => path.file_name()?.to_str()?,
+            Self::Upload => return None,
+        };
+        let lower = text.to_ascii_lowercase();
+        let stem = [".gguf", ".onnx", "-gguf"].iter().fold(lower.as_str(), |stem, ending| stem.strip_suffix(ending).unwrap_or(stem));
+        // Of a split model the number of its part says nothing.
+        let stem = stem.split_once("-00001-of-").map_or(stem, |(stem, _)| stem);
+        Name::parse(stem).ok()
+    }
+}
+
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Hub(rest) => write!(f, "hf:{rest}"),
+            Self::Ollama(rest) => write!(f, "ollama:{rest}"),
             Self::S3(url) | Self::Http(url) => f.write_str(url),
+            Self::Upload => f.write_str(UPLOAD),
             Self::Registry { name, tag: None } => write!(f, "{name}"),
             Self::Registry { name, tag: Some(tag) } if tag.starts_with('@') => write!(f, "{name}{tag}"),
             Self::Registry { name, tag: Some(tag) } => write!(f, "{name}:{tag}"),

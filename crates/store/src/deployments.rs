@@ -43,8 +43,8 @@ impl Row {
 impl Store {
     /// All wishes, by name; also those that are to go.
     pub async fn list_deployments(&self) -> Result<Vec<Record>, Error> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM deployments ORDER BY name").fetch_all(self.reader()).await?;
-        rows.into_iter().map(Row::read).collect()
+        let mut connection = self.reader().acquire().await?;
+        all(&mut connection).await
     }
 
     /// The wish of this name.
@@ -95,6 +95,21 @@ impl Store {
         Ok(record)
     }
 
+    /// The same wish at its next generation, since what it names means something else now; only if it still has the generation
+    /// `expect` and is not to go.
+    pub async fn renew_deployment(&self, name: &Name, expect: u64, cause: &str) -> Result<Record, Error> {
+        let mut change = self.begin().await?;
+        let before = find(&mut change, name).await?;
+        let actual = before.as_ref().map_or(0, |there| there.generation);
+        let Some(there) = before.filter(|there| there.generation == expect && !there.deleting) else {
+            return Err(Error::Stale { name: name.clone(), actual });
+        };
+        let record = Record { generation: expect + 1, updated_at: Timestamp::now(), cause: cause.to_owned(), ..there };
+        write(&mut change, &record).await?;
+        change.commit().await?;
+        Ok(record)
+    }
+
     /// Notes that a wish is to go; it leaves with [`Store::remove_deployment`]. `None` when there is none.
     pub async fn mark_deployment_deleting(&self, name: &Name) -> Result<Option<Record>, Error> {
         let mut change = self.begin().await?;
@@ -137,6 +152,18 @@ fn next(before: Option<Record>, spec: Deployment, (origin, cause): (Origin, &str
         Some(there) if there.spec == spec => Record { origin, deleting: false, ..there },
         Some(there) => Record { spec, generation: there.generation + 1, origin, deleting: false, updated_at: now, cause, ..there },
     }
+}
+
+pub(crate) async fn all(connection: &mut SqliteConnection) -> Result<Vec<Record>, Error> {
+    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM deployments ORDER BY name").fetch_all(connection).await?;
+    rows.into_iter().map(Row::read).collect()
+}
+
+/// Those whose last change was a later one than this.
+pub(crate) async fn changed_after(connection: &mut SqliteConnection, change: i64) -> Result<Vec<Record>, Error> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM deployments WHERE change > ? ORDER BY name").bind(change).fetch_all(connection).await?;
+    rows.into_iter().map(Row::read).collect()
 }
 
 async fn find(connection: &mut SqliteConnection, name: &Name) -> Result<Option<Record>, Error> {

@@ -31,6 +31,9 @@ pub enum Error {
     /// A route of this name exists.
     #[error("the route `{0}` exists already")]
     RouteTaken(spec::Name),
+    /// Two users would have one name, or one identity of a provider.
+    #[error("there is a user `{0}` already")]
+    UserTaken(String),
     /// A public name stands for one thing.
     #[error("`{name}` is the name of a {by}")]
     NameTaken {
@@ -42,6 +45,14 @@ pub enum Error {
     /// Somebody else changed the route in between.
     #[error("the route `{name}` is at generation {actual}, not the one that was expected")]
     StaleRoute {
+        /// Which.
+        name: spec::Name,
+        /// Where it is; 0 when it does not exist.
+        actual: u64,
+    },
+    /// Somebody else changed the model in between.
+    #[error("the model `{name}` is at generation {actual}, not the one that was expected")]
+    StaleModel {
         /// Which.
         name: spec::Name,
         /// Where it is; 0 when it does not exist.
@@ -158,8 +169,10 @@ impl Fault for Error {
             | Self::Deleting(_)
             | Self::Stale { .. }
             | Self::RouteTaken(_)
+            | Self::UserTaken(_)
             | Self::NameTaken { .. }
             | Self::StaleRoute { .. }
+            | Self::StaleModel { .. }
             | Self::Locked { .. } => Kind::Conflict,
             Self::NoDeployment(_) => Kind::NotFound,
             Self::Unsupported(_) | Self::NotWritable { .. } | Self::Newer { .. } => Kind::Invalid,
@@ -181,9 +194,12 @@ impl Fault for Error {
             Self::Taken(name) => return Some(format!("choose another name, or change the one that exists with PUT (deployment `{name}`)")),
             Self::Deleting(_) => "wait until it is gone, or bring it back with PUT",
             Self::RouteTaken(name) => return Some(format!("choose another name, or change the one that exists with PUT (route `{name}`)")),
+            Self::UserTaken(_) => "choose another name, or change the user who has it",
             Self::NameTaken { by, .. } => return Some(format!("choose another name, or remove the {by} first")),
             Self::Stale { actual: 0, .. } => "it was deleted in between: create it anew, or leave the expected generation out",
-            Self::Stale { .. } | Self::StaleRoute { .. } => "read it again, apply the change to what it is now, and send that",
+            Self::Stale { .. } | Self::StaleRoute { .. } | Self::StaleModel { .. } => {
+                "read it again, apply the change to what it is now, and send that"
+            }
             Self::NoDeployment(_) => "store the deployment first",
             Self::Unsupported(_) => "give data_dir a folder of this machine",
             Self::NotWritable { .. } => "give this user the right to write there, or choose another folder with data_dir",

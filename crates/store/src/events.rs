@@ -1,9 +1,9 @@
 //! What happened, in which order?
 //!
 //! In: [`Event`]s. Out: the same with their place in the story. Fails: as the database does.
-//! Bounded: the newest [`KEPT`]; the ids run on, so a watcher sees by a gap that it came too late.
+//! Bounded: the newest [`KEPT`], and so many of those that tell who changed what; the ids run on, so a watcher sees by a gap that it came too late.
 
-use spec::{Event, Name};
+use spec::{Event, EventKind, Name};
 use sqlx::SqliteConnection;
 
 use crate::error::Error;
@@ -22,6 +22,10 @@ pub struct EventQuery {
     pub after: Option<u64>,
     /// Only those of this deployment.
     pub deployment: Option<Name>,
+    /// Only those of these kinds; all when there are none.
+    pub kinds: Vec<EventKind>,
+    /// None of this kind.
+    pub but: Option<EventKind>,
     /// At most so many; 10,000 at most, and so many when 0.
     pub limit: u32,
     /// From the newest back, instead of from the oldest on.
@@ -37,14 +41,18 @@ impl Store {
         let mut change = self.begin().await?;
         let mut ids = Vec::with_capacity(events.len());
         for event in events {
-            let id: i64 = sqlx::query_scalar("INSERT INTO events (deployment, body) VALUES (?, ?) RETURNING id")
+            let id: i64 = sqlx::query_scalar("INSERT INTO events (deployment, kind, body) VALUES (?, ?, ?) RETURNING id")
                 .bind(event.deployment.as_ref().map(Name::as_str))
+                .bind(event.kind.as_str())
                 .bind(to_json("event", event)?)
                 .fetch_one(&mut *change)
                 .await?;
             ids.push(from_int(id));
         }
         prune(&mut change, KEPT).await?;
+        if events.iter().any(|event| event.kind == EventKind::Audit) {
+            prune_audit(&mut change, KEPT).await?;
+        }
         change.commit().await?;
         Ok(ids)
     }
@@ -58,6 +66,16 @@ impl Store {
         if let Some(deployment) = &query.deployment {
             sql.push(" AND deployment = ").push_bind(deployment.as_str());
         }
+        if !query.kinds.is_empty() {
+            let mut kinds = sql.push(" AND kind IN (").separated(", ");
+            for kind in &query.kinds {
+                kinds.push_bind(kind.as_str());
+            }
+            sql.push(")");
+        }
+        if let Some(kind) = query.but {
+            sql.push(" AND kind <> ").push_bind(kind.as_str());
+        }
         sql.push(if query.newest_first { " ORDER BY id DESC LIMIT " } else { " ORDER BY id LIMIT " }).push_bind(limit);
         let rows: Vec<(i64, String)> = sql.build_query_as().fetch_all(self.reader()).await?;
         rows.iter()
@@ -69,9 +87,25 @@ impl Store {
     }
 }
 
-/// Ids have no gaps, so what lies behind the newest `keep` is found by number.
+/// Ids have no gaps, so what lies behind the newest `keep` is found by number. Who changed what stays: a flood of other
+/// events must not wash it away.
 async fn prune(connection: &mut SqliteConnection, keep: i64) -> Result<(), Error> {
-    sqlx::query("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?").bind(keep).execute(connection).await?;
+    sqlx::query("DELETE FROM events INDEXED BY events_told WHERE kind <> 'audit' AND id <= (SELECT max(id) FROM events) - ?")
+        .bind(keep)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The newest `keep` of those that tell who changed what.
+async fn prune_audit(connection: &mut SqliteConnection, keep: i64) -> Result<(), Error> {
+    sqlx::query(
+        "DELETE FROM events WHERE kind = 'audit'
+            AND id <= (SELECT id FROM events WHERE kind = 'audit' ORDER BY id DESC LIMIT 1 OFFSET ?)",
+    )
+    .bind(keep)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -92,6 +126,26 @@ mod tests {
         assert_eq!(left, [8, 9, 10]);
         prune(&mut *store.writer().acquire().await?, 0).await?;
         assert_eq!(store.append_events(&[event]).await?, [11]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_changed_what_is_not_washed_away_by_other_events() -> Result<(), Error> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let store = Store::open(dir.path().join("penstock.db")).await?;
+        let event = |kind| Event::now(kind, spec::Cause::Penstock, "it");
+        store.append_events(&[event(EventKind::Audit), event(EventKind::Audit), event(EventKind::Audit)]).await?;
+        store.append_events(&vec![event(EventKind::Started); 10]).await?;
+        let mut change = store.writer().acquire().await?;
+        prune(&mut change, 3).await?;
+        prune_audit(&mut change, 2).await?;
+        drop(change);
+        let left: Vec<u64> = store.list_events(EventQuery::default()).await?.iter().map(|e| e.id).collect();
+        assert_eq!(left, [2, 3, 11, 12, 13]);
+        let audit = EventQuery { kinds: vec![EventKind::Audit], ..EventQuery::default() };
+        assert_eq!(store.list_events(audit).await?.len(), 2);
+        let but = EventQuery { but: Some(EventKind::Audit), ..EventQuery::default() };
+        assert_eq!(store.list_events(but).await?.len(), 3);
         Ok(())
     }
 }

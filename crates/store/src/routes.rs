@@ -38,8 +38,8 @@ impl Row {
 impl Store {
     /// All routes, by name.
     pub async fn list_routes(&self) -> Result<Vec<RouteRecord>, Error> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT * FROM routes ORDER BY name").fetch_all(self.reader()).await?;
-        rows.into_iter().map(Row::read).collect()
+        let mut connection = self.reader().acquire().await?;
+        all(&mut connection).await
     }
 
     /// The route of this name.
@@ -99,6 +99,11 @@ fn next(before: Option<RouteRecord>, spec: &Route, origin: Origin) -> RouteRecor
         Some(there) if there.spec == spec => RouteRecord { origin, ..there },
         Some(there) => RouteRecord { spec, generation: there.generation + 1, origin, updated_at: now, ..there },
     }
+}
+
+pub(crate) async fn all(connection: &mut SqliteConnection) -> Result<Vec<RouteRecord>, Error> {
+    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM routes ORDER BY name").fetch_all(connection).await?;
+    rows.into_iter().map(Row::read).collect()
 }
 
 async fn find(connection: &mut SqliteConnection, name: &Name) -> Result<Option<RouteRecord>, Error> {

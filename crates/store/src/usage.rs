@@ -23,7 +23,7 @@ pub(crate) use book::Booked;
 pub use calls::{BookedCall, CallQuery, CallsAfter};
 pub use prune::{Housekeeping, KeepUsage};
 pub use spent::Spent;
-pub use sums::{GroupBy, UsageQuery, UsageSum};
+pub use sums::{CallsOf, GroupBy, UsageQuery, UsageSum};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 //! engine stands in its environment ([`behaviour`]); it listens at once and answers that it loads, while
 //! it takes its bytes from the shared ledger, part by part ([`load`], [`memory`]), in llama.cpp's own words
 //! ([`words`]); then it answers calls ([`serve`]), each in a slot ([`slots`]), a token at a time ([`answer`]),
-//! and counts them ([`metrics`]); TERM ends it as it ends llama-server ([`end`]).
+//! and counts them ([`metrics`]); when nobody calls it may sleep ([`sleep`]); TERM ends it as it ends llama-server ([`end`]).
 //!
 //! In: arguments and environment. Out: a process that ends with llama-server's statuses. Fails: with 2 and
 //! a word when its environment holds something that it does not understand, for a test with a fault
@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::device_ledger::DeviceLedger;
@@ -23,6 +24,8 @@ mod serve;
 
 mod answer;
 mod ask;
+
+mod sleep;
 
 mod load;
 mod memory;
@@ -37,6 +40,7 @@ mod words;
 use args::{Args, Asked};
 use behaviour::Behaviour;
 use metrics::Numbers;
+use sleep::Slumber;
 use slots::Slots;
 
 /// An argument or a variable that is not understood.
@@ -50,6 +54,7 @@ struct Engine {
     ledger: Option<DeviceLedger>,
     numbers: Numbers,
     slots: Slots,
+    slumber: Slumber,
 }
 
 /// The whole program.
@@ -77,7 +82,7 @@ impl Engine {
     fn new(args: Args, behaviour: Behaviour) -> Self {
         let ledger = behaviour.devices.as_ref().map(DeviceLedger::at);
         let slots = Slots::new(args.parallel);
-        let engine = Self { args, behaviour, ledger, numbers: Numbers::new(), slots };
+        let engine = Self { args, behaviour, ledger, numbers: Numbers::new(), slots, slumber: Slumber::new() };
         engine.choose_faults()
     }
 
@@ -88,6 +93,12 @@ impl Engine {
             self.behaviour = self.behaviour.without_faults();
         }
         self
+    }
+
+    /// Its loop makes no step any more.
+    fn is_dead(&self) -> bool {
+        let idle = self.behaviour.faults.dead_idle;
+        self.numbers.dead.load(Relaxed) || idle.is_some_and(|after| self.numbers.ready_for().is_some_and(|time| time >= after))
     }
 
     fn log(&self, line: &str) {

@@ -33,6 +33,15 @@ impl Counter {
         Self::new(&Vocabulary::read(path)?)
     }
 
+    /// The same, with this chat template in place of the file's.
+    pub fn from_gguf_with(path: impl AsRef<Path>, template: Option<&str>) -> Result<Self, Error> {
+        let mut vocabulary = Vocabulary::read(path)?;
+        if let Some(template) = template {
+            vocabulary.chat_template = Some(template.into());
+        }
+        Self::new(&vocabulary)
+    }
+
     /// From a vocabulary that was read before.
     pub fn new(vocabulary: &Vocabulary) -> Result<Self, Error> {
         let (mut tokenizer, add_bos) = match vocabulary.model.as_str() {

@@ -57,12 +57,17 @@ impl Counts {
     /// The counter of the model with this digest; read from its file when it is not there. Blocks
     /// while it is read, by us or by another.
     pub fn read(&self, digest: &str, path: &Path) -> Result<Arc<Counter>, Error> {
+        self.read_with(digest, path, None)
+    }
+
+    /// The same, with a chat template in place of the file's; what it is kept by tells the two apart.
+    pub fn read_with(&self, digest: &str, path: &Path, template: Option<&str>) -> Result<Arc<Counter>, Error> {
         let place = self.place(digest);
         let mut kept = place.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = kept.as_ref() {
             return answer.clone();
         }
-        let answer = Counter::from_gguf(path).map(Arc::new);
+        let answer = Counter::from_gguf_with(path, template).map(Arc::new);
         if answer.as_ref().err().is_none_or(Error::is_final) {
             *kept = Some(answer.clone());
         }

@@ -35,7 +35,7 @@ pub struct Webhook {
     /// The file with its secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_file: Option<PathBuf>,
-    /// Only these events; all when there is no list.
+    /// Only these events; all but `audit` when there is no list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<Topic>,
     /// How long it may take to answer.
@@ -182,7 +182,8 @@ impl Webhook {
 
     /// Whether it wants this event.
     pub(crate) fn wants(&self, event: &Event) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|topic| topic.takes(event))
+        // Who changed what, before and after, is sent only to who asks for it by name.
+        (self.kinds.is_empty() && event.kind != EventKind::Audit) || self.kinds.iter().any(|topic| topic.takes(event))
     }
 
     /// The keys that sign for it, newest first as they are given.

@@ -34,6 +34,13 @@ impl Key {
     }
 }
 
+/// Two that sign alike are one; how long the comparison takes tells nothing.
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.clone().finalize() == other.0.clone().finalize()
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(***)")

@@ -45,12 +45,16 @@ impl House {
     }
 
     async fn start(&mut self, webhook: &Webhook) {
+        self.start_all(std::slice::from_ref(webhook)).await;
+    }
+
+    async fn start_all(&mut self, webhooks: &[Webhook]) {
         let told = Arc::clone(&self.told);
         let tell: Tell = Arc::new(move |event| {
             told.lock().unwrap().push(event);
             Box::pin(std::future::ready(()))
         });
-        let opened = Webhooks::open(&self.store, std::slice::from_ref(webhook), &secret).await.unwrap();
+        let opened = Webhooks::open(&self.store, webhooks, &secret).await.unwrap();
         self.running = Some(opened.start(self.bell.subscribe(), &tell));
     }
 
@@ -80,6 +84,17 @@ impl House {
 
     fn standing(&self) -> Standing {
         self.running.as_ref().unwrap().handle().all().remove(0)
+    }
+
+    async fn until_all(&self, what: &str, is: impl Fn(&[Standing]) -> bool) {
+        let all = || self.running.as_ref().unwrap().handle().all();
+        let looks = async {
+            while !is(&all()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(SOON, looks).await;
+        found.unwrap_or_else(|_| panic!("it was never so that {what}: {:?}", all()));
     }
 
     async fn until(&self, what: &str, is: impl Fn(&Standing) -> bool) -> Standing {
@@ -290,4 +305,48 @@ fn what_is_wrong_with_an_entry_is_said_all_at_once() {
         let error = serde_json::from_str::<crate::Topic>(&format!("\"{kind}\"")).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_changed_list_brings_new_receivers_in_lets_others_go_and_the_rest_notice_nothing() {
+    let (mut house, stays, goes, comes) = (House::new().await, Receiver::start().await, Receiver::start().await, Receiver::start().await);
+    let named = |name: &str, receiver: &Receiver| Webhook { name: spec::Name::parse(name).unwrap(), ..webhook(&receiver.url(), "") };
+    house.start_all(&[named("stays", &stays), named("goes", &goes)]).await;
+    house.numbers(0..3).await;
+    house.until_all("both have them", |all| all.iter().all(|one| one.sent == 3 && one.lag == 0)).await;
+    let running = house.running.as_mut().unwrap();
+    let without = [Webhook { secret_env: Some("UNSET".into()), ..named("comes", &comes) }];
+    assert!(matches!(running.change(&without, &secret).await, Err(Error::NoSecret { .. })));
+    assert_eq!(running.handle().all().len(), 2, "what cannot be changes nothing");
+    let handle = running.handle();
+    running.change(&[named("stays", &stays), named("comes", &comes)], &secret).await.unwrap();
+    let names: Vec<String> = handle.all().iter().map(|one| one.name.to_string()).collect();
+    assert_eq!(names, ["comes", "stays"], "whoever asked before is told of the new ones");
+    house.numbers(3..6).await;
+    house.until_all("they have the rest", |all| all.iter().all(|one| one.sent >= 3 && one.lag == 0)).await;
+    assert_eq!((stays.messages(), goes.messages(), comes.messages()), (texts(0..6), texts(0..3), texts(3..6)));
+    let places: Vec<String> = house.store.list_webhooks().await.unwrap().into_iter().map(|place| place.name).collect();
+    assert_eq!(places, ["comes", "stays"]);
+}
+
+#[tokio::test]
+async fn a_receiver_that_moves_goes_on_where_it_was_and_so_does_one_whose_secret_changes() {
+    const OTHER: &str = "whsec_b3RoZXIgb3RoZXIgb3RoZXIgb3RoZXIgb3RoZXI=";
+    let (mut house, first, second) = (House::new().await, Receiver::start().await, Receiver::start().await);
+    house.start(&webhook(&first.url(), "")).await;
+    house.numbers(0..2).await;
+    house.until("it has two", |standing| standing.sent == 2).await;
+    let address = first.stop().await;
+    house.numbers(2..4).await;
+    house.until("it fails", |standing| standing.state == State::Failing).await;
+    let moved = webhook(&second.url(), "");
+    house.running.as_mut().unwrap().change(std::slice::from_ref(&moved), &secret).await.unwrap();
+    house.until("it has all", |standing| standing.sent == 4 && standing.lag == 0).await;
+    assert_eq!(second.messages(), texts(2..4), "{address}");
+    let same = |house: &House| house.running.as_ref().unwrap().handle().get(&moved.name).unwrap().last_sent;
+    house.running.as_mut().unwrap().change(std::slice::from_ref(&moved), &secret).await.unwrap();
+    assert!(same(&house).is_some(), "one that is as it was is not begun anew");
+    let other = |_: &str| Some(Secret::new(OTHER));
+    house.running.as_mut().unwrap().change(std::slice::from_ref(&moved), &other).await.unwrap();
+    assert!(same(&house).is_none(), "a new secret signs from now on");
 }

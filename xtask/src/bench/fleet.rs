@@ -1,9 +1,9 @@
-//! How much time is Penstock's own when a model is started, or another takes its place?
+//! How much time is Penstock's own when a model is started, or another takes its place, and for a turn of its fleet?
 //!
 //! In: the site and the choice. Out: a table and JSON under `bench/results/`. Cold starts: an engine that writes down
 //! when it began and when it was ready (the tests' fake one) is called while it is not loaded. Swaps: two copies of the small
 //! model on the real llama-server, in memory for one, are called in turn; the same is asked of llama-server's own
-//! router, and the engine's own time is taken from starting and ending it alone. Fails: when a part does not start.
+//! router, and the engine's own time is taken from starting and ending it alone. Turns: see [`super::turn`]. Fails: when a part does not start.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::figures::median;
 use super::party::{free_port, wait, write};
+use super::turn::{self, Turn};
 use crate::http::{Call, send};
 use crate::leash::{Leash, Order};
 use crate::scratch::Scratch;
@@ -37,6 +38,8 @@ const ROOM_FOR: f64 = 1.3;
 const SPAWN_P99_MS: f64 = 20.0;
 const SEEN_P99_MS: f64 = 100.0;
 const OVERHEAD_MS: f64 = 150.0;
+const TURN_MS: f64 = 50.0;
+const PUBLISH_MS: f64 = 1.0;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -68,6 +71,8 @@ struct Findings {
     engine_load: f64,
     engine_end: f64,
     engine_call: f64,
+    /// Over 10,000 deployments and 1,000 instances.
+    turn: Turn,
 }
 
 impl Findings {
@@ -95,6 +100,8 @@ pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
     say::step("swaps of llama-server's router");
     let router = swaps_of_router(site, &real, swaps);
     let router_swap = router.map_err(|error| say::note(&format!("without llama-server's router: {error:#}"))).ok();
+    say::step("turns over 10,000 deployments and 1,000 instances");
+    let turn = turn::measure(site, jobs)?;
     let date = shell::text(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?.trim().to_owned();
     let findings = Findings {
         date,
@@ -109,6 +116,7 @@ pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
         engine_load,
         engine_end,
         engine_call,
+        turn,
     };
     tell(site, &findings)
 }
@@ -291,19 +299,33 @@ fn in_turn(address: SocketAddr, swaps: u32) -> Result<Vec<f64>> {
 
 fn tell(site: &Site, findings: &Findings) -> Result<()> {
     let row = |goal: &str, limit: f64, found: f64| {
-        format!("| {goal} | at most {limit:.0} ms | {found:.1} ms | {} |\n", if found <= limit { "yes" } else { "**no**" })
+        format!(
+            "| {goal} | at most {limit:.0} ms | {found:.*} ms | {} |\n",
+            if found < 1.0 { 3 } else { 1 },
+            if found <= limit { "yes" } else { "**no**" }
+        )
     };
     let mut page = format!("# The fleet, measured\n\n{}; {} cold starts, {} swaps.\n\n", findings.date, findings.starts, findings.swaps);
     page.push_str("| goal | wanted | found | holds |\n|---|---|---|---|\n");
     page.push_str(&row("call to engine spawned, p99", SPAWN_P99_MS, findings.spawn_p99));
     page.push_str(&row("ready to answered, p99", SEEN_P99_MS, findings.seen_p99));
     page.push_str(&row("swap beyond the engine's own load, end and call, median", OVERHEAD_MS, findings.overhead()));
+    let turn = &findings.turn;
+    page.push_str(&row("idle turn over 10,000 deployments and 1,000 instances, median", TURN_MS, turn.idle));
+    page.push_str(&row("publishing one change on a board of 10,000, median", PUBLISH_MS, turn.publish));
     let router = findings.router_swap.map_or_else(|| "not to be had".to_owned(), |time| format!("{time:.0} ms"));
     let _ = writeln!(
         page,
         "\n| | median |\n|---|---|\n| call to engine spawned | {:.1} ms |\n| ready to answered | {:.1} ms |\n| swap, Penstock | {:.0} ms |\n\
          | swap, llama-server's router | {router} |\n| engine alone: load, end, call | {:.0}, {:.0}, {:.0} ms |",
         findings.spawn_p50, findings.seen_p50, findings.swap, findings.engine_load, findings.engine_end, findings.engine_call
+    );
+    let _ = writeln!(
+        page,
+        "| all turns of one changed wish, and an idle one | {:.1} ms |\n\
+         | parts of a turn: plan with one that needs room, see that no wish has changed | {:.1}, {:.2} ms |\n\
+         | after a start only: read, take in 10,000 wishes | {:.0}, {:.0} ms |",
+        turn.change, turn.plan, turn.read_none, turn.read_all, turn.take_in_all
     );
     say::result(&page);
     let day = findings.date.split(' ').next().unwrap_or_default();

@@ -28,7 +28,13 @@ mod table;
 
 mod plot;
 
+mod turn;
+
+mod check;
+
 pub(crate) mod fleet;
+
+pub(crate) mod registry;
 
 use std::fs;
 use std::path::PathBuf;

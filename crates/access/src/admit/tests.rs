@@ -8,9 +8,16 @@ use proptest::prelude::*;
 use spec::{Project, Token, TokenId, Usd};
 
 use super::*;
-use crate::error::Resource;
 use crate::holder::Shared;
 use crate::permit::Used;
+use crate::words::Resource;
+
+fn holding(token: &Token, shared: &Arc<Shared>) -> Caller {
+    let roles = crate::roles::Roles::new([]);
+    let allowance = Arc::new(crate::allowance::Allowance::new(crate::allowance::Said::by(token), &roles));
+    let of = crate::caller::Of { allowance, owner: None, shared: Some(Arc::clone(shared)) };
+    Caller::holding(token, crate::text::Hash::of_nobody(), of)
+}
 
 fn token(limits: Limits, budget: Budget) -> Token {
     Token {
@@ -19,12 +26,16 @@ fn token(limits: Limits, budget: Budget) -> Token {
         prefix: String::new(),
         hash: String::new(),
         project: Some("red".to_owned()),
+        owner: None,
         scopes: vec![],
+        role: None,
+        rights: spec::Rights::NONE,
         models: None,
         limits,
         budget,
         expires_at: None,
         created_at: Timestamp::now(),
+        last_used_at: None,
     }
 }
 
@@ -49,9 +60,17 @@ impl Room {
         let now = Timestamp::now();
         let (limits, budget) = terms.project.clone();
         let name = spec::Name::parse("red").expect("a name");
-        shared.project.store(Some(Arc::new(Project { name, description: None, limits, budget, created_at: now, updated_at: now })));
+        shared.project.store(Some(Arc::new(Project {
+            name,
+            description: None,
+            limits,
+            budget,
+            quota: spec::Allotment::default(),
+            created_at: now,
+            updated_at: now,
+        })));
         let (limits, budget) = terms.token.clone();
-        let caller = Arc::new(Caller::holding(&token(limits, budget), Some(Arc::clone(&shared))));
+        let caller = Arc::new(holding(&token(limits, budget), &shared));
         Self { caller, shared, gate: Arc::new(Gate::new("tiny")), terms }
     }
 

@@ -43,7 +43,7 @@ pub struct Allowance {
 /// The word for no limit.
 const NONE: &str = "none";
 
-fn number(word: &str) -> Result<Value, String> {
+pub(super) fn number(word: &str) -> Result<Value, String> {
     if word == NONE {
         return Ok(Value::Null);
     }

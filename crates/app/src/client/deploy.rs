@@ -78,6 +78,9 @@ pub struct Deploy {
     /// Variable in the server's environment with the remote engine's key
     #[arg(long, value_name = "VARIABLE")]
     api_key_env: Option<String>,
+    /// Secret of the server with the remote engine's key, as `penstock secret set` keeps it
+    #[arg(long, value_name = "NAME", conflicts_with = "api_key_env")]
+    api_key_secret: Option<String>,
     /// Model name to send to the remote engine
     #[arg(long, value_name = "NAME")]
     upstream_model: Option<String>,
@@ -156,6 +159,7 @@ fn wish(words: &Deploy) -> Result<Value, Failure> {
         ("affinity", words.affinity.as_ref().map(|v| json!(v))),
         ("url", words.url.as_ref().map(|v| json!(v))),
         ("api_key_env", words.api_key_env.as_ref().map(|v| json!(v))),
+        ("api_key_secret", words.api_key_secret.as_ref().map(|v| json!(v))),
         ("upstream_model", words.upstream_model.as_ref().map(|v| json!(v))),
     ];
     wish.extend(said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));

@@ -81,13 +81,20 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Misused { hint, .. } | Self::Failed { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::NoServer { source, .. } if super::trust::is_distrust(source) => Some(
+                "say where the server is with --server, by a name that its certificate has, and name the authority of that with --cacert".to_owned(),
+            ),
             Self::NoServer { .. } => Some("start one with `penstock serve`, or say where it is with --server or PENSTOCK_URL".to_owned()),
             Self::Refused { status: 401, .. } => Some(
-                "say --token TOKEN or set PENSTOCK_TOKEN; the first one stands in the server's data directory, in admin-token".to_owned(),
+                "say `penstock login`, say --token TOKEN, or set PENSTOCK_TOKEN; the first token stands in the server's data directory, in admin-token".to_owned(),
             ),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Broken(_) | Self::Io { .. } => None,
         }
+    }
+    /// Whether the same may go well a while later: the line broke, or somebody else was at it.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::NoServer { .. } | Self::Broken(_) | Self::Refused { status: 409 | 423 | 502..=504, .. })
     }
     /// Whether what was asked for is not there.
     pub(crate) fn is_missing(&self) -> bool {
@@ -118,7 +125,8 @@ fn problem(problem: &Value) -> String {
 
 /// The server speaks to programs; people get the verb that does the same.
 fn in_our_words(hint: &str) -> String {
-    const LISTS: [(&str, &str); 4] = [("deployments", "list"), ("instances", "ps"), ("tokens", "token list"), ("projects", "project list")];
+    const LISTS: [(&str, &str); 5] =
+        [("models", "model list"), ("deployments", "list"), ("instances", "ps"), ("tokens", "token list"), ("projects", "project list")];
     let is_of = |noun: &str| hint.starts_with(&format!("GET /api/v1/{noun} ")) || hint.starts_with(&format!("list the {noun} "));
     let list = LISTS.iter().find(|(noun, _)| is_of(noun));
     list.map_or_else(|| hint.to_owned(), |(_, verb)| format!("`penstock {verb}` shows what there is"))

@@ -31,6 +31,9 @@ pub struct Events {
     /// Only of this deployment
     #[arg(short, long, value_name = "NAME")]
     deployment: Option<String>,
+    /// Only of this kind: audit (who changed what), instance_phase, ...
+    #[arg(short, long, value_name = "KIND")]
+    kind: Option<String>,
     /// Only so many last ones
     #[arg(short = 'n', long, default_value_t = 50)]
     limit: u32,
@@ -68,6 +71,7 @@ fn instance(server: &Server, start: &str) -> Result<Option<String>, Failure> {
 
 pub(crate) fn events(server: &Server, words: &Events, output: Output) -> Result<(), Failure> {
     let of = words.deployment.as_deref().map(|name| format!("&deployment={}", segment(name))).unwrap_or_default();
+    let of = of + &words.kind.as_deref().map(|kind| format!("&kind={}", segment(kind))).unwrap_or_default();
     if words.follow {
         return server.lines(&format!("/api/v1/events?watch=1{of}"), None, |line| watched(line, output));
     }

@@ -9,9 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use ureq::http::request::Builder;
 use ureq::http::{Method, Request, Response};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, SendBody};
 
+use super::credentials::Credentials;
+use super::out::note;
 use super::{Failure, Globals};
 
 /// A server to ask.
@@ -35,15 +38,37 @@ impl Server {
     /// The server that the words name, else the one of this machine. Its token is shown to nobody else.
     pub(crate) fn of(globals: &Globals) -> Result<Self, Failure> {
         let here = globals.data_dir.as_deref().and_then(address_of);
-        let url = globals.server.clone().or_else(|| here.clone()).unwrap_or_else(|| DEFAULT.to_owned());
-        let mut server = Self::at(&url, globals.token.clone())?;
+        let stored = globals.config_dir.as_deref().map(Credentials::read).transpose()?.unwrap_or_default();
+        let mut server = Self::found(globals, here.as_ref(), &stored)?;
+        if server.token.is_none() {
+            server.token = stored.token(&server.url);
+        }
         if server.token.is_none() && here.is_some_and(|here| here == server.url.replace("//localhost:", "//127.0.0.1:")) {
             server.token = globals.data_dir.as_deref().and_then(token_of);
         }
         Ok(server)
     }
+    /// The same for who is not logged in there yet: no token that is found is shown.
+    pub(crate) fn unknown(globals: &Globals) -> Result<Self, Failure> {
+        let here = globals.data_dir.as_deref().and_then(address_of);
+        let stored = globals.config_dir.as_deref().map(Credentials::read).transpose()?.unwrap_or_default();
+        Ok(Self { token: None, ..Self::found(globals, here.as_ref(), &stored)? })
+    }
+    fn found(globals: &Globals, here: Option<&String>, stored: &Credentials) -> Result<Self, Failure> {
+        let url = globals.server.as_ref().or(here).or(stored.latest.as_ref()).map_or(DEFAULT, String::as_str);
+        Self::trusting(url, globals.token.clone(), globals.cacert.as_deref())
+    }
+    /// The same server, which is shown this token.
+    pub(crate) fn showing(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
     /// The server at this address.
     pub(crate) fn at(url: &str, token: Option<String>) -> Result<Self, Failure> {
+        Self::trusting(url, token, None)
+    }
+    /// The same, whose certificate may also be of an authority in this file.
+    fn trusting(url: &str, token: Option<String>, cacert: Option<&Path>) -> Result<Self, Failure> {
         let url = url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return Err(Failure::Misused {
@@ -53,7 +78,11 @@ impl Server {
         }
         // Fails only when a provider is set already, which then serves.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let agent = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT)).build().new_agent();
+        let mut config = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT));
+        if url.starts_with("https://") {
+            config = config.tls_config(super::trust::tls(cacert)?);
+        }
+        let agent = config.build().new_agent();
         Ok(Self { url, token, agent })
     }
     /// Where it is.
@@ -75,6 +104,17 @@ impl Server {
     }
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(&Method::POST, path, Some(body))
+    }
+    /// Sends a form, as OAuth has it; what is refused comes back as it was said.
+    pub(crate) fn form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Result<Value, Value>, Failure> {
+        let text = fields.iter().map(|(name, value)| format!("{name}={}", segment(value))).collect::<Vec<_>>().join("&");
+        let request = self.request(&Method::POST, path).header("content-type", "application/x-www-form-urlencoded");
+        let request = request.body(text.into_bytes()).map_err(|error| Failure::Broken(error.into()))?;
+        let answer = self.agent.run(request).map_err(|error| Failure::NoServer { url: self.url.clone(), source: Box::new(error) })?;
+        let is_good = answer.status().is_success();
+        let text = answer.into_body().read_to_string().map_err(|error| Failure::Broken(error.into()))?;
+        let said: Value = serde_json::from_str(&text).map_err(|error| Failure::Broken(error.into()))?;
+        Ok(if is_good { Ok(said) } else { Err(said) })
     }
     /// Changes what `body` names and leaves the rest (RFC 7396).
     pub(crate) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
@@ -105,6 +145,26 @@ impl Server {
         }
     }
 
+    /// A step of an upload (tus 1.0.0); gives the offset that the server has.
+    pub(crate) fn tus(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Option<&mut dyn Read>,
+    ) -> Result<Option<u64>, Failure> {
+        let mut request = self.request(method, path).header("tus-resumable", "1.0.0");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let sent = match body {
+            Some(body) => request.body(SendBody::from_reader(body)).map(|request| self.agent.run(request)),
+            None => request.body(()).map(|request| self.agent.run(request)),
+        };
+        let answer = self.judged(sent)?;
+        Ok(answer.headers().get("upload-offset").and_then(|value| value.to_str().ok()?.parse().ok()))
+    }
+
     fn json(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let mut text = String::new();
         self.send(method, path, body)?.take(LONGEST).read_to_string(&mut text).map_err(|error| Failure::Broken(error.into()))?;
@@ -121,21 +181,35 @@ impl Server {
         if matches!(sent, Ok(Err(_))) && *method == Method::GET {
             sent = self.ask(method, path, body);
         }
+        Ok(self.judged(sent)?.into_body().into_reader())
+    }
+
+    /// A 2xx answer, with its warnings told.
+    fn judged(&self, sent: Result<Answered, ureq::http::Error>) -> Result<Response<Body>, Failure> {
         let sent = sent.map_err(|error| Failure::Misused { what: format!("{error}"), hint: "check the URL and the token".to_owned() })?;
         let answer = sent.map_err(|error| Failure::NoServer { url: self.url.clone(), source: Box::new(error) })?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(answer.into_body().into_reader());
+            let warning = answer.headers().get("warning").and_then(|value| value.to_str().ok()?.strip_prefix("299 - ")).unwrap_or_default();
+            if !warning.is_empty() {
+                note(&format!("warning: {}", warning.trim_matches('"').replace("\\\"", "\"")));
+            }
+            return Ok(answer);
         }
         let text = answer.into_body().read_to_string().unwrap_or_default();
         Err(Failure::refused(status.as_u16(), &text))
     }
 
-    fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answered, ureq::http::Error> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+    fn request(&self, method: &Method, path: &str) -> Builder {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
         }
+    }
+
+    fn ask(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Answered, ureq::http::Error> {
+        let request = self.request(method, path);
         match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string().into_bytes())?;
@@ -149,7 +223,8 @@ impl Server {
 /// The URL of a server on this machine that runs on this data directory.
 pub(crate) fn address_of(data_dir: &Path) -> Option<String> {
     let text = std::fs::read_to_string(data_dir.join("address")).ok()?;
-    Some(format!("http://{}", text.trim().parse::<SocketAddr>().ok()?))
+    let (scheme, address) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
+    Some(format!("{scheme}://{}", address.parse::<SocketAddr>().ok()?))
 }
 
 /// The admin token of a server on this machine, if this user may read it.

@@ -22,6 +22,9 @@ pub enum Project {
         description: Option<String>,
         #[command(flatten)]
         allowance: Box<Allowance>,
+        /// It has at most so many tokens
+        #[arg(long, value_name = "TOKENS", value_parser = super::allowance::number)]
+        most_tokens: Option<Value>,
     },
     /// List projects, and what their tokens use
     #[command(visible_alias = "ls")]
@@ -40,6 +43,9 @@ pub enum Project {
         description: Option<String>,
         #[command(flatten)]
         allowance: Box<Allowance>,
+        /// It has at most so many tokens
+        #[arg(long, value_name = "TOKENS", value_parser = super::allowance::number)]
+        most_tokens: Option<Value>,
     },
     /// Remove a project that no token belongs to
     Rm {
@@ -54,15 +60,17 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
     match verb {
         Project::List => answer(output, &server.get(ALL)?, |all| project_table(all, Timestamp::now())),
         Project::Show { name } => answer(output, &server.get(&path(&name))?, shown),
-        Project::Create { name, description, allowance } => {
+        Project::Create { name, description, allowance, most_tokens } => {
             let mut wanted = allowance.onto(&Value::Null);
             wanted.insert("name".to_owned(), json!(name));
             wanted.extend(description.map(|words| ("description".to_owned(), json!(words))));
+            wanted.extend(most_tokens.map(quota));
             answer(output, &server.post(ALL, &Value::Object(wanted))?, shown)
         }
-        Project::Set { name, description, allowance } => {
+        Project::Set { name, description, allowance, most_tokens } => {
             let mut change = allowance.onto(&server.get(&path(&name))?);
             change.extend(description.map(|words| ("description".to_owned(), json!(words))));
+            change.extend(most_tokens.map(quota));
             answer(output, &server.patch(&path(&name), &Value::Object(change))?, shown)
         }
         Project::Rm { name } => {
@@ -70,6 +78,10 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
             answer(output, &json!({ "name": name, "removed": true }), |_| format!("{name}: removed\n"))
         }
     }
+}
+
+fn quota(most_tokens: Value) -> (String, Value) {
+    ("quota".to_owned(), json!({ "tokens": most_tokens }))
 }
 
 fn path(name: &str) -> String {
@@ -83,6 +95,7 @@ fn shown(project: &Value) -> String {
         ("description", text(&project["description"])),
         ("limits", allowance::limits(&project["limits"])),
         ("budget", allowance::budget(&project["budget"])),
+        ("most tokens", text(&project["quota"]["tokens"])),
         ("used", allowance::spent(&usage["budget"])),
         ("running", text(&usage["running"])),
         ("this month", format!("{} calls, {} tokens, {} USD", text(&usage["requests"]), text(&usage["tokens"]), text(&usage["usd"]))),

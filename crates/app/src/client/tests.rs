@@ -4,7 +4,7 @@ use base::Timestamp;
 use serde_json::json;
 
 use super::http::segment;
-use super::{Failure, chat, deploy, doctor, explain, follow, look, out, project, run, token, usage, webhook};
+use super::{Failure, allocation, chat, deploy, doctor, explain, follow, look, out, project, run, token, usage, webhook};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_600_000);
 const THEN: &str = "2023-11-14T22:13:20.000Z";
@@ -23,6 +23,24 @@ fn instances_as_a_table() {
     let all = json!({"items": [{"id": "0123456789abcdef", "deployment": "tiny", "engine": "llama-server", "phase": "ready", "in_flight": 1,
         "slots": 4, "memory": 25_000_000, "pid": 4242, "since": THEN}]});
     insta::assert_snapshot!(look::instance_table(&all, NOW));
+}
+
+#[test]
+fn what_is_set_aside_as_a_table() {
+    let all = json!({"items": [
+        {"id": "0123456789abcdef", "node": "here", "device": "ram", "bytes": 8_u64 << 30, "holder": "training", "created_at": THEN},
+        {"id": "fedcba9876543210", "node": "here", "device": "cuda:GPU-1", "bytes": 512 << 20, "holder": "a batch", "created_at": THEN,
+            "expires_at": "2023-11-15T00:00:00.000Z"},
+    ]});
+    insta::assert_snapshot!(allocation::allocation_table(&all, NOW));
+}
+
+#[test]
+fn which_machine_is_meant_must_be_said_where_there_are_several() {
+    let nodes = |names: &[&str]| json!({"items": names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>()});
+    assert_eq!(allocation::only(&nodes(&["here"])).ok().as_deref(), Some("here"));
+    let refused = allocation::only(&nodes(&["here", "there"])).expect_err("two are there");
+    assert!(matches!(&refused, Failure::Misused { hint, .. } if hint.contains("here, there")), "{refused:?}");
 }
 
 #[test]

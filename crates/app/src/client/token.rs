@@ -17,9 +17,18 @@ pub enum Token {
     Create {
         /// What people call it
         name: String,
-        /// What it may do: inference or admin
-        #[arg(long = "scope", value_name = "SCOPE", default_value = "inference", value_parser = ["inference", "admin"], hide_possible_values = true)]
+        /// What it may do: inference (when no scope, role or right is given) or admin
+        #[arg(long = "scope", value_name = "SCOPE", value_parser = ["inference", "admin"], hide_possible_values = true)]
         scopes: Vec<String>,
+        /// And what this role may
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+        /// And these verbs on a kind: get,list:models
+        #[arg(long = "right", value_name = "VERBS:KIND", value_parser = super::user::right)]
+        rights: Vec<(String, Vec<String>)>,
+        /// Whose it will be: the name or the id of a user or a service account
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
         /// A model that it may use; all when none is given
         #[arg(long = "model", value_name = "NAME")]
         models: Vec<String>,
@@ -34,7 +43,11 @@ pub enum Token {
     },
     /// List tokens, without the tokens themselves
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        /// Only those of this user: a name or an id
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
+    },
     /// Take a token back; it opens nothing from then on
     #[command(visible_alias = "rm")]
     Revoke {
@@ -45,8 +58,9 @@ pub enum Token {
 
 pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), Failure> {
     match verb {
-        Token::List => {
-            let all = server.get("/api/v1/tokens")?;
+        Token::List { user } => {
+            let of = user.map(|user| Ok::<_, Failure>(format!("?user={}", segment(&id_of(server, &user)?)))).transpose()?;
+            let all = whole(server, "/api/v1/tokens", of.as_deref().unwrap_or_default())?;
             answer(output, &all, |all| token_table(all, Timestamp::now()))
         }
         Token::Revoke { id } => {
@@ -54,7 +68,7 @@ pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), 
             answer(output, &json!({ "id": id, "revoked": true }), |_| format!("{id}: revoked\n"))
         }
         create @ Token::Create { .. } => {
-            let made = server.post("/api/v1/tokens", &wanted(create))?;
+            let made = server.post("/api/v1/tokens", &wanted(server, create)?)?;
             if output == Output::Table {
                 note(&format!("the token `{}` is shown this once; its id is {}", text(&made["name"]), text(&made["id"])));
             }
@@ -63,11 +77,41 @@ pub(crate) fn token(server: &Server, verb: Token, output: Output) -> Result<(), 
     }
 }
 
-fn wanted(create: Token) -> Value {
-    let Token::Create { name, scopes, models, project, allowance, expires } = create else { return Value::Null };
+/// The id behind the name of a user.
+fn id_of(server: &Server, user: &str) -> Result<String, Failure> {
+    Ok(text(&server.get(&format!("/api/v1/users/{}", segment(user)))?["id"]))
+}
+
+/// All pages of a list in one.
+fn whole(server: &Server, path: &str, query: &str) -> Result<Value, Failure> {
+    let mut all = server.get(&format!("{path}{query}"))?;
+    while let Some(next) = all["next"].as_str() {
+        let join = if query.is_empty() { '?' } else { '&' };
+        let mut page = server.get(&format!("{path}{query}{join}after={}", segment(next)))?;
+        if let (Some(items), Some(more)) = (all["items"].as_array_mut(), page["items"].as_array_mut()) {
+            items.append(more);
+        }
+        all["next"] = page["next"].take();
+    }
+    Ok(all)
+}
+
+fn wanted(server: &Server, create: Token) -> Result<Value, Failure> {
+    let Token::Create { name, scopes, role, rights, user, models, project, allowance, expires } = create else { return Ok(Value::Null) };
     let mut wanted = Value::Object(allowance.onto(&Value::Null));
     wanted["name"] = json!(name);
-    wanted["scopes"] = json!(scopes);
+    if !scopes.is_empty() {
+        wanted["scopes"] = json!(scopes);
+    }
+    if let Some(role) = role {
+        wanted["role"] = json!(role);
+    }
+    if !rights.is_empty() {
+        wanted["rights"] = json!(super::user::together(rights));
+    }
+    if let Some(user) = user {
+        wanted["owner"] = json!(id_of(server, &user)?);
+    }
     if !models.is_empty() {
         wanted["models"] = json!(models);
     }
@@ -77,7 +121,7 @@ fn wanted(create: Token) -> Value {
     if let Some(expires) = expires {
         wanted["expires_at"] = json!(Timestamp::now().plus(expires).to_string());
     }
-    wanted
+    Ok(wanted)
 }
 
 pub(super) fn token_table(all: &Value, now: Timestamp) -> String {
@@ -88,13 +132,22 @@ pub(super) fn token_table(all: &Value, now: Timestamp) -> String {
             text(&t["id"]),
             text(&t["name"]),
             text(&t["prefix"]),
-            words(&t["scopes"]),
+            may(t),
             models,
             allowance::limits(&t["limits"]),
             allowance::budget(&t["budget"]),
             age(&t["created_at"], now),
+            age(&t["last_used_at"], now),
             text(&t["expires_at"]),
         ]
     });
-    table(["ID", "NAME", "PREFIX", "SCOPES", "MODELS", "LIMITS", "BUDGET", "AGE", "EXPIRES"], rows)
+    table(["ID", "NAME", "PREFIX", "MAY", "MODELS", "LIMITS", "BUDGET", "AGE", "USED", "EXPIRES"], rows)
+}
+
+/// `inference`, `viewer`, `get/list models`: what it says itself that it may.
+fn may(token: &Value) -> String {
+    let scopes = token["scopes"].as_array().into_iter().flatten().map(text);
+    let rights: Option<spec::Rights> = serde_json::from_value(token["rights"].clone()).ok();
+    let rights = rights.filter(|rights| !rights.is_empty()).map(|rights| rights.to_string());
+    scopes.chain(token["role"].as_str().map(str::to_owned)).chain(rights).collect::<Vec<_>>().join(", ")
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use access::login;
 use base::ByteSize;
 use spec::{Deployment, Invalid, check};
 
@@ -16,14 +17,18 @@ use super::types::Mode;
 pub(super) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     let mut found = Findings { root, problems: Vec::new() };
     listener(config, &mut found);
+    tls(config, &mut found);
+    limits(config, &mut found);
     older_names(config, &mut found);
     remote(config, &mut found);
     deployments(config, &mut found);
     routes(config, &mut found);
     webhooks(config, &mut found);
+    auth(config, &mut found);
     otlp(config, &mut found);
     usage(config, &mut found);
     responses(config, &mut found);
+    depots(config, &mut found);
     times(config, &mut found);
     if config.max_body_bytes.0 == 0 {
         found.add("max_body_bytes", "0 would refuse every call", "leave it out for 32 MiB");
@@ -62,6 +67,41 @@ fn listener(config: &Config, found: &mut Findings<'_>) {
     }
 }
 
+fn tls(config: &Config, found: &mut Findings<'_>) {
+    let tls = &config.tls;
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => found.add("tls.cert", "a certificate is of no use without its key", "name the key's file in tls.key"),
+        (None, Some(_)) => found.add("tls.key", "a key is of no use without its certificate", "name the certificate's file in tls.cert"),
+        (None, None) if tls.client_ca.is_some() => {
+            found.add("tls.client_ca", "clients show certificates only where TLS is spoken", "add tls.cert and tls.key, or remove it");
+        }
+        _ => {}
+    }
+}
+
+/// Less than this is less than clients bring who mean no harm.
+fn limits(config: &Config, found: &mut Findings<'_>) {
+    const LEAST_HEADERS: u32 = 64;
+    const LEAST_BYTES: ByteSize = ByteSize(16 << 10);
+    const MOST_BYTES: ByteSize = ByteSize::mib(1);
+    let limits = &config.limits;
+    let none = [
+        ("limits.connections", limits.connections),
+        ("limits.connections_per_address", limits.connections_per_address),
+        ("limits.streams", limits.streams),
+    ];
+    for (key, _) in none.into_iter().filter(|(_, number)| *number == 0) {
+        found.add(key, "0 would let nobody in", "leave it out for the usual number");
+    }
+    if limits.headers < LEAST_HEADERS {
+        found.add("limits.headers", format!("{} are fewer than clients send", limits.headers), "write 64 or more; leave it out for 100");
+    }
+    if limits.header_bytes < LEAST_BYTES || limits.header_bytes > MOST_BYTES {
+        let what = format!("{} is no size for the headers of a request", limits.header_bytes);
+        found.add("limits.header_bytes", what, "write 16KiB to 1MiB; leave it out for 64 KiB");
+    }
+}
+
 fn older_names(config: &Config, found: &mut Findings<'_>) {
     if config.memory.budget.is_some() && config.vram_budget_mb.is_some() {
         found.add("vram_budget_mb", "memory.budget says the same", "keep one of the two");
@@ -88,6 +128,42 @@ fn remote(config: &Config, found: &mut Findings<'_>) {
             found.add("llama_api_key", "there is no llama_url that it could be for", "add llama_url, or remove the key");
         }
         _ => {}
+    }
+}
+
+fn depots(config: &Config, found: &mut Findings<'_>) {
+    let (blobs, pull) = (&config.blobs, &config.pull);
+    let kinds = ["s3://", "s3a://", "gs://", "az://", "azure://", "abfs://", "abfss://", "file:"];
+    if let Some(url) = blobs.url.as_ref().filter(|url| !kinds.iter().any(|kind| url.starts_with(kind))) {
+        found.add("blobs.url", format!("`{url}` is no object store"), "write s3://BUCKET/PREFIX, gs://…, az://… or file:PATH");
+    }
+    for (key, list) in [
+        ("blobs.options", &blobs.options),
+        ("blobs.secrets", &blobs.secrets),
+        ("pull.options", &pull.options),
+        ("pull.secrets", &pull.secrets),
+    ] {
+        if let Some(bad) = list.iter().find(|one| one.split_once('=').is_none_or(|(key, value)| key.is_empty() || value.is_empty())) {
+            found.add(key, format!("`{bad}` is not KEY=VALUE"), "write region=eu-central-1, for example");
+        }
+    }
+    let secret = |one: &&String| {
+        ["secret", "token", "password", "access_key", "account_key", "sas"].iter().any(|word| one.to_ascii_lowercase().contains(word))
+    };
+    for (group, options) in [("blobs", &blobs.options), ("pull", &pull.options)] {
+        if let Some(bad) = options.iter().find(|one| secret(one) && !one.to_ascii_lowercase().contains("file")) {
+            let key = bad.split('=').next().unwrap_or_default();
+            let hint = format!("put it into an environment variable, and name that in {group}.secrets");
+            found.add(&format!("{group}.options"), format!("`{key}` is a secret"), &hint);
+        }
+    }
+    for (key, url) in [("pull.hub", &pull.hub), ("pull.ollama", &pull.ollama)] {
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            found.add(key, format!("`{url}` is no URL"), "write https://HOST");
+        }
+    }
+    if pull.stall.is_zero() {
+        found.add("pull.stall", "it would give every line up at once", "leave it out for 30s");
     }
 }
 
@@ -145,10 +221,15 @@ fn times(config: &Config, found: &mut Findings<'_>) {
         check::time("max_wait", config.max_wait, None),
         check::time("keep_alive_comment", config.keep_alive_comment, Some("would send nothing but comments")),
         check::time("cold_comment", config.cold_comment, None),
+        check::time("limits.header_timeout", config.limits.header_timeout, Some("would let every client go")),
+        check::time("limits.body_timeout", config.limits.body_timeout, Some("would let every client go")),
         check::time("client_write_timeout", config.client_write_timeout, Some("would let every client go")),
         config.infer_timeout.and_then(|time| check::time("infer_timeout", time, None)),
         config.llama_timeout.and_then(|time| check::time("llama_timeout", time, None)),
         config.llama_connect_timeout.and_then(|time| check::time("llama_connect_timeout", time, None)),
+        check::time("auth.session_idle", config.auth.session_idle, Some("would log everybody out at once")),
+        check::time("auth.session_longest", config.auth.session_longest, Some("would log everybody out at once")),
+        check::time("auth.login_token", config.auth.login_token, Some("would open nothing")),
         check::age("usage.keep_calls", config.usage.keep_calls, Some("would keep nothing of any call")),
         check::age("usage.keep_sums", config.usage.keep_sums, Some("would keep nothing of any call")),
         check::age("responses.keep_for", config.responses.keep_for, Some("would keep no response")),
@@ -179,6 +260,31 @@ fn routes(config: &Config, found: &mut Findings<'_>) {
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
         }
         found.add_all(route.check(), &here, &format!("routes[{index}]"));
+    }
+}
+
+fn auth(config: &Config, found: &mut Findings<'_>) {
+    let mut names = BTreeSet::new();
+    for (index, provider) in config.auth.providers.iter().enumerate() {
+        let here = ["auth", "providers"].map(|key| Step::Key(key.to_owned())).into_iter().chain([Step::Index(index)]).collect::<Vec<_>>();
+        if !names.insert(&provider.name) {
+            let what = format!("auth.providers[{index}]: there is another provider `{}`", provider.name);
+            found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
+        }
+        found.add_all(provider.check(), &here, &format!("auth.providers[{index}]"));
+    }
+    if let Some(url) = &config.auth.public_url
+        && !login::is_public_url(url)
+    {
+        let what = format!("`{url}` is not where a browser could go");
+        found.add("auth.public_url", what, "write https://HOST without a path; plain http is for loopback only");
+    }
+    if config.auth.public_url.is_none() && !config.auth.providers.is_empty() && !config.listen.is_loopback() {
+        let hint = "write where browsers reach this server, such as https://penstock.example.org";
+        found.add("auth.public_url", "providers send browsers back, and do not know where to", hint);
+    }
+    if config.auth.session_longest < config.auth.session_idle {
+        found.add("auth.session_longest", "browsers would be logged out before they are idle", "raise it, or lower auth.session_idle");
     }
 }
 

@@ -35,8 +35,17 @@ impl std::fmt::Debug for Environment {
 
 const OURS: &str = "PENSTOCK_";
 /// Variables of ours that are not keys of the config.
-const OTHERS: [&str; 6] =
-    ["PENSTOCK_ADMIN_TOKEN", "PENSTOCK_CACHE", "PENSTOCK_CONFIG", "PENSTOCK_LLAMA_SERVER", "PENSTOCK_TOKEN", "PENSTOCK_URL"];
+const OTHERS: [&str; 9] = [
+    "PENSTOCK_CACERT",
+    "PENSTOCK_MASTER_KEY",
+    "PENSTOCK_MASTER_KEY_FILE",
+    "PENSTOCK_ADMIN_TOKEN",
+    "PENSTOCK_CACHE",
+    "PENSTOCK_CONFIG",
+    "PENSTOCK_LLAMA_SERVER",
+    "PENSTOCK_TOKEN",
+    "PENSTOCK_URL",
+];
 /// Beginnings of names that belong to tests and builds.
 const NOT_OURS: [&str; 2] = ["PENSTOCK_TEST_", "PENSTOCK_BUNDLE_"];
 
@@ -74,6 +83,11 @@ impl Environment {
         self.below("XDG_DATA_HOME", ".local/share").unwrap_or_else(|| self.folder.join("penstock-data"))
     }
 
+    /// The folder of the user's own settings.
+    pub fn config_dir(&self) -> Option<PathBuf> {
+        self.below("XDG_CONFIG_HOME", ".config")
+    }
+
     /// Where the config is looked for, best first.
     pub fn config_files(&self) -> Vec<PathBuf> {
         let user = self.below("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("penstock.yaml"));
@@ -99,7 +113,7 @@ impl Environment {
     }
 
     /// The absolute path, without detours; `~` is the user's home.
-    pub(super) fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
+    pub(crate) fn absolute(&self, path: &Path, base: &Path) -> PathBuf {
         let whole = match (path.strip_prefix("~"), self.home()) {
             (Ok(rest), Some(home)) => home.join(rest),
             _ => base.join(path),
@@ -148,7 +162,7 @@ fn unknown(name: &str, at: Origin, keys: &[Key]) -> Problem {
 pub(super) fn word(key: &Key, text: &str, at: Origin, folder: &Path) -> Result<Node, Problem> {
     use super::keys::Kind;
     match key.kind {
-        Kind::Deployments | Kind::Routes | Kind::Webhooks => super::read::yaml(&key.variable().into(), text),
+        Kind::Deployments | Kind::Routes | Kind::Webhooks | Kind::Providers => super::read::yaml(&key.variable().into(), text),
         Kind::Place if !AccessLog::is_path(text) => Ok(Node { at, value: Value::Word(text.to_owned()) }),
         Kind::Path | Kind::Place if !text.starts_with('~') => {
             Ok(Node { at, value: Value::Text(folder.join(text).to_string_lossy().into_owned()) })

@@ -3,7 +3,7 @@
 //! In: the structs of [`super::settings`]. Out: one list, from which the flags of `serve`, the
 //! `PENSTOCK_...` variables and the reference page are made.
 
-use super::settings::{Auth, Config, Engines, Log, Memory, Otlp, Program, Responses, Usage};
+use super::settings::{Auth, Blobs, Config, Engines, Limits, Log, Memory, Otlp, Outbound, Program, Pull, Responses, Tls, Usage};
 
 /// One key.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub enum Kind {
     Routes,
     /// The list of receivers of events.
     Webhooks,
+    /// The list of identity providers.
+    Providers,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Self::Deployments => "list of deployments",
             Self::Routes => "list of routes",
             Self::Webhooks => "list of webhooks",
+            Self::Providers => "list of providers",
         }
     }
     fn of(rust: &str) -> Self {
@@ -67,10 +70,11 @@ impl Kind {
             "u32" | "u64" | "f64" => Self::Number,
             "Duration" => Self::Duration,
             "ByteSize" => Self::Size,
-            "Vec<String" => Self::List,
+            "Vec<String" | "Vec<Range" | "Vec<Allowed" => Self::List,
             "Vec<Deployment" => Self::Deployments,
             "Vec<Route" => Self::Routes,
             "Vec<Webhook" => Self::Webhooks,
+            "Vec<ProviderConfig" => Self::Providers,
             _ => Self::Text,
         }
     }
@@ -79,7 +83,8 @@ impl Kind {
 impl Key {
     /// The flag of `serve`, without its dashes; none for what only a file can say well.
     pub fn flag(&self) -> Option<String> {
-        (!matches!(self.kind, Kind::Deployments | Kind::Routes | Kind::Webhooks)).then(|| self.path.replace(['.', '_'], "-"))
+        (!matches!(self.kind, Kind::Deployments | Kind::Routes | Kind::Webhooks | Kind::Providers))
+            .then(|| self.path.replace(['.', '_'], "-"))
     }
     /// The environment variable.
     pub fn variable(&self) -> String {
@@ -96,8 +101,13 @@ pub(super) type Declared = (&'static str, &'static str, &'static str);
 
 /// All keys, in the order of the reference.
 pub fn all() -> Vec<Key> {
-    let groups: [(&str, &[Declared]); 8] = [
+    let groups: [(&str, &[Declared]); 13] = [
+        ("tls", Tls::KEYS),
+        ("limits", Limits::KEYS),
+        ("outbound", Outbound::KEYS),
         ("auth", Auth::KEYS),
+        ("blobs", Blobs::KEYS),
+        ("pull", Pull::KEYS),
         ("log", Log::KEYS),
         ("otlp", Otlp::KEYS),
         ("usage", Usage::KEYS),

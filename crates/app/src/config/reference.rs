@@ -13,7 +13,11 @@ use super::settings::Config;
 /// The keys of a deployment, which are declared in another room, in words.
 pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     ("name", "text", "The public model name that clients send. Needed."),
-    ("model", "text", "`file:PATH`, or a registry name with `:tag` or `@digest`. Needed by engines that run here, but for `echo`."),
+    (
+        "model",
+        "text",
+        "`file:PATH`, a registry name with `:tag` or `@digest`, or what is fetched: `hf:`, `ollama:`, `https:`, `s3:` (see [sources](sources.md)). Needed by engines that run here, but for `echo`.",
+    ),
     (
         "engine",
         "text",
@@ -34,7 +38,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "replicas",
         "group",
-        "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`.",
+        "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `sleep_after`: an instance that nobody calls for so long sleeps, where its engine can: it keeps its process and gives back most of its memory until the next call. `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`.",
     ),
     ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
     ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
@@ -63,7 +67,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "rollout",
         "group",
-        "How instances make way when the wish changes: `strategy` (`rolling`, the default; `recreate`: the old ones finish their calls and end while callers wait, then the new ones start; `canary`), `max_surge` (1) and `max_unavailable` (0) instances while it lasts, `progress_deadline` (10m) after which it goes back by itself, `revision_history` (10), and `canary` with `weights` ([5, 25, 50] percent), `hold` (5m) for each, `max_error_rate` (0.05 beyond that of the old revision) and `max_latency_ratio` (2).",
+        "How instances make way when the wish changes: `strategy` (`rolling`, the default; `recreate`: the old ones finish their calls and end while callers wait, then the new ones start; `canary`), `max_surge` (1) and `max_unavailable` (0) instances while it lasts, `progress_deadline` (10m) after which it goes back by itself, `revision_history` (10), `follow` (true: a moved tag of its model makes a new revision), and `canary` with `weights` ([5, 25, 50] percent), `hold` (5m) for each, `max_error_rate` (0.05 beyond that of the old revision) and `max_latency_ratio` (2).",
     ),
     (
         "timeouts",
@@ -92,6 +96,12 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "HTTP that a remote engine is spoken to by: 1, or 2 (h2c where its URL is plain `http`). When it is not given: what an `https` server prefers, else 1.",
     ),
     ("api_key_env", "text", "Name of the environment variable that holds the remote engine's key."),
+    (
+        "api_key_secret",
+        "text",
+        "Name of the secret that holds it, as `penstock secret set` keeps it; see [how to keep secrets](../how-to/keep-secrets.md).",
+    ),
+    ("api_key_file", "path", "File that holds it; in the config only, not through the API."),
     ("upstream_model", "text", "The model name to send to the remote engine."),
     ("args", "list", "More arguments for the engine."),
     ("env", "group", "More environment for the engine."),
@@ -131,7 +141,7 @@ pub(super) const WEBHOOK: &[(&str, &str, &str)] = &[
     (
         "kinds",
         "list",
-        "Only these events, such as `rollout_rolled_back`, or `instance_phase:failed` for the instances that come to that phase; all when not given. The kinds stand in [how to be told](../how-to/be-told.md).",
+        "Only these events, such as `rollout_rolled_back`, or `instance_phase:failed` for the instances that come to that phase; all but `audit` when not given. The kinds stand in [how to be told](../how-to/be-told.md).",
     ),
     ("timeout", "duration", "How long it may take to answer (10s)."),
     ("queue", "number", "So many events may wait for it (10000); beyond that the oldest are dropped, and counted."),
@@ -139,6 +149,42 @@ pub(super) const WEBHOOK: &[(&str, &str, &str)] = &[
         "retry",
         "group",
         "How it is tried again: `first` (1s) at most for the first wait, twice as long each time up to `most` (5m); an event older than `give_up` (72h) that was not taken is dropped, and counted.",
+    ),
+];
+
+/// The keys of an identity provider, in words.
+pub(super) const PROVIDER: &[(&str, &str, &str)] = &[
+    ("name", "text", "What it is called here: in URLs, and as the origin of its users. Needed."),
+    ("label", "text", "The words on its button of the login page; the name when not given."),
+    ("issuer", "text", "Its issuer, as its discovery document has it; `https`, or `http` on loopback. Needed."),
+    ("client_id", "text", "What Penstock is called there. Needed."),
+    ("client_secret_env", "text", "The environment variable with Penstock's secret there; none for a public client."),
+    ("client_secret_file", "path", "The file with it."),
+    ("scopes", "list", "What is asked for beside `openid` (`profile`, `email`)."),
+    (
+        "groups_claim",
+        "text",
+        "The claim with a person's groups (`groups`); dots lead into objects, as in `realm_access.roles`. What the ID token does not say is asked of the provider's userinfo.",
+    ),
+    (
+        "name_claim",
+        "text",
+        "The claim that people are called by here; `preferred_username`, else `email`, else the subject when not given.",
+    ),
+    (
+        "groups",
+        "group",
+        "What members of each group may do: `roles` everywhere, and `projects` with roles within them: `{ops: {roles: [operator]}, red: {projects: {red: [developer]}}}`. It is looked at with every login: who has left a group has lost what it gave.",
+    ),
+    (
+        "everybody",
+        "group",
+        "What everybody may do whom the provider knows: `roles` and `projects` as for a group. Who gets nothing by it or by a group is not let in.",
+    ),
+    (
+        "allowed_audiences",
+        "list",
+        "Access tokens of this provider that are JWTs for one of these audiences are taken from programs like a token of our own; none when not given.",
     ),
 ];
 
@@ -162,6 +208,10 @@ pub fn page() -> String {
     for (name, kind, words) in WEBHOOK {
         let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
     }
+    page.push_str(PROVIDERS);
+    for (name, kind, words) in PROVIDER {
+        let _ = writeln!(page, "| `{name}` | {kind} | {words} |");
+    }
     page
 }
 
@@ -173,9 +223,10 @@ fn line(page: &mut String, key: &Key, defaults: &Value) {
 }
 
 fn shown(kind: Kind, default: &Value) -> String {
-    let mib = default.as_u64().filter(|bytes| kind == Kind::Size && *bytes > 0).map(|bytes| bytes >> 20);
+    let bytes = default.as_u64().filter(|bytes| kind == Kind::Size && *bytes > 0);
     match default {
-        Value::Number(_) if mib.is_some() => format!("`{}MiB`", mib.unwrap_or_default()),
+        Value::Number(_) if bytes.is_some_and(|bytes| bytes < 1 << 20) => format!("`{}KiB`", bytes.unwrap_or_default() >> 10),
+        Value::Number(_) if bytes.is_some() => format!("`{}MiB`", bytes.unwrap_or_default() >> 20),
         Value::Null => String::new(),
         Value::String(text) => format!("`{text}`"),
         Value::Array(items) if items.is_empty() => String::new(),
@@ -193,7 +244,7 @@ environment variable; a flag comes before a variable, a variable before the file
 nobody knows and values that cannot be used are refused at the start, all at once, each with its line.
 
 Paths in the file count from the folder of the file, those of flags and variables from the working folder. Durations
-are `500ms`, `30s`, `5m`, `1h`; sizes are `512MiB`, `8GiB` or a number of bytes. `SIGHUP` reads the deployments again.
+are `500ms`, `30s`, `5m`, `1h`; sizes are `512MiB`, `8GiB` or a number of bytes. `SIGHUP` reads the deployments, routes and webhooks again.
 
 `PENSTOCK_ADMIN_TOKEN` sets the admin token that is otherwise made at the first start; `PENSTOCK_LLAMA_SERVER` names the
 llama-server to use when the config does not. Keys that begin with `llama_`, `vram_` and `cors_` are those of older control planes.
@@ -224,6 +275,15 @@ const WEBHOOKS: &str = "
 ## A webhook
 
 An entry of `webhooks`. See [how to be told what happens](../how-to/be-told.md).
+
+| key | takes | what it does |
+|---|---|---|
+";
+
+const PROVIDERS: &str = "
+## An identity provider
+
+An entry of `auth.providers`. See [how to log in with your identity provider](../how-to/log-in.md).
 
 | key | takes | what it does |
 |---|---|---|

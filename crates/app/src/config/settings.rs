@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use access::login::ProviderConfig;
 use base::clock::human;
 use base::{ByteSize, Secret};
+use net::{Allowed, Forwarding, Range};
 use serde::{Deserialize, Serialize};
 use spec::{Deployment, Route};
 use webhooks::Webhook;
@@ -52,6 +54,20 @@ settings! {
         webhooks: Vec<Webhook> = Vec::new(),
         /// Who is let in.
         auth: Auth = Auth::default(),
+        /// The certificate of the address; see [how to use TLS](../how-to/use-tls.md).
+        tls: Tls = Tls::default(),
+        /// Reverse proxies that are believed about where a request comes from, as addresses or ranges such as `10.0.0.0/8`. Nobody is believed about that otherwise.
+        trusted_proxies: Vec<Range> = Vec::new(),
+        /// Which header these proxies write, each one behind what is there: `x-forwarded-for` (and `X-Forwarded-Proto`) or `forwarded`. The other one is not read.
+        forwarded_header: Forwarding = Forwarding::XForwardedFor,
+        /// How much a client may bring, and how slowly; see [headers and limits](headers-and-limits.md).
+        limits: Limits = Limits::default(),
+        /// Whom URLs that were given through the API may lead to.
+        outbound: Outbound = Outbound::default(),
+        /// Where the files of models are kept.
+        blobs: Blobs = Blobs::default(),
+        /// How models are fetched from other machines.
+        pull: Pull = Pull::default(),
         /// What is logged.
         log: Log = Log::default(),
         /// A line of JSON for each request: `off`, `stdout`, `stderr`, or a file, which is opened anew on `SIGHUP`.
@@ -81,6 +97,8 @@ settings! {
         max_body_bytes: ByteSize = ByteSize::mib(32),
         /// Each `*.gguf` in this folder is served under its file name, and loaded when it is asked for.
         models_dir: Option<PathBuf> = None,
+        /// The largest model that the registry takes, all of its files together; no limit but the disk when not set.
+        max_model_bytes: Option<ByteSize> = None,
         /// The model of `/infer` when a call names none.
         default_model: Option<String> = None,
         /// Callers that may wait in line for a model of `models_dir` or `llama_url`; one more is answered 429.
@@ -94,9 +112,9 @@ settings! {
         /// A stream that is silent for so long gets a comment, so that no proxy on the way closes it.
         #[serde(with = "human")]
         keep_alive_comment: Duration = Duration::from_secs(15),
-        /// A stream that waits for a cold model gets its first comment after so long. Before that, what goes wrong still has a status of its own; afterwards it is told in the stream.
+        /// A stream that waits for a cold model gets its first comment so long after it came, or after the model's start began. Before that, what goes wrong still has a status of its own; afterwards it is told in the stream.
         #[serde(with = "human")]
-        cold_comment: Duration = Duration::from_millis(400),
+        cold_comment: Duration = Duration::from_millis(200),
         /// A client that takes nothing of what it is sent for so long is let go, and its call ends.
         #[serde(with = "human")]
         client_write_timeout: Duration = Duration::from_mins(1),
@@ -145,6 +163,103 @@ settings! {
     Auth {
         /// `token`: who brings one. `open`: everybody, as an operator; on loopback only.
         mode: Mode = Mode::Token,
+        /// Identity providers that people log in with; see below.
+        providers: Vec<ProviderConfig> = Vec::new(),
+        /// Where browsers reach this server, when that is not where it listens: `https://penstock.example.org`. A provider sends them back to `/auth/callback` below it.
+        public_url: Option<String> = None,
+        /// A browser that does nothing for so long is logged out.
+        #[serde(with = "human")]
+        session_idle: Duration = Duration::from_hours(8),
+        /// A browser is logged out after so long in any case; what groups have changed holds then at the latest.
+        #[serde(with = "human")]
+        session_longest: Duration = Duration::from_hours(24),
+        /// How long the token lasts that `penstock login` stores.
+        #[serde(with = "human")]
+        login_token: Duration = Duration::from_hours(7 * 24),
+    }
+}
+
+settings! {
+    /// The certificate of the address. Its files are looked at every few seconds and on `SIGHUP`; new ones are in force at once, bad ones are refused and the old ones stay.
+    Tls {
+        /// The certificate and those between it and its authority, as PEM. Everything is served by TLS 1.2 and 1.3 then, and by nothing else.
+        cert: Option<PathBuf> = None,
+        /// Its private key, as PEM.
+        key: Option<PathBuf> = None,
+        /// Authorities, as PEM, one of which every client must have a certificate of.
+        client_ca: Option<PathBuf> = None,
+    }
+}
+
+settings! {
+    /// How much a client may bring, and how slowly.
+    Limits {
+        /// Connections at the same time; more wait to be accepted.
+        connections: u32 = 16_384,
+        /// Connections of one address at the same time (of one /64 of IPv6); more are closed at once. Those of `trusted_proxies` are not counted.
+        connections_per_address: u32 = 4096,
+        /// Requests at the same time on a connection of HTTP/2.
+        streams: u32 = 256,
+        /// Headers of a request; one with more is answered 431.
+        headers: u32 = 100,
+        /// The size of all headers of a request together; one with more is answered 431.
+        header_bytes: ByteSize = ByteSize(64 << 10),
+        /// The head of a request, and a handshake of TLS, must be here within one to two of these; a connection on which nothing is asked is kept as long.
+        #[serde(with = "human")]
+        header_timeout: Duration = Duration::from_secs(30),
+        /// A body of which nothing comes for so long has been given up by its client.
+        #[serde(with = "human")]
+        body_timeout: Duration = Duration::from_secs(30),
+        /// So much of a body must come in a second, once it has been waited for longer than `limits.body_timeout`.
+        body_rate: ByteSize = ByteSize(1 << 10),
+    }
+}
+
+settings! {
+    /// Whom URLs that were given through the API may lead to. Those of this file may lead anywhere.
+    Outbound {
+        /// Addresses inside that may be called all the same: ranges such as `10.0.0.0/8`, single addresses, or names of hosts.
+        allow: Vec<Allowed> = Vec::new(),
+    }
+}
+
+settings! {
+    /// Where the files of models are kept that were sent or fetched: by their content, in `data_dir/blobs`. See [how to keep models in an object store](../how-to/keep-models-in-s3.md).
+    Blobs {
+        /// The object store in which they live: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, or `file:PATH` for a folder that several machines see. `data_dir/blobs` is a cache of it then.
+        url: Option<String> = None,
+        /// What the store has to be told, as `KEY=VALUE`: `endpoint=https://minio.internal:9000`, `region=eu-central-1`. What is not said comes from the environment, as the store's own tools read it (`AWS_REGION`, …).
+        options: Vec<String> = Vec::new(),
+        /// The same of what nobody may see, as `KEY=VARIABLE` with the name of an environment variable: `secret_access_key=MINIO_SECRET`.
+        secrets: Vec<String> = Vec::new(),
+        /// The cache takes so much at most; what is in use stays, what was not used for the longest time goes. No limit but the disk when not set.
+        cache: Option<ByteSize> = None,
+        /// So much of the disk stays free; what does not fit is refused before its first byte.
+        reserve: ByteSize = ByteSize::mib(512),
+        /// Files that nothing refers to any more are kept for so long.
+        #[serde(with = "human")]
+        grace: Duration = Duration::from_hours(24),
+    }
+}
+
+settings! {
+    /// How models are fetched from other machines. See [how to fetch models](../how-to/pull-models.md).
+    Pull {
+        /// The hub that `hf:` means. `HF_ENDPOINT` says the same.
+        hub: String = "https://huggingface.co".to_owned(),
+        /// The file with the token that the hub is shown. `HF_TOKEN` has the token itself.
+        hub_token_file: Option<PathBuf> = None,
+        /// The registry that `ollama:` means where no host is named.
+        ollama: String = "https://registry.ollama.ai".to_owned(),
+        /// What object stores have to be told that `s3:` and the like mean, as `KEY=VALUE`; the same as `blobs.options`.
+        options: Vec<String> = Vec::new(),
+        /// The same of what nobody may see, as `KEY=VARIABLE`.
+        secrets: Vec<String> = Vec::new(),
+        /// Connections for one large file; 1 for a single one.
+        connections: u32 = 4,
+        /// A line on which nothing comes for so long is given up and taken up again; what has come stays.
+        #[serde(with = "human")]
+        stall: Duration = Duration::from_secs(30),
     }
 }
 
@@ -254,8 +369,14 @@ impl Config {
             &mut self.events_file,
             &mut self.llama_bin,
             &mut self.engines.llama_server.path,
+            &mut self.tls.cert,
+            &mut self.tls.key,
+            &mut self.tls.client_ca,
+            &mut self.pull.hub_token_file,
         ];
+        let keys = self.deployments.iter_mut().filter_map(|deployment| deployment.api_key_file.as_mut());
         let secrets = self.webhooks.iter_mut().filter_map(|webhook| webhook.secret_file.as_mut());
-        paths.into_iter().flatten().chain(self.access_log.path()).chain(secrets)
+        let clients = self.auth.providers.iter_mut().filter_map(|provider| provider.client_secret_file.as_mut());
+        paths.into_iter().flatten().chain(self.access_log.path()).chain(secrets).chain(keys).chain(clients)
     }
 }

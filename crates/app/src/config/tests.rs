@@ -179,7 +179,7 @@ fn a_place_counts_from_the_file_that_names_it_and_from_the_working_folder_where_
 fn durations_read_as_people_write_them() {
     let shown = serde_json::to_value(Config::default()).expect("JSON");
     assert_eq!((shown["usage"]["keep_calls"].as_str(), shown["usage"]["keep_sums"].as_str()), (Some("35d"), Some("400d")));
-    assert_eq!((shown["max_wait"].as_str(), shown["cold_comment"].as_str()), (Some("30s"), Some("400ms")));
+    assert_eq!((shown["max_wait"].as_str(), shown["cold_comment"].as_str()), (Some("30s"), Some("200ms")));
     let config = load("a.yaml", "usage: { keep_calls: 36h }\n", &[], &[]).expect("a config").config;
     assert_eq!(serde_json::to_value(&config).expect("JSON")["usage"]["keep_calls"], "36h");
 }
@@ -188,7 +188,12 @@ fn durations_read_as_people_write_them() {
 fn the_list_of_keys_is_what_serde_knows() {
     let listed: BTreeSet<String> = keys::all().into_iter().map(|key| key.path).collect();
     let mut known = BTreeSet::new();
-    let groups: [(&str, &[&str]); 9] = [
+    let groups: [(&str, &[&str]); 14] = [
+        ("tls.", decode::known_keys::<settings::Tls>()),
+        ("limits.", decode::known_keys::<settings::Limits>()),
+        ("outbound.", decode::known_keys::<settings::Outbound>()),
+        ("blobs.", decode::known_keys::<settings::Blobs>()),
+        ("pull.", decode::known_keys::<settings::Pull>()),
         ("", decode::known_keys::<Config>()),
         ("auth.", decode::known_keys::<settings::Auth>()),
         ("log.", decode::known_keys::<settings::Log>()),
@@ -226,6 +231,36 @@ fn the_table_of_a_webhook_is_what_serde_knows() {
     let listed: BTreeSet<&str> = reference::WEBHOOK.iter().map(|(name, ..)| *name).collect();
     let known: BTreeSet<&str> = decode::known_keys::<webhooks::Webhook>().iter().copied().collect();
     assert_eq!(listed, known);
+}
+
+#[test]
+fn the_table_of_a_provider_is_what_serde_knows() {
+    let listed: BTreeSet<&str> = reference::PROVIDER.iter().map(|(name, ..)| *name).collect();
+    let known: BTreeSet<&str> = decode::known_keys::<access::login::ProviderConfig>().iter().copied().collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn what_is_wrong_with_a_provider_is_told_with_its_line() {
+    let good = "everybody: { roles: [viewer] }";
+    let text = format!(
+        "auth:\n  public_url: http://penstock.example.org\n  session_longest: 1h\n  providers:\n    - {{ name: a, issuer: https://a.example, \
+         client_id: p, {good} }}\n    - name: a\n      issuer: http://a.example\n      client_id: p\n"
+    );
+    let told = load("a.yaml", &text, &[], &[]).expect_err("several faults");
+    let wanted = [
+        "DIR/a.yaml:2: auth.public_url: ",
+        "DIR/a.yaml:3: auth.session_longest: ",
+        "there is another provider `a`",
+        "DIR/a.yaml:7: auth.providers[1].issuer: what comes from it could be changed on the way",
+        "auth.providers[1].groups: nobody could log in",
+    ];
+    for words in wanted {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let text = format!("auth: {{ providers: [{{ name: a, issuer: https://a.example, client_id: p, client_secret_file: s, {good} }}] }}\n");
+    let settings = load("a.yaml", &text, &[], &[]).expect("a config");
+    assert_eq!(settings.config.auth.providers[0].client_secret_file, Some(settings.base_dir.join("s")));
 }
 
 #[test]

@@ -13,12 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use access::Access;
+use access::login::{self, Logins};
 use axum::Router;
-use base::Secret;
 use base::tasks::{self, Task};
+use blobs::Blobs;
 use board::Board;
 use fleet::Fleet;
 use gateway::Gateway;
+use net::Guard;
 use registry::Registry;
 use runtime::Runtime;
 use runtime::devices::{Described, Devices};
@@ -28,9 +30,11 @@ use runtime::programs::Programs;
 use spec::EngineKind;
 use store::{Housekeeping, Journal, JournalConfig, KeepUsage, Store};
 use tokio::sync::watch;
+use vault::{MasterKey, Vault};
 use webhooks::{Tell, Webhooks};
 
-use super::{status, story, token, wishes};
+use super::keys::Keys;
+use super::{depot, door, status, story, token, wishes};
 use crate::config::{Config, Mode, Placement, Settings};
 use crate::error::Error;
 
@@ -40,12 +44,17 @@ const DATABASE: &str = "penstock.db";
 const JOURNAL: &str = "journal";
 /// The folder of instances in the data directory.
 const INSTANCES: &str = "instances";
+const BLOBS: &str = "blobs";
+/// The master key of the secrets, in the data directory, where the operator gives none.
+const MASTER_KEY: &str = "master-key";
 const PRIVATE: u32 = 0o700;
 
 /// The rooms below the two faces.
 #[derive(Debug)]
 pub(super) struct Rooms {
     pub(super) store: Store,
+    /// The last event before this start.
+    pub(super) before: u64,
     pub(super) journal: Journal,
     pub(super) housekeeping: Housekeeping,
     pub(super) access: Access,
@@ -54,6 +63,9 @@ pub(super) struct Rooms {
     pub(super) fleet: fleet::Handle,
     pub(super) fleet_task: Task,
     pub(super) webhooks: webhooks::Running,
+    pub(super) outbound: Guard,
+    pub(super) vault: Vault,
+    pub(super) key_files: Task,
 }
 
 impl Rooms {
@@ -66,10 +78,17 @@ impl Rooms {
         let (journal, housekeeping) = usage(&store, &access, settings, &data_dir).await?;
         let given = settings.environment.secret("PENSTOCK_ADMIN_TOKEN");
         token::first(&access, &data_dir, given.as_ref()).await?;
-        let registry = registry(&store, settings);
-        // Before anything happens, so that receivers are told of all of it.
+        let outbound = Guard::new(settings.config.outbound.allow.clone());
+        own(&outbound, settings);
+        let registry = registry(&store, settings, &data_dir, &outbound).await?;
+        depot::settle(&registry);
+        // Before anything happens, so that receivers and the events file are told of all of it.
+        let before = store.newest_event().await?;
         let receivers = Webhooks::open(&store, &settings.config.webhooks, &|name| settings.environment.secret(name)).await?;
         story::tell_at_start(&store, wishes::store(&store, &registry, settings).await?).await?;
+        let vault = vault(&store, settings, &data_dir).await?;
+        let keys = Keys::new(settings, &vault);
+        let found = keys.clone();
         let board = Board::new();
         let parts = fleet::Parts {
             store: store.clone(),
@@ -77,12 +96,13 @@ impl Rooms {
             board: Arc::clone(&board),
             runtimes: runtimes(settings, &data_dir)?,
             programs: Arc::new(programs(settings)),
-            secrets: secrets(settings),
-            config: fleet_config(settings, &data_dir),
+            secrets: Arc::new(move |from| found.find(from)),
+            config: fleet::Config { outbound: outbound.clone(), ..fleet_config(settings, &data_dir) },
         };
         let (fleet, fleet_task) = Fleet::start(parts).await?;
         let webhooks = receivers.start(fleet.events(), &tell(&fleet));
-        Ok(Self { store, journal, housekeeping, access, registry, board, fleet, fleet_task, webhooks })
+        let key_files = keys.watch(&fleet);
+        Ok(Self { store, before, journal, housekeeping, access, registry, board, fleet, fleet_task, webhooks, outbound, vault, key_files })
     }
 
     /// The face for tokens.
@@ -104,6 +124,8 @@ impl Rooms {
                 most: config.responses.keep_most,
                 age: config.responses.keep_for,
             },
+            proxies: door::proxies(config),
+            outbound: self.outbound.clone(),
         };
         Gateway::new(gateway::Parts {
             board: Arc::clone(&self.board),
@@ -117,20 +139,49 @@ impl Rooms {
         })
     }
 
+    /// Where people log in; `url` is where clients reach this server when nothing else is said.
+    pub(super) async fn logins(&self, settings: &Settings, url: &str) -> Result<Logins, Error> {
+        let auth = &settings.config.auth;
+        let config = login::Config {
+            providers: auth.providers.clone(),
+            public_url: auth.public_url.clone().unwrap_or_else(|| url.to_owned()),
+            stay: login::Stay { idle: auth.session_idle, longest: auth.session_longest },
+            login_token: auth.login_token,
+        };
+        let environment = settings.environment.clone();
+        Ok(Logins::open(&self.access, config, &move |name| environment.secret(name)).await?)
+    }
+
     /// The face for people.
-    pub(super) fn control(&self, address: SocketAddr, closing: watch::Receiver<bool>) -> Router {
+    pub(super) fn control(&self, logins: Logins, base_url: String, closing: watch::Receiver<bool>) -> Router {
         control::router(control::Parts {
             store: self.store.clone(),
             access: self.access.clone(),
+            logins,
             registry: self.registry.clone(),
             fleet: self.fleet.clone(),
             board: Arc::clone(&self.board),
             webhooks: self.webhooks.handle(),
+            vault: self.vault.clone(),
+            outbound: self.outbound.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            base_url: url(address),
+            base_url,
             closing,
         })
     }
+}
+
+/// The URLs of the config are its operator's own.
+pub(super) fn own(outbound: &Guard, settings: &Settings) {
+    let config = &settings.config;
+    let deployments = config.deployments.iter().filter_map(|deployment| deployment.url.as_deref());
+    let models = config.deployments.iter().filter_map(|deployment| match &deployment.model {
+        Some(spec::Source::Http(url)) => Some(url.as_str()),
+        _ => None,
+    });
+    let hub = depot::hub(settings);
+    let depots = [hub.as_str(), config.pull.ollama.as_str()];
+    outbound.own(deployments.chain(models).chain(depots).chain(config.llama_url.as_deref()));
 }
 
 /// Receivers add to the story when one of them wants no more.
@@ -165,8 +216,8 @@ async fn usage(store: &Store, access: &Access, settings: &Settings, data_dir: &P
 }
 
 /// Where clients of this machine reach an address.
-pub(super) fn url(address: SocketAddr) -> String {
-    format!("http://{}", token::reachable(address))
+pub(super) fn url(address: SocketAddr, tls: bool) -> String {
+    format!("{}://{}", if tls { "https" } else { "http" }, token::reachable(address))
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {
@@ -185,13 +236,16 @@ fn mode(config: &Config) -> access::Mode {
     }
 }
 
-fn registry(store: &Store, settings: &Settings) -> Registry {
+async fn registry(store: &Store, settings: &Settings, data_dir: &Path, outbound: &Guard) -> Result<Registry, Error> {
     let dirs = registry::Config {
         models_dir: settings.config.models_dir.clone(),
         base_dir: settings.base_dir.clone(),
         home: settings.environment.home(),
+        max_size: settings.config.max_model_bytes,
+        fetching: depot::fetching(settings, outbound)?,
     };
-    Registry::new(store.clone(), dirs)
+    let blobs = Blobs::open(depot::blobs(settings, data_dir.join(BLOBS))?).await.map_err(registry::Error::from)?;
+    Ok(Registry::keeping(store.clone(), dirs, Some(blobs)))
 }
 
 fn runtimes(settings: &Settings, data_dir: &Path) -> Result<Vec<Arc<dyn Runtime>>, Error> {
@@ -213,13 +267,15 @@ pub(crate) fn programs(settings: &Settings) -> Programs {
     Programs::new(environment.own.clone(), configured, carried, environment.program_path())
 }
 
-/// Looks a secret up by the name of its variable.
-type Secrets = Arc<dyn Fn(&str) -> Option<Secret> + Send + Sync>;
-
-fn secrets(settings: &Settings) -> Secrets {
-    let environment = settings.environment.clone();
-    let llama = settings.config.llama_api_key.clone();
-    Arc::new(move |name| if name == wishes::LLAMA_KEY && llama.is_some() { llama.clone() } else { environment.secret(name) })
+/// The secrets that this server keeps; their master key is the operator's, else one of ours.
+async fn vault(store: &Store, settings: &Settings, data_dir: &Path) -> Result<Vault, Error> {
+    let environment = &settings.environment;
+    let master = match (environment.secret("PENSTOCK_MASTER_KEY"), environment.path("PENSTOCK_MASTER_KEY_FILE")) {
+        (Some(given), _) => MasterKey::Given(given),
+        (None, Some(file)) => MasterKey::File(environment.absolute(&file, &environment.folder)),
+        (None, None) => MasterKey::Own(data_dir.join(MASTER_KEY)),
+    };
+    Ok(Vault::open(store.clone(), master).await?)
 }
 
 fn fleet_config(settings: &Settings, data_dir: &Path) -> fleet::Config {

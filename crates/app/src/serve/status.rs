@@ -33,7 +33,7 @@ fn document(snapshot: &Snapshot, board: &Board) -> StatusDoc {
         instances,
         budget_mb: snapshot.budget.map_or(0, |budget| budget.0 >> 20),
         margin_mb: snapshot.margin.as_mib_ceil(),
-        error: snapshot.deployments.values().find_map(failure),
+        error: snapshot.deployments.values().find_map(|one| failure(one)),
         server_time_unix: Timestamp::now().as_secs(),
         evictions_total: snapshot.counters.evictions,
         loads_total: snapshot.counters.loads,

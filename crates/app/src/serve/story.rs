@@ -1,7 +1,8 @@
 //! Listens to the story of the engine room: the last error for `/status`, and `events_file`.
 //!
-//! In: events. Out: the last failure; a line of JSON for each event in the file. Fails: at the
-//! start, when the file cannot be opened; later a line that cannot be written is logged and lost.
+//! In: events. Out: the last failure; a line of JSON for each event in the file, from the first one of this start on. What happened before
+//! there was anybody to listen, or faster than it could be heard, is read from the store. Fails: at the start, when the file
+//! cannot be opened; later a line that cannot be written is logged and lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::tasks::{self, Task};
 use spec::{Event, Phase};
-use store::Store;
+use store::{EventQuery, Store};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -44,19 +45,26 @@ pub(super) async fn tell_at_start(store: &Store, events: Vec<Event>) -> Result<(
 }
 
 /// Begins to listen.
-pub(super) fn tell(rooms: &Rooms, settings: &Settings) -> Result<Story, Error> {
+pub(super) async fn tell(rooms: &Rooms, settings: &Settings) -> Result<Story, Error> {
     let file = settings.config.events_file.as_ref().map(|path| {
         let file = OpenOptions::new().append(true).create(true).open(path);
         file.map_err(|source| Error::Write { path: path.clone(), source })
     });
     let (last_error, over) = (Arc::default(), CancellationToken::new());
-    let listener = Listener { events: rooms.fleet.events(), file: file.transpose()?, last_error: Arc::clone(&last_error) };
+    let (store, heard) = (rooms.store.clone(), rooms.before);
+    // Listens before it looks back, so that nothing falls between the two.
+    let mut listener =
+        Listener { events: rooms.fleet.events(), store, heard, file: file.transpose()?, last_error: Arc::clone(&last_error) };
+    listener.look_back().await?;
     let task = tasks::spawn("story", listener.listen(over.clone()));
     Ok(Story { last_error, over, task })
 }
 
 struct Listener {
     events: Receiver<Event>,
+    store: Store,
+    /// The last one that was heard, or read.
+    heard: u64,
     file: Option<File>,
     last_error: Arc<Mutex<Option<String>>>,
 }
@@ -70,14 +78,34 @@ impl Listener {
                 () = over.cancelled() => return,
             };
             match next {
-                Ok(event) => self.hear(&event),
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "events came faster than they could be written"),
+                // One that could not be stored has no number.
+                Ok(event) if event.id == 0 || event.id > self.heard => self.hear(&event),
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => {
+                    if let Err(error) = self.look_back().await {
+                        tracing::warn!(missed, error = base::chain(&error), "events came faster than they could be written");
+                    }
+                }
                 Err(RecvError::Closed) => return,
             }
         }
     }
 
+    /// What the store has and was not heard.
+    async fn look_back(&mut self) -> Result<(), store::Error> {
+        const AT_ONCE: u32 = 500;
+        loop {
+            let query = EventQuery { after: Some(self.heard), limit: AT_ONCE, ..EventQuery::default() };
+            let events = self.store.list_events(query).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            events.iter().for_each(|event| self.hear(event));
+        }
+    }
+
     fn hear(&mut self, event: &Event) {
+        self.heard = self.heard.max(event.id);
         let failed = event.phase.is_some_and(|(_, to)| to == Phase::Failed);
         if let Some(reason) = event.reason.as_ref().filter(|_| failed) {
             let whose = event.deployment.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();

@@ -26,9 +26,10 @@ const PRIVATE: u32 = 0o600;
 pub(super) struct Address(PathBuf);
 
 impl Address {
-    pub(super) fn write(data_dir: &Path, address: SocketAddr) -> Result<Self, Error> {
+    /// Of the server at this URL; plain HTTP goes without saying.
+    pub(super) fn write(data_dir: &Path, url: &str) -> Result<Self, Error> {
         let path = data_dir.join(ADDRESS);
-        write(&path, &format!("{}\n", reachable(address)))?;
+        write(&path, &format!("{}\n", url.trim_start_matches("http://")))?;
         Ok(Self(path))
     }
 }

@@ -117,6 +117,9 @@ fn collector(settings: &Settings) -> Option<Collector> {
 /// The engine room's numbers.
 fn tell(snapshot: &Snapshot, readings: &mut Readings<'_>) {
     readings.counter("penstock_instance_failures", "Instances that failed", snapshot.counters.failures);
+    readings.counter("penstock_fleet_turns", "Turns of the fleet: looks at the world", snapshot.counters.turns);
+    let busy = u64::try_from(snapshot.counters.busy.as_micros()).unwrap_or(u64::MAX);
+    readings.counter("penstock_fleet_turn_microseconds", "Time of all turns of the fleet together", busy);
     let mut phases: BTreeMap<&'static str, u32> = Phase::ALL.iter().map(|phase| (phase.as_str(), 0)).collect();
     let mut held: BTreeMap<&str, u64> = BTreeMap::new();
     for instance in &snapshot.instances {

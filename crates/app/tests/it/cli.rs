@@ -4,6 +4,7 @@
 //! find it by themselves), verb after verb, and all that was said, without what differs from run to
 //! run, as a snapshot.
 
+mod models;
 mod reference;
 mod rollout;
 mod run;
@@ -51,6 +52,29 @@ async fn a_deployment_goes_into_service_changes_rests_and_leaves() {
     terminal.does(&["wait", "parrot"]);
     terminal.does(&["rm", "parrot"]);
     insta::assert_snapshot!(terminal.transcript());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_set_aside_for_others_shown_and_given_back() {
+    let stage = Stage::new();
+    let _server = Process::start(&stage, "").await;
+    let said = |words: &[&str]| {
+        let done = output(&stage, words);
+        (ended(&done), String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (status, made, _) = said(&["allocation", "create", "64MiB", "--for", "a batch", "--expires", "1h"]);
+    let id = made.trim();
+    assert_eq!((status, id.len()), (0, 16), "{made}");
+    let (_, all, _) = said(&["allocation", "list"]);
+    let line = all.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{all}"));
+    assert!(line.contains("ram") && line.contains("64.0 MiB") && line.contains("a batch"), "{all}");
+    assert!(said(&["top", "--once"]).1.contains("[a batch] 64.0 MiB"));
+    let (status, _, refused) = said(&["allocation", "create", "90000GiB", "--for", "too much"]);
+    assert!(status == 1 && refused.contains("90000.00 GiB") && refused.contains("hint: "), "{status}: {refused}");
+    assert_eq!(said(&["allocation", "create", "1MiB", "--for", "x", "--node", "nowhere"]).0, 3);
+    assert_eq!(said(&["allocation", "release", id]), (0, format!("{id}: given back\n"), String::new()));
+    let (status, _, gone) = said(&["allocation", "release", id]);
+    assert!(status == 3 && gone.contains("penstock allocation list"), "{status}: {gone}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,15 @@ impl Client {
         SharedLine { client: self.clone(), sender, _connection: tasks::spawn("test-client", async move { drop(connection.await) }) }
     }
 
+    /// The status of a GET over HTTP/2, with more headers.
+    pub(crate) async fn h2c_with(&self, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let mut line = self.h2c().await;
+        let mut request = self.request(Method::GET, path, headers, Bytes::new());
+        *request.uri_mut() = format!("http://{}{path}", self.address).parse().expect("an address");
+        request.headers_mut().remove("host");
+        line.sender.send_request(request).await.expect("an answer").status().as_u16()
+    }
+
     /// Asks the small model for a capital.
     pub(crate) async fn capital(&self, model: &str) -> Reply {
         self.post("/v1/chat/completions", &capital(model)).await

@@ -153,6 +153,11 @@ async fn langchain_with_openai() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_tus_library() {
+    python("tus_library.py").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_openai_library_for_javascript() {
     node("openai_library.js").await;
 }

@@ -12,6 +12,7 @@ mod faults;
 mod holdings;
 mod kills;
 mod processes;
+mod sleep;
 mod storm;
 mod swap;
 mod truth;

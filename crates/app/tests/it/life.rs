@@ -81,4 +81,9 @@ async fn what_happens_is_appended_to_the_events_file() {
     let events: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(events.iter().any(|event| event["phase"][1] == "ready" && event["deployment"] == "echo"), "{text}");
     assert!(events.iter().any(|event| event["kind"] == "stopping"), "{text}");
+    // The first ones happen before there is anybody to listen.
+    let kinds: Vec<&str> = events.iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert_eq!(kinds[..2], ["deployment_created", "started"], "{text}");
+    let numbers: Vec<u64> = events.iter().filter_map(|event| event["id"].as_u64()).collect();
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]) && numbers.len() == events.len(), "each of them once: {text}");
 }

@@ -158,6 +158,35 @@ async fn a_kill_in_the_middle_of_an_outage_loses_no_event() {
     drop(process);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_is_read_again_with_the_config() {
+    let (stage, first, second) = (Stage::new(), Receiver::start().await, Receiver::start().await);
+    let mut house = stage.house(&first.config(&stage)).await;
+    let client = stage.client(&house);
+    until("the first has it all", async || (story(&client).await.len() == first.got().len()).then_some(())).await;
+    let told = first.got().len();
+
+    stage.write_config(&second.config(&stage).replace("hook.secret", "no.secret"));
+    let refused = house.reload(&app::config::Flags::default()).await.expect_err("no secret");
+    assert!(base::chain(&refused).contains("no.secret"), "{refused}");
+    assert!(client.get("/api/v1/webhooks").await.text.contains(&first.address.to_string()), "nothing has changed");
+
+    stage.write_config(&second.config(&stage).replace("pager", "log"));
+    house.reload(&app::config::Flags::default()).await.expect("a config");
+    let shown = client.get("/api/v1/webhooks").await.json();
+    let names: Vec<&str> = shown["items"].as_array().expect("items").iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["log"]);
+    client.post("/api/v1/deployments/echo/load", &Value::Null).await;
+    until("the second is told that it is ready", async || {
+        second.got().iter().any(|document| document["data"]["phase"][1] == "ready").then_some(())
+    })
+    .await;
+    assert_eq!(first.got().len(), told, "the first is not told any more");
+    let newer = second.got().iter().all(|document| document["id"].as_str().and_then(|id| id.parse().ok()) > Some(told));
+    assert!(newer, "a new one begins with what happens next");
+    stop(house).await;
+}
+
 /// A program of the machine, done.
 fn does(program: &str, folder: &std::path::Path, words: &str) -> bool {
     let ran = std::process::Command::new(program).args(words.split(' ')).current_dir(folder).output();

@@ -132,6 +132,8 @@ pub(crate) fn shown(reply: &Reply) -> String {
     for (name, value) in headers {
         let value = match name.as_str() {
             "date" | "connection" | "content-length" | "traceparent" => continue,
+            // what all answers have is looked at by `safety`
+            "x-content-type-options" | "content-security-policy" | "referrer-policy" => continue,
             "x-request-id" | "request-id" if value.as_bytes().starts_with(b"req_") => "req_ID",
             "openai-processing-ms" => "MS",
             _ => value.to_str().expect("text"),

@@ -1,7 +1,7 @@
 //! One of eight is ten times slower, or fails: what callers notice of it. In virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,7 +109,7 @@ impl World {
 
 fn members() -> (Arc<Board>, Name) {
     let board = Board::new();
-    board.publish(Table { deployments: BTreeMap::from([(name(), entry(State::Ready, &[256; MEMBERS as usize], 8))]), ..Table::default() });
+    board.publish(Table { deployments: [(name(), entry(State::Ready, &[256; MEMBERS as usize], 8))].into(), ..Table::default() });
     (board, name())
 }
 

@@ -79,6 +79,7 @@ async fn set_pinned(house: &House, admin: &Admin, name: &Name, pinned: bool) -> 
         target: name.clone(),
         state: OperationState::Succeeded,
         progress: Some(1.0),
+        transfer: None,
         reason: None,
         message: if pinned { "it stays loaded from now on" } else { "its keep-alive counts again" }.to_owned(),
         created_at: now,

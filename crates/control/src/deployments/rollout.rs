@@ -110,7 +110,7 @@ async fn undo(State(house): State<House>, admin: Admin, Named(name): Named, Body
     wish::check(&house, &wanted).await?;
     let because = format!("an undo to revision {} by token `{}`", target.revision.number, admin.name());
     let record = wish::put_because(&house, &name, (&Expect::Anything, &admin, &because), |_| Ok(wanted.clone())).await?;
-    Ok(accepted(&house, record))
+    Ok(accepted(&house, record).await)
 }
 
 /// The revision that is gone back to.
@@ -134,7 +134,7 @@ async fn as_it_was(house: &House, kept: &KeptRevision) -> Result<Deployment, Err
     let (Some(source), Some(digest)) = (&mut spec.model, &kept.digest) else { return Ok(spec) };
     if let Source::Registry { tag, .. } = source {
         *tag = Some(format!("@{digest}"));
-        return Ok(spec);
+        return same_card(house, kept, spec).await;
     }
     let now = house.registry.resolve(source).await.map_err(|source| Error::Model { field: "model", source })?;
     if now.digest == *digest {
@@ -142,6 +142,18 @@ async fn as_it_was(house: &House, kept: &KeptRevision) -> Result<Deployment, Err
     }
     let what = format!("{source} has changed since revision {}: it was {digest}, and is {}", kept.revision.number, now.digest);
     Err(Invalid::one("model", what, "put the old file back, or register versions under a name to go back by digest").into())
+}
+
+/// The digest alone brings nothing back where only the model's card has changed.
+async fn same_card(house: &House, kept: &KeptRevision, spec: Deployment) -> Result<Deployment, Error> {
+    let now = house.store.list_revisions(&spec.name).await?.into_iter().next().and_then(|newest| newest.revision.version);
+    let was = kept.revision.version.as_ref();
+    let (Some(now), Some(was)) = (now, was) else { return Ok(spec) };
+    if now.digest != was.digest || now.contents.serving == was.contents.serving {
+        return Ok(spec);
+    }
+    let what = format!("the card of the model has changed since revision {}, and not its version", kept.revision.number);
+    Err(Invalid::one("model", what, "change its parameters, chat_template or context_limit back: PATCH /api/v1/models/NAME").into())
 }
 
 /// List the revisions of a deployment

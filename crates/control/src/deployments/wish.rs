@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
+use base::Fault as _;
 use spec::deployment::Origin;
-use spec::{Deployment, Event, EventKind, Name, Record};
+use spec::{Deployment, Event, EventKind, Invalid, KeyFrom, Kind, Name, Record, Verb, Version};
 
 use crate::House;
 use crate::door::Admin;
@@ -29,7 +30,50 @@ pub(crate) async fn check(house: &House, wanted: &Deployment) -> Result<(), Erro
     let Some(source) = wanted.model.as_ref().filter(|_| wanted.engine().needs_model()) else { return Ok(()) };
     match tokio::time::timeout(PATIENCE, house.registry.resolve(source)).await {
         Ok(Err(source)) => Err(Error::Model { field: "model", source }),
-        Ok(Ok(_)) | Err(_) => Ok(()),
+        Ok(Ok(version)) => check_version(wanted, &version),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether whoever wants it may have a server outside called, and have this server's keys shown to it. What is as it was before is nobody's wish.
+pub(crate) fn check_outside(house: &House, wanted: &Deployment, before: Option<&Deployment>, admin: &Admin) -> Result<(), Error> {
+    let is_as_before = before.is_some_and(|before| before.url == wanted.url && before.key_from() == wanted.key_from());
+    let Some(url) = wanted.url.as_deref().filter(|_| !is_as_before) else { return Ok(()) };
+    if let Err(error) = house.outbound.check(url) {
+        return Err(Invalid::one("url", error.to_string(), error.hint().unwrap_or_default()).into());
+    }
+    match wanted.key_from() {
+        None => Ok(()),
+        Some(KeyFrom::File(_)) => {
+            let what = "a file of this server can be named only in its config";
+            Err(Invalid::one("api_key_file", what, "store the key with `penstock secret set NAME`, and name that in api_key_secret").into())
+        }
+        Some(KeyFrom::Variable(name)) if name.starts_with("PENSTOCK_") => {
+            let what = format!("{name} is for this server alone");
+            Err(Invalid::one("api_key_env", what, "store the key with `penstock secret set NAME`, and name that in api_key_secret").into())
+        }
+        Some(KeyFrom::Secret(name)) if house.vault.get(name.as_str()).is_none() => {
+            admin.may(Verb::Use, Kind::Secrets)?;
+            Err(Invalid::one(
+                "api_key_secret",
+                format!("there is no secret `{name}`"),
+                format!("store it with `penstock secret set {name}`"),
+            )
+            .into())
+        }
+        Some(KeyFrom::Secret(_) | KeyFrom::Variable(_)) => admin.may(Verb::Use, Kind::Secrets),
+    }
+}
+
+/// Whether its engine can serve the version, as long as it wants.
+fn check_version(wanted: &Deployment, version: &Version) -> Result<(), Error> {
+    wanted.engine().format_problem(version.format).map_or(Ok(()), Err)?;
+    match (wanted.context, version.contents.serving.context_limit) {
+        (Some(context), Some(limit)) if context > limit => {
+            let what = format!("{context} tokens are more than the {limit} that its model may be served with");
+            Err(Invalid::one("context", what, "ask for less, or raise the model's context_limit").into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -55,6 +99,7 @@ pub(crate) async fn put_because(
         let before = house.store.get_deployment(name).await?;
         expect.check(name, before.as_ref())?;
         let spec = wanted(before.as_ref())?;
+        check_outside(house, &spec, before.as_ref().map(|record| &record.spec), admin)?;
         let generation = before.as_ref().map_or(0, |record| record.generation);
         // An entry of the config stays one: the next start follows the file again.
         let origin = before.as_ref().filter(|record| !record.deleting).map_or(Origin::Api, |record| record.origin);
@@ -62,6 +107,8 @@ pub(crate) async fn put_because(
             Err(store::Error::Stale { .. }) => {}
             Err(error) => return Err(error.into()),
             Ok(record) => {
+                before.iter().for_each(|before| admin.before(&before.spec));
+                admin.after(&record.spec);
                 if let Some(kind) = what_happened(before.as_ref(), &record) {
                     announce(house, kind, &record, admin).await;
                 }
@@ -84,6 +131,7 @@ fn what_happened(before: Option<&Record>, now: &Record) -> Option<EventKind> {
 pub(crate) async fn delete(house: &House, name: &Name, admin: &Admin) -> Result<Option<Record>, Error> {
     let record = house.store.mark_deployment_deleting(name).await?;
     if let Some(record) = &record {
+        admin.before(&record.spec);
         announce(house, EventKind::DeploymentDeleting, record, admin).await;
     }
     Ok(record)

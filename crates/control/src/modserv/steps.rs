@@ -62,7 +62,13 @@ impl ServicePipeline {
     /// As it is now.
     pub(crate) async fn of(house: &House, service: &Service, record: Option<&Record>) -> Result<Self, Error> {
         let status = ServiceStatus::of(house, service, record);
-        let query = store::EventQuery { after: None, deployment: Some(service.deployment.clone()), limit: LOOK_BACK, newest_first: true };
+        let query = store::EventQuery {
+            after: None,
+            deployment: Some(service.deployment.clone()),
+            limit: LOOK_BACK,
+            newest_first: true,
+            ..store::EventQuery::default()
+        };
         let events = house.store.list_events(query).await?;
         let sight = Sight::now(house);
         let view = record.and_then(|record| sight.view(&record.spec.name));

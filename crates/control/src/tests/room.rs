@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use access::login::{self, Logins};
 use access::{Access, Mode, NewToken};
 use axum::Router;
 use axum::body::Body;
@@ -80,6 +81,14 @@ fn llama_server() -> PathBuf {
     PROGRAM.get_or_init(write).1.clone()
 }
 
+/// The bytes of a small model that says this of itself.
+pub(super) fn model_of(description: &str) -> Vec<u8> {
+    let sample = Sample::llama().text("general.description", description);
+    let mut bytes = sample.header();
+    bytes.resize(usize::try_from(sample.file_len()).unwrap(), 0);
+    bytes
+}
+
 async fn token(access: &Access, name: &str, scope: Scope) -> String {
     let new = NewToken { scopes: vec![scope], ..NewToken::named(name) };
     access.create(new).await.unwrap().1.expose().to_owned()
@@ -89,7 +98,9 @@ impl Room {
     pub(super) async fn open() -> Self {
         let dir = TempDir::new().unwrap();
         let store = Store::open(dir.path().join("penstock.db")).await.unwrap();
-        let registry = Registry::new(store.clone(), registry::Config { models_dir: None, base_dir: dir.path().to_owned(), home: None });
+        let kept = blobs::Config { reserve: ByteSize(0), ..blobs::Config::at(dir.path().join("blobs")) };
+        let dirs = registry::Config { base_dir: dir.path().to_owned(), ..registry::Config::default() };
+        let registry = Registry::keeping(store.clone(), dirs, Some(blobs::Blobs::open(kept).await.unwrap()));
         let access = Access::open(store.clone(), Mode::Tokens).await.unwrap();
         let (board, runtime) = (Board::new(), FakeRuntime::new(ByteSize::mib(4096)));
         let program = [(EngineKind::LlamaServer, llama_server())].into();
@@ -105,19 +116,30 @@ impl Room {
         .await
         .unwrap();
         let (admin, user) = (token(&access, "ops", Scope::Admin).await, token(&access, "app", Scope::Inference).await);
+        let logins = Logins::open(&access, login::Config::local("http://127.0.0.1:8080"), &|_| None).await.unwrap();
         let (closing, closed) = watch::channel(false);
+        let vault = vault::Vault::open(store.clone(), vault::MasterKey::Own(dir.path().join("master-key"))).await.unwrap();
         let (version, base_url) = ("1.2.3".to_owned(), "http://127.0.0.1:8080".to_owned());
-        let parts =
-            Parts { store, access, registry, fleet, board, webhooks: ::webhooks::Handle::default(), version, base_url, closing: closed };
+        let parts = Parts {
+            store,
+            access,
+            logins,
+            registry,
+            fleet,
+            board,
+            webhooks: ::webhooks::Handle::default(),
+            vault,
+            outbound: net::Guard::default(),
+            version,
+            base_url,
+            closing: closed,
+        };
         Self { app: router(parts.clone()), dir, parts, runtime, closing, admin, user, _fleet: task }
     }
 
     /// A model file in the house; its whole path.
     pub(super) fn model(&self, path: &str) -> String {
-        let sample = Sample::llama();
-        let mut bytes = sample.header();
-        bytes.resize(usize::try_from(sample.file_len()).unwrap(), 0);
-        self.file(path, &bytes)
+        self.file(path, &model_of("a model"))
     }
     pub(super) fn file(&self, path: &str, bytes: &[u8]) -> String {
         let path = self.dir.path().join(path);

@@ -144,7 +144,8 @@ async fn the_story_goes_on_where_its_reader_left_off() {
     deploy(&room, "b").await;
     let mut again = Reader::open(&room, "/api/v1/events?watch=1", made.id).await;
     let next = again.next().await.unwrap();
-    assert_eq!((next.id, &next.data["deployment"]), (made.id.map(|id| id + 1), &json!("b")));
+    assert!(next.id > made.id, "who changed what has a place between them, and is told to who asks for it");
+    assert_eq!(next.data["deployment"], "b");
 }
 
 #[tokio::test]
@@ -170,7 +171,7 @@ async fn the_story_can_be_read_in_pages() {
     let next: u64 = first["next"].as_str().unwrap().parse().unwrap();
     assert_eq!(first["items"][1]["id"], next);
     let second = room.get(&format!("/api/v1/events?after={next}&limit=2")).await;
-    assert_eq!(second["items"][0]["id"], next + 1);
+    assert!(second["items"][0]["id"].as_u64() > Some(next));
     let newest = room.get("/api/v1/events?limit=1").await;
     assert_eq!(newest["items"][0]["deployment"], "c");
 }

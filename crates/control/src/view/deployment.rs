@@ -108,6 +108,12 @@ pub struct DeploymentSpec {
     /// Name of the environment variable with the remote engine's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key_env: Option<String>,
+    /// The file with it; only the config can name one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<String>,
+    /// Name of the secret with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key_secret: Option<String>,
     /// Model name to send to the remote engine; the deployment's name when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<String>,
@@ -134,6 +140,9 @@ pub struct Replicas {
     /// How long an instance above `min` stays without callers: `5m`, a number of seconds, or `forever`.
     #[schema(default = "5m", required = false)]
     pub keep_alive: String,
+    /// How long an instance stays awake without callers, where its engine can sleep; it never sleeps when not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sleep_after: Option<String>,
     /// What one instance is meant to bear; more come, up to `max`, when it is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<ReplicaTargets>,

@@ -63,10 +63,11 @@ pub struct Instance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reason {
     /// The code, for programs: `idle`, `progressing`, `model_missing`, `model_corrupt`,
-    /// `model_unknown`, `source_unreachable`, `engine_missing`, `engine_rejected`, `engine_exited`,
+    /// `model_unknown`, `source_unreachable`, `disk_full`, `engine_missing`, `engine_rejected`, `engine_exited`,
     /// `out_of_memory`, `does_not_fit`, `no_room`, `start_timeout`, `unresponsive`,
     /// `remote_unreachable`, `key_missing`, `unloaded`, `keep_alive_over`, `superseded`,
-    /// `shutting_down`, `device_lost`, `revision_failed`, `progress_deadline`, `canary_errors`, `canary_slow`, `paused`, `scaled_down`.
+    /// `shutting_down`, `device_lost`, `revision_failed`, `progress_deadline`, `canary_errors`, `canary_slow`, `paused`, `scaled_down`,
+    /// `asleep`, `scheduled`.
     pub code: String,
     /// With the numbers, for people.
     pub message: String,

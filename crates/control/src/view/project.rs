@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::token::{Budget, Limits, Use};
+use super::user::Allotment;
 
 /// A project to be made. Tokens belong to the project whose name they carry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -21,6 +22,9 @@ pub struct NewProject {
     #[serde(default)]
     #[schema(required = false)]
     pub budget: Budget,
+    /// How many things it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Allotment>,
 }
 
 /// A change of a project, as a JSON merge patch: what is absent stays, `null` takes away.
@@ -35,6 +39,9 @@ pub struct ProjectPatch {
     /// How much within an hour, a day, a month; takes the place of the whole budget that there was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// How many things it may have; takes the place of the whole quota that there was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Allotment>,
 }
 
 /// A project.
@@ -49,6 +56,9 @@ pub struct Project {
     pub limits: Limits,
     /// How much within an hour, a day, a month, all of its tokens together.
     pub budget: Budget,
+    /// How many things it may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Allotment>,
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,

@@ -27,6 +27,9 @@ pub struct Rollout {
     /// Revisions that are remembered, to go back to; 10 when not given.
     #[schema(required = false)]
     pub revision_history: u32,
+    /// Whether a moved tag of its model makes a new revision; `true` when not given.
+    #[schema(required = false)]
+    pub follow: bool,
     /// How a canary goes on.
     #[schema(required = false)]
     pub canary: Canary,

@@ -4,21 +4,24 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::instance::Reason;
+use super::user::Audit;
 
 /// One entry of the story.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
-    /// Its place in the story; rises by one.
+    /// Its place in the story; rises, with gaps where something is not told to this reader.
     pub id: u64,
     /// When.
     #[schema(format = DateTime)]
     pub at: String,
     /// What: `started`, `stopping`, `deployment_created`, `deployment_updated`, `deployment_deleting`,
     /// `deployment_deleted`, `instance_phase`, `instance_adopted`, `instance_orphaned`,
-    /// `model_registered`, `model_removed`, `token_created`, `token_updated`, `token_revoked`, `usage_journal`,
+    /// `model_registered`, `model_removed`, `model_updated`, `model_tagged`, `token_created`, `token_updated`, `token_revoked`, `usage_journal`,
     /// `project_created`, `project_updated`, `project_deleted`, `route_created`, `route_updated`, `route_deleted`,
     /// `rollout_started`, `rollout_step`, `rollout_paused`, `rollout_resumed`, `rollout_complete`, `rollout_rolled_back`, `scaled`,
-    /// `load_asked`, `unload_asked`, `webhook_disabled`, `webhook_enabled`, `allocation_made`, `allocation_released`.
+    /// `load_asked`, `unload_asked`, `webhook_disabled`, `webhook_enabled`, `allocation_made`, `allocation_released`,
+    /// `user_created`, `user_updated`, `user_deleted`, `user_logged_in`, `role_created`, `role_updated`, `role_deleted`, `tokens_guessed`, `audit`,
+    /// `secret_stored`, `secret_removed`, `master_key_rotated`, `certificate_loaded`, `certificate_refused`.
     pub kind: String,
     /// Who or what brought it about.
     pub cause: Cause,
@@ -37,6 +40,9 @@ pub struct Event {
     pub reason: Option<Reason>,
     /// For people.
     pub message: String,
+    /// Of `audit`: who, from where, before and after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
 }
 
 /// Who or what brought an event about.
@@ -44,7 +50,7 @@ pub struct Event {
 pub struct Cause {
     /// `penstock` (its start, its end, its upkeep), `config`, `api`, `demand` (callers wait), `idle` (nobody calls), `hand` (an
     /// operator's load or unload), `wish` (its minimum or its pin), `schedule`, `load`, `eviction`, `failure`, `rollout`, `deletion`,
-    /// `engine` (it came so far by itself), `webhook`, or `unknown` in events of earlier versions.
+    /// `engine` (it came so far by itself), `tag` (the tag of its model points to another version), `webhook`, or `unknown` in events of earlier versions.
     pub kind: String,
     /// Of `api`: what the token is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +73,12 @@ pub struct Cause {
     /// Of `rollout`: the revision that is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// Of `tag`: the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Of `tag`: the digest of the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Of `webhook`: its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -77,15 +89,18 @@ pub struct Cause {
 pub struct Operation {
     /// Its id.
     pub id: String,
-    /// `load`, `unload`, `pin`, `unpin`.
+    /// `load`, `unload`, `pin`, `unpin`, `pull`.
     pub kind: String,
-    /// The deployment that it is about.
+    /// The deployment, or the model, that it is about.
     pub target: String,
     /// `running`, `succeeded` or `failed`.
     pub state: String,
     /// 0 to 1, when it can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<f64>,
+    /// Of a pull: how far its bytes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<Transfer>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -97,6 +112,21 @@ pub struct Operation {
     /// When it last moved.
     #[schema(format = DateTime)]
     pub updated_at: String,
+}
+
+/// Bytes on their way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Transfer {
+    /// Bytes that are here.
+    pub done: u64,
+    /// Bytes in all; 0 until it is known.
+    pub total: u64,
+    /// Bytes for each second of late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+    /// Milliseconds that the rest takes at this rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
 }
 
 /// How this server does.

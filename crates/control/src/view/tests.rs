@@ -92,6 +92,8 @@ fn full_spec() -> spec::Deployment {
         url: Some("http://h/v1".into()),
         http_version: Some(spec::HttpVersion::Http2),
         api_key_env: Some("K".into()),
+        api_key_file: Some("K".into()),
+        api_key_secret: Some(name()),
         upstream_model: Some("m".into()),
         args: vec!["--x".into()],
         env: [("A".to_owned(), "B".to_owned())].into(),
@@ -102,8 +104,58 @@ fn full_spec() -> spec::Deployment {
 fn full_replicas() -> spec::Replicas {
     let target = json!({"concurrency": 1, "queue": 2, "kv_use": 3, "first_token": "4s"});
     let window = json!({"days": ["mon"], "from": "08:00", "to": "18:30", "min": 1, "max": 2});
-    let all = json!({"min": 1, "max": 2, "keep_alive": "forever", "target": target, "schedule": [window], "down_after": "1m"});
+    let all = json!({"min": 1, "max": 2, "keep_alive": "forever", "sleep_after": "1m", "target": target, "schedule": [window], "down_after": "1m"});
     serde_json::from_value(all).unwrap()
+}
+
+fn full_serving() -> spec::Serving {
+    spec::Serving { parameters: full_parameters(), chat_template: Some("t".into()), context_limit: Some(7) }
+}
+
+fn full_parameters() -> spec::Parameters {
+    spec::Parameters {
+        temperature: Some(0.5),
+        top_p: Some(0.9),
+        top_k: Some(40),
+        min_p: Some(0.1),
+        repeat_penalty: Some(1.1),
+        presence_penalty: Some(0.2),
+        frequency_penalty: Some(0.3),
+        seed: Some(7),
+        max_tokens: Some(9),
+    }
+}
+
+fn full_card() -> spec::Card {
+    spec::Card {
+        description: "d".into(),
+        licence: "MIT".into(),
+        labels: [("k".to_owned(), "v".to_owned())].into(),
+        capabilities: Some([spec::Capability::Chat].into()),
+        input_schema: Some(json!({"type": "object"})),
+        output_schema: Some(json!({"type": "string"})),
+        context_limit: Some(7),
+        parameters: full_parameters(),
+        chat_template: Some("t".into()),
+        deprecated: Some("use b".into()),
+    }
+}
+
+#[test]
+fn what_is_said_of_a_model_is_as_documented() {
+    mirrors::<super::ModelCard>(&full_card());
+    mirrors::<super::ModelParameters>(&full_parameters());
+    mirrors::<super::Serving>(&full_serving());
+    mirrors::<super::Contents>(&version().contents);
+    mirrors::<super::VersionFile>(&version().contents.files[0]);
+    mirrors::<super::TensorShape>(&version().contents.inputs[0]);
+    mirrors::<super::TagMove>(&spec::TagMove {
+        tag: "prod".into(),
+        from: Some("sha256:aa".into()),
+        to: Some("sha256:bb".into()),
+        at: at(),
+        cause: "c".into(),
+    });
 }
 
 fn version() -> spec::Version {
@@ -123,6 +175,14 @@ fn version() -> spec::Version {
         embedding_length: 7,
         vocabulary: 8,
         has_template: true,
+        contents: spec::Contents {
+            files: vec![spec::Part { name: "m.gguf".into(), size: ByteSize(1), digest: "sha256:aa".into() }],
+            capabilities: [spec::Capability::Chat].into(),
+            inputs: vec![spec::Shape { name: "x".into(), kind: "FLOAT".into(), dimensions: vec!["?".into()] }],
+            outputs: vec![spec::Shape { name: "y".into(), kind: "FLOAT".into(), dimensions: vec!["3".into()] }],
+            serving: full_serving(),
+            ..spec::Contents::default()
+        },
         body: spec::Body {
             layers: vec![spec::Layers { count: 1, weights: ByteSize(2), keys: 3, values: 4, window: 5, state: 6 }],
             matrices: [("F16".to_owned(), ByteSize(7))].into(),
@@ -278,6 +338,7 @@ fn the_story_and_its_jobs_are_as_documented() {
         instance: Some("i".into()),
         phase: Some((Phase::Pending, Phase::Failed)),
         reason: Some(reason()),
+        audit: Some(Box::new(full_audit())),
         ..spec::Event::now(spec::EventKind::InstancePhase, spec::Cause::evicted_for(&name()), "m").of(&name())
     });
     mirrors::<super::Webhook>(&::webhooks::Standing {
@@ -300,6 +361,7 @@ fn the_story_and_its_jobs_are_as_documented() {
         target: name(),
         state: OperationState::Failed,
         progress: Some(0.5),
+        transfer: Some(spec::operation::Transfer { done: 1, total: 2, rate: Some(3), eta_ms: Some(4) }),
         reason: Some(reason()),
         message: "m".into(),
         created_at: at(),
@@ -323,6 +385,7 @@ fn tokens_are_as_documented() {
         description: Some("d".into()),
         limits: limits.clone(),
         budget: full_budget(),
+        quota: spec::Allotment { tokens: Some(1) },
         created_at: at(),
         updated_at: at(),
     };
@@ -333,12 +396,16 @@ fn tokens_are_as_documented() {
         prefix: "psk_ab".into(),
         hash: "secret".into(),
         project: Some("p".into()),
+        owner: Some("u".into()),
         scopes: vec![spec::Scope::Admin],
+        role: Some(name()),
+        rights: spec::Rights::NONE.with(spec::Verb::Use, spec::Kind::Calls),
         models: Some(vec!["a".into()]),
         limits,
         budget: full_budget(),
         expires_at: Some(at()),
         created_at: at(),
+        last_used_at: Some(at()),
     };
     mirrors::<super::Token>(&crate::tokens::Shown { token, usage: full_use() });
 }
@@ -362,4 +429,54 @@ fn every_word_that_a_field_can_hold_stands_in_its_description() {
     for kind in spec::Cause::KINDS {
         assert!(described(json!(super::Cause::schema()), "kind").contains(&format!("`{kind}`")), "{kind}");
     }
+}
+
+fn full_audit() -> spec::Audit {
+    spec::Audit {
+        action: "PATCH /x".into(),
+        verb: "update".into(),
+        kind: "tokens".into(),
+        target: Some("t".into()),
+        user: Some("u".into()),
+        address: Some("127.0.0.1".into()),
+        request_id: "r".into(),
+        status: 200,
+        before: Some(json!({"a": 1})),
+        after: Some(json!({"a": 2})),
+    }
+}
+
+#[test]
+fn users_and_roles_are_as_documented() {
+    let some = || vec![name()];
+    let user = spec::User {
+        id: "u".into(),
+        name: "ann".into(),
+        email: Some("ann@example.org".into()),
+        origin: spec::Origin::Provider { provider: "p".into(), subject: "s".into() },
+        roles: some(),
+        projects: [(name(), some())].into(),
+        mapped: spec::Grants { roles: some(), projects: [(name(), some())].into() },
+        disabled: true,
+        created_at: at(),
+        updated_at: at(),
+        last_login_at: Some(at()),
+    };
+    mirrors::<super::User>(&user);
+    let role = spec::Role {
+        name: name(),
+        description: Some("d".into()),
+        rights: spec::Rights::NONE.with(spec::Verb::Use, spec::Kind::Calls),
+        created_at: at(),
+        updated_at: at(),
+    };
+    mirrors::<super::Role>(&role);
+    mirrors::<super::Whoami>(&crate::users::Whoami {
+        name: "n".into(),
+        token: Some("t".into()),
+        project: Some("p".into()),
+        user: Some(user),
+        rights: role.rights,
+        within: [(name(), role.rights)].into(),
+    });
 }

@@ -3,19 +3,30 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::user::Rights;
+
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NewToken {
     /// What people call it.
     pub name: String,
+    /// The id of the user or service account whose it is: it never may more than its owner. Whoever may not make tokens for all is the owner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The project that its use is booked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    /// What it may do: `inference` (call models; when not given), `admin` (operate Penstock, and call
-    /// models).
+    /// What it may do: `inference` (call models; when no scope, role or rights are given), `admin` (everything; of an owned token all that
+    /// its owner may).
     #[schema(required = false)]
     pub scopes: Vec<String>,
-    /// The models that it may use; all when there is no list.
+    /// And what this role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// And these verbs on kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
+    /// The models that it may use, by the public names of deployments and routes; all when there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// How much.
@@ -44,6 +55,12 @@ pub struct TokenPatch {
     /// What it may do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// And what this role may; `null` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// And these verbs on kinds, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
     /// The models that it may use; `null` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
@@ -164,11 +181,20 @@ pub struct Token {
     pub name: String,
     /// The first characters of the token, to tell one from another.
     pub prefix: String,
+    /// Whose it is: the id of a user or a service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The project that its use is booked on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// And what this role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// And these verbs on kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
     /// The models that it may use; all when there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
@@ -184,6 +210,10 @@ pub struct Token {
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,
+    /// When it was last used, some seconds late; absent when it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    pub last_used_at: Option<String>,
     /// What it uses now.
     pub usage: Use,
 }

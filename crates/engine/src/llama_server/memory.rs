@@ -208,7 +208,7 @@ impl<'a> Estimate<'a> {
 /// Code and heap of an idle server.
 const PROCESS: ByteSize = ByteSize::mib(16);
 /// What a driver keeps for a process on a device, before any of its buffers.
-const DRIVER: ByteSize = ByteSize::mib(400);
+pub(super) const DRIVER: ByteSize = ByteSize::mib(400);
 /// One token of the vocabulary: its text twice, and where it is found.
 const TOKEN: u64 = 220;
 /// One rule by which tokens are put together.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use base::{ByteSize, Timestamp};
+use base::ByteSize;
 use board::MemberUse;
 use proptest::prelude::*;
 use spec::{Exit, InstanceId, Name, Phase, Reason, ReasonCode};
@@ -117,19 +117,6 @@ fn the_idle_one_makes_room_and_the_busy_pinned_or_needed_do_not() {
 }
 
 #[test]
-fn while_the_memory_of_those_who_left_is_on_its_way_nobody_else_has_to_go() {
-    let cleared = |at: Option<Timestamp>| {
-        let waits = Item { start: Start::Pending, sight: Sight::Absent, health: Health::Unknown, ..item("p", "new", Phase::Placing) };
-        let other = Item { memory: ByteSize(80), ..item("o", "old", Phase::Ready) };
-        let wishes = vec![wish("new", |w| w.demand.waiting = 1), wish("old", |_| {})];
-        drained(&plan(&world(wishes, vec![other, Item { cleared_at: at, ..waits }]))).len()
-    };
-    assert_eq!(cleared(None), 1);
-    assert_eq!(cleared(Some(ago(Duration::from_secs(9)))), 0);
-    assert_eq!(cleared(Some(ago(Duration::from_secs(10)))), 1, "it does not come back: somebody else has it");
-}
-
-#[test]
 fn what_can_never_fit_evicts_nobody() {
     let wants = wish("new", |w| w.demand.waiting = 1);
     let huge = Item { memory: ByteSize(101), sight: Sight::Absent, ..item("p", "new", Phase::Pending) };
@@ -151,6 +138,7 @@ fn the_phase_table_of_the_docs_is_the_one_of_the_code() {
         ("runs, silent", runs(), Health::Unknown),
         ("runs, loading", runs(), Health::Loading),
         ("runs, up", runs(), Health::Up),
+        ("runs, asleep", runs(), Health::Asleep),
         ("runs, down", runs(), Health::Down("no answer".into(), NOW)),
         ("ended by itself", Sight::Exited(exit), Health::Unknown),
     ];
@@ -158,7 +146,7 @@ fn the_phase_table_of_the_docs_is_the_one_of_the_code() {
     for (what, ..) in &sights {
         write!(table, " {what} |").unwrap();
     }
-    table.push_str("\n|---|---|---|---|---|---|---|\n");
+    table.push_str("\n|---|---|---|---|---|---|---|---|\n");
     for phase in PHASES {
         write!(table, "| **{phase}** |").unwrap();
         for (_, sight, health) in &sights {

@@ -12,13 +12,14 @@ use crate::plan::{Action, plan};
 use crate::world::{Health, Item, Resolve, Sight, Start};
 
 /// A person has nothing to do about these: they pass, or are what somebody wanted.
-const PASS_BY_THEMSELVES: [ReasonCode; 6] = [
+const PASS_BY_THEMSELVES: [ReasonCode; 7] = [
     ReasonCode::Idle,
     ReasonCode::Progressing,
     ReasonCode::KeepAliveOver,
     ReasonCode::ScaledDown,
     ReasonCode::Superseded,
     ReasonCode::ShuttingDown,
+    ReasonCode::Asleep,
 ];
 
 #[track_caller]
@@ -60,7 +61,7 @@ fn sights() -> Vec<(Sight, Health)> {
     ];
     let down = Health::Down("no answer".into(), ago(Duration::from_hours(1)));
     let mut all: Vec<(Sight, Health)> = exits.into_iter().map(|exit| (Sight::Exited(exit), Health::Unknown)).collect();
-    all.extend([Health::Unknown, Health::Loading, Health::Up, down].map(|health| (runs(), health)));
+    all.extend([Health::Unknown, Health::Loading, Health::Up, Health::Asleep, down].map(|health| (runs(), health)));
     all.push((Sight::Absent, Health::Unknown));
     all
 }
@@ -115,7 +116,7 @@ fn every_state_of_a_deployment_that_is_not_ready_has_a_whole_reason() {
         world(vec![wish("a", |wish| wish.hand = crate::world::Hand::Unload)], vec![]),
     ];
     for world in worlds {
-        let shown = crate::snapshot::snapshot(&world, crate::Counters::default());
+        let shown = crate::snapshot::whole(&world);
         is_whole(shown.deployments[&name("a")].reason.as_ref().expect("it is not ready"));
     }
 }

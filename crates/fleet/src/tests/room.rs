@@ -45,12 +45,15 @@ impl Room {
         let store = Store::open(dir.path().join("penstock.db")).await.unwrap();
         let board = Board::new();
         let parts = Parts {
-            registry: Registry::new(store.clone(), registry::Config { models_dir: None, base_dir: dir.path().to_owned(), home: None }),
-            store: store.clone(),
+            registry: Registry::new(
+                store.clone(),
+                registry::Config { models_dir: None, base_dir: dir.path().to_owned(), home: None, ..registry::Config::default() },
+            ),
+            store: store.clone().into(),
             board: Arc::clone(&board),
             runtimes: vec![Arc::clone(&runtime) as Arc<dyn Runtime>, ExternalRuntime::new()],
             programs: Arc::new(Programs::new("/bin/true".into(), std::collections::BTreeMap::default(), None, None)),
-            secrets: Arc::new(|name| (name == "SET").then(|| Secret::new("s"))),
+            secrets: Arc::new(|from| (from == spec::KeyFrom::Variable("SET")).then(|| Secret::new("s"))),
             config: Config { tick: Duration::from_millis(50), budget, ..Config::new(dir.path()) },
         };
         let (fleet, task) = Fleet::start(parts).await?;

@@ -357,6 +357,7 @@ impl Model {
                 }
                 self.observe();
             }
+            Action::Sleep(id, step) => panic!("{id} was told to {step:?}, and no engine here can sleep"),
             Action::Forget(id) => {
                 assert!(!self.engines.contains_key(&id), "{id} is forgotten and still there");
                 self.world.items.remove(&id);

@@ -177,7 +177,7 @@ impl Street {
             Action::Forget(id) => drop(self.world.items.remove(&id)),
             Action::Fail(id, reason) => panic!("{id} failed: {reason:?}"),
             Action::Roll(name, status) => self.world.wishes.get_mut(&name).unwrap().rollout = *status,
-            Action::Resolve(_) | Action::Remove(_) => {}
+            Action::Resolve(_) | Action::Remove(_) | Action::Sleep(..) => {}
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Wishes, instances and worlds by value.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,6 +52,8 @@ pub(crate) fn wish(deployment: &str, change: impl FnOnce(&mut Wish)) -> Wish {
         memory: ByteSize(0),
         rollout: served(1),
         unsaved: false,
+        notice: None,
+        fetching: crate::fetching::Fetching::default(),
         stable: Some(self::revision(deployment, 1)),
         wanted: Lately::default(),
     };
@@ -89,6 +90,7 @@ pub(crate) fn item(id: &str, deployment: &str, phase: Phase) -> Item {
         cause: spec::Cause::Unknown,
         memory: ByteSize(40),
         measured: false,
+        on_card: None,
         peak: ByteSize(0),
         noted: ByteSize(0),
         build: String::new(),
@@ -105,10 +107,11 @@ pub(crate) fn item(id: &str, deployment: &str, phase: Phase) -> Item {
         health: Health::Up,
         used: MemberUse { in_flight: 0, last_used: Some(ago(Duration::from_secs(1))), ejected: false, ..MemberUse::default() },
         pulse: crate::pulse::Pulse::default(),
+        nap: crate::sleep::Nap::default(),
         progress_at: ago(Duration::from_secs(1)),
         log_lines: 0,
         stop_asked: None,
-        cleared_at: None,
+        cleared: None,
     }
 }
 
@@ -125,8 +128,8 @@ pub(crate) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
     World {
         now: NOW,
         stopping: None,
-        wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect::<BTreeMap<_, _>>(),
-        routes: BTreeMap::new(),
+        wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect(),
+        routes: board::Shelf::default(),
         items: items.into_iter().map(|item| (item.id.clone(), item)).collect(),
         room: room(100),
         footprints: crate::footprints::Footprints::default(),

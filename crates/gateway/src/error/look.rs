@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use access::{Coin, Denied, Resource};
-use base::{Fault as _, Kind, Retry};
+use base::{Fault as _, Kind, Retry, Timestamp};
 use http::StatusCode;
 use spec::ReasonCode;
 
@@ -130,7 +130,10 @@ fn access(error: &access::Error) -> Look {
         Look::new(StatusCode::TOO_MANY_REQUESTS, kind).code("rate_limit_exceeded")
     };
     match error {
-        E::MissingToken | E::WrongToken | E::Expired { .. } => Look::invalid(StatusCode::UNAUTHORIZED).code("invalid_api_key"),
+        E::Guessing { retry_after } => limited(&Resource::Requests).wait(*retry_after),
+        E::MissingToken | E::WrongToken | E::Expired { .. } | E::Disabled { .. } => {
+            Look::invalid(StatusCode::UNAUTHORIZED).code("invalid_api_key")
+        }
         E::Forbidden { what } => Look::new(StatusCode::FORBIDDEN, "permission_error")
             .code("permission_denied")
             .param(matches!(what, Denied::Model(_)).then_some("model")),
@@ -141,6 +144,19 @@ fn access(error: &access::Error) -> Look {
             let kind = if quota.coin == Coin::Tokens { "tokens" } else { "requests" };
             let look = Look::new(StatusCode::TOO_MANY_REQUESTS, kind).code("rate_limit_exceeded");
             if let Retry::After(wait) = error.retry() { look.wait(wait) } else { look }
+        }
+        E::Login(_) => login(error),
+        _ => internal(),
+    }
+}
+
+/// A token of an identity provider that opens nothing, or of which nothing can be said now.
+fn login(error: &access::Error) -> Look {
+    match (error.kind(), error.retry()) {
+        (Kind::Unauthenticated, _) => Look::invalid(StatusCode::UNAUTHORIZED).code("invalid_api_key"),
+        (Kind::Forbidden, _) => Look::new(StatusCode::FORBIDDEN, "permission_error").code("permission_denied"),
+        (Kind::Unavailable, Retry::After(wait)) => {
+            Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").code("identity_unavailable").wait(wait)
         }
         _ => internal(),
     }
@@ -159,7 +175,7 @@ fn board(error: &board::Error) -> Look {
             Look::new(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED).code("queue_timeout").wait(wait).on_lines(StatusCode::TOO_MANY_REQUESTS)
         }
         E::Loading { .. } => Look::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading").code("model_loading").wait(wait),
-        E::Down { reason, .. } => down(reason.code, wait),
+        E::Down { reason, .. } => down(reason.code, reason.again_at().map_or(wait, |at| at.since(Timestamp::now()).max(wait))),
         E::NobodyElse(_) => Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").code("model_unavailable").wait(wait),
         E::Closed => stopping(),
     }

@@ -55,6 +55,8 @@ fn at_the_door() -> Vec<Error> {
         access::Error::MissingToken.into(),
         access::Error::WrongToken.into(),
         access::Error::Expired { at: base::Timestamp::from_millis(0) }.into(),
+        access::Error::Disabled { user: "ann".to_owned() }.into(),
+        access::Error::Guessing { retry_after: Duration::from_secs(3) }.into(),
         access::Error::Forbidden { what: Denied::Model("tiny".to_owned()) }.into(),
         access::Error::Forbidden { what: Denied::Inference }.into(),
         limited(Resource::Requests),

@@ -1,6 +1,6 @@
 //! How a byte pipe to an instance is opened: a Unix socket, TCP, or TLS over TCP.
 //!
-//! In: a target. Out: a pipe, and whether HTTP/2 is spoken on it. Fails: refused, unknown host, bad certificate. The trusted
+//! In: a target. Out: a pipe, and whether HTTP/2 is spoken on it. Fails: refused, unknown host, a host that must not be called, bad certificate. The trusted
 //! roots of the machine are read when the first `https` engine is called, so that a machine without any
 //! serves its own models all the same.
 
@@ -8,12 +8,12 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{Connection as _, HttpConnector};
+use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::TokioIo;
+use net::{Dialer, Guard};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use spec::{Endpoint, HttpVersion};
@@ -26,12 +26,9 @@ use super::target::Target;
 /// Why a pipe could not be opened.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
-/// A machine that vanished is noticed after about this long, also where nothing is sent.
-const STILL_THERE: Duration = Duration::from_mins(1);
-
 /// Opens pipes.
-#[derive(Default)]
 pub(super) struct Connector {
+    dialer: Dialer,
     tls: OnceLock<ClientConfig>,
 }
 
@@ -49,6 +46,11 @@ pub(super) struct Opened {
 }
 
 impl Connector {
+    /// To wherever this lets it.
+    pub(super) fn new(outbound: Guard) -> Self {
+        Self { dialer: Dialer::new(outbound), tls: OnceLock::new() }
+    }
+
     /// To the target.
     pub(super) async fn open(&self, target: &Target) -> Result<Opened, Cause> {
         match &target.endpoint {
@@ -64,22 +66,21 @@ impl Connector {
             let http2 = stream.connected().is_negotiated_h2() || version == Some(HttpVersion::Http2);
             return Ok(Opened { pipe: Box::new(TokioIo::new(stream)), http2 });
         }
-        let stream = tcp().oneshot(url).await?;
+        let stream = self.dialer.clone().oneshot(url).await?;
         Ok(Opened { pipe: Box::new(stream.into_inner()), http2: version == Some(HttpVersion::Http2) })
     }
 
-    fn tls(&self, version: Option<HttpVersion>) -> Result<HttpsConnector<HttpConnector>, Cause> {
+    fn tls(&self, version: Option<HttpVersion>) -> Result<HttpsConnector<Dialer>, Cause> {
         let config = match self.tls.get() {
             Some(ready) => ready.clone(),
             None => self.tls.get_or_init(trusting_the_machine()?).clone(),
         };
-        let mut tcp = tcp();
-        tcp.enforce_http(false);
+        let dialer = self.dialer.clone();
         let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
         Ok(match version {
-            Some(HttpVersion::Http1) => builder.enable_http1().wrap_connector(tcp),
-            Some(HttpVersion::Http2) => builder.enable_http2().wrap_connector(tcp),
-            None => builder.enable_all_versions().wrap_connector(tcp),
+            Some(HttpVersion::Http1) => builder.enable_http1().wrap_connector(dialer),
+            Some(HttpVersion::Http2) => builder.enable_http2().wrap_connector(dialer),
+            None => builder.enable_all_versions().wrap_connector(dialer),
         })
     }
 }
@@ -93,11 +94,4 @@ fn trusting_the_machine() -> Result<impl FnOnce() -> ClientConfig, Cause> {
     let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions()?;
     let config = builder.with_native_roots()?.with_no_client_auth();
     Ok(move || config)
-}
-
-fn tcp() -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(STILL_THERE));
-    tcp
 }

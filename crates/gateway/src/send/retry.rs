@@ -6,6 +6,8 @@
 //! | what happened | again? | why |
 //! |---|---|---|
 //! | no connection: refused, no such socket, not taken in time | yes | nobody has seen the call |
+//! | the socket of an engine of ours refuses, or is gone | yes, in line, once the fleet knows of its end | whoever comes in its place will serve |
+//! | such a socket was reset before an answer | yes | it ended before it had read all of the call |
 //! | an idle connection that proved dead | yes | what was written reached nobody |
 //! | HTTP/2: `REFUSED_STREAM`, or `GOAWAY` before this call | yes | the server says that it has not looked at it |
 //! | 429, 503 | yes | the engine says that it has not taken the call: it is full, or still loading |
@@ -88,5 +90,15 @@ impl Tries {
             },
             _ => Some(WAITS.anywhere(self.made)),
         }
+    }
+}
+
+impl Failed {
+    /// No process is behind the socket of an engine of ours: it has ended, and the fleet will hear of it in a moment.
+    pub(crate) fn is_of_nobody(&self, target: &Target) -> bool {
+        use std::io::ErrorKind::{ConnectionRefused, NotFound};
+        let Error::Connect { source } = &self.error else { return false };
+        let refused = source.downcast_ref::<std::io::Error>().is_some_and(|error| matches!(error.kind(), ConnectionRefused | NotFound));
+        refused && target.is_ours()
     }
 }

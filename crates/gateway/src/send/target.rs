@@ -49,6 +49,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// It is an engine of this machine, on a socket of its own.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Unix(_))
+    }
+
     /// The target of this lease's member.
     pub(super) fn new(lease: &Lease, budget: Arc<Budget>) -> Result<Self, Error> {
         let member = &lease.member;

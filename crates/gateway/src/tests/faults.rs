@@ -84,6 +84,42 @@ async fn a_client_that_leaves_over_a_real_connection_ends_it_upstream() {
 }
 
 #[tokio::test]
+async fn a_call_that_an_engine_of_ours_ended_without_reading_is_made_once_more() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    let (front, behind) = (house.dir.path().join("d.sock"), house.dir.path().join("e.sock"));
+    let listener = tokio::net::UnixListener::bind(&front).unwrap();
+    let _door = tasks::spawn("door", async move {
+        let (unread, _) = listener.accept().await.unwrap();
+        unread.readable().await.unwrap();
+        drop(unread);
+        let (mut read, _) = listener.accept().await.unwrap();
+        let mut engine = tokio::net::UnixStream::connect(behind).await.unwrap();
+        drop(tokio::io::copy_bidirectional(&mut read, &mut engine).await); // either side may hang up first
+    });
+    house.publish([entry("m", STREAMS, &[(&Endpoint::Unix(front), 1)])]);
+    assert_eq!(house.chat(CHAT).await.status, 200);
+    assert_eq!(engine.seen().len(), 1);
+    assert_eq!(house.rows("m").await.0, 1);
+}
+
+#[tokio::test]
+async fn a_call_whose_engine_is_gone_waits_for_the_one_that_comes_in_its_place() {
+    let house = House::new().await;
+    let gone = Endpoint::Unix(house.dir.path().join("gone.sock"));
+    house.publish([entry("m", STREAMS, &[(&gone, 1)])]);
+    let waits = house.chat(CHAT);
+    let comes = async {
+        tokio::time::sleep(MS * 1000).await; // longer than the tries of a call take
+        let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        engine
+    };
+    let (answer, engine) = tokio::join!(waits, comes);
+    assert_eq!((answer.status.as_u16(), engine.seen().len()), (200, 1));
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_the_line_leaves_no_trace_in_it() {
     let house = House::new().await;
     let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| never_ends());

@@ -1,6 +1,5 @@
 //! A gateway with a hand-written board, a store in memory of its own and whatever engines a test brings.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,7 +86,7 @@ impl House {
 
     /// Publishes these deployments in place of all others.
     pub(crate) fn publish(&self, entries: impl IntoIterator<Item = Entry>) {
-        let deployments: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
+        let deployments = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
         self.board.publish(Table { deployments, ..Table::default() });
     }
 
@@ -162,6 +161,7 @@ pub(crate) fn entry(name: &str, dialect: Dialect, engines: &[(&Endpoint, u32)]) 
         state: if engines.is_empty() { State::Cold } else { State::Ready },
         instances: engines.iter().enumerate().map(member).collect(),
         split: None,
+        notice: None,
     }
 }
 

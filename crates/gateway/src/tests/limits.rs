@@ -84,7 +84,13 @@ async fn every_answer_tells_the_tightest_limit_of_token_project_and_deployment()
         spec.limits = Limits { requests_per_minute: Some(2), tokens_per_minute: Some(5_000), ..Limits::default() };
     })]);
     let limits = Limits { tokens_per_minute: Some(1_000), requests_per_minute: Some(60), ..Limits::default() };
-    let project = NewProject { name: Name::parse("red").unwrap(), description: None, limits, budget: Budget::default() };
+    let project = NewProject {
+        name: Name::parse("red").unwrap(),
+        description: None,
+        limits,
+        budget: Budget::default(),
+        quota: spec::Allotment::default(),
+    };
     house.access.create_project(project).await.unwrap();
     let own = Limits { tokens_per_minute: Some(3_000), ..Limits::default() };
     house.token = token(&house, NewToken { project: Some("red".to_owned()), limits: own, ..NewToken::named("t") }).await.1;

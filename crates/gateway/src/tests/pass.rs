@@ -258,6 +258,7 @@ fn tiny() -> Version {
         embedding_length: 128,
         vocabulary: 1024,
         has_template: true,
+        contents: spec::Contents::default(),
         body: spec::Body::default(),
     }
 }

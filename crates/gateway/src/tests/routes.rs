@@ -1,6 +1,5 @@
 //! Routes through the client's door: shares, fallbacks, sessions, slow and broken targets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ pub(super) fn route(of: &str, targets: &[(&str, u32)], fallback: &[&str]) -> Rou
 pub(super) fn publish(house: &House, entries: impl IntoIterator<Item = Entry>, routes: impl IntoIterator<Item = Route>) {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let record = |spec: Route| RouteRecord { spec, generation: 1, origin: Origin::Api, created_at: at, updated_at: at };
-    let deployments: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
+    let deployments = entries.into_iter().map(|entry| (entry.name.clone(), Arc::new(entry))).collect();
     let routes = routes.into_iter().map(|route| (route.name.clone(), Arc::new(record(route)))).collect();
     house.board.publish(Table { deployments, routes });
 }

@@ -10,7 +10,9 @@ use spec::Name;
 use tempfile::TempDir;
 
 use super::*;
+use crate::Bringing;
 use crate::error::Near;
+use crate::parts;
 
 struct House {
     dir: TempDir,
@@ -20,7 +22,12 @@ struct House {
 async fn house() -> House {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let store = Store::open(dir.path().join("data/penstock.db")).await.expect("a store");
-    let config = Config { models_dir: Some("shelf".into()), base_dir: dir.path().join("base"), home: Some(dir.path().join("home")) };
+    let config = Config {
+        models_dir: Some("shelf".into()),
+        base_dir: dir.path().join("base"),
+        home: Some(dir.path().join("home")),
+        ..Config::default()
+    };
     for folder in ["base/shelf", "home"] {
         fs::create_dir_all(dir.path().join(folder)).expect("a folder");
     }
@@ -88,6 +95,15 @@ async fn a_file_becomes_a_version_with_all_that_its_header_tells() {
         embedding_length: 128,
         vocabulary: 4,
         has_template: true,
+        contents: spec::Contents {
+            files: vec![spec::Part {
+                name: "tiny.gguf".to_owned(),
+                size: base::ByteSize(bytes.len() as u64),
+                digest: format!("sha256:{}", hex(&bytes)),
+            }],
+            capabilities: [spec::Capability::Chat, spec::Capability::Completion].into(),
+            ..spec::Contents::default()
+        },
         body: spec::Body {
             layers: vec![spec::Layers { count: 4, keys: 2 * 32, values: 2 * 32, ..spec::Layers::default() }],
             input: base::ByteSize(4 * 144),
@@ -202,12 +218,12 @@ async fn an_unknown_architecture_is_refused_with_the_known_one_nearby() {
 }
 
 #[tokio::test]
-async fn what_lies_elsewhere_is_refused_with_the_way_round() {
+async fn what_lies_elsewhere_is_refused_with_the_way_round_where_nothing_can_be_kept() {
     let house = house().await;
     for source in ["hf:org/repo", "s3://bucket/key", "https://example.org/m.bin", "http://example.org/m.bin"] {
         let error = house.refused(source).await;
-        assert!(matches!(&error, Error::Unreachable(_)), "{error:?}");
-        assert!(error.to_string().contains(source) && error.hint().expect("a hint").contains("file:"), "{error}");
+        assert!(matches!(&error, Error::NoBlobs), "{error:?}");
+        assert!(error.hint().expect("a hint").contains("file:"), "{error}");
     }
 }
 
@@ -288,16 +304,16 @@ async fn callers_at_the_same_time_get_the_same_version() {
 async fn a_registered_model_is_found_by_name_tag_and_digest() {
     let house = house().await;
     house.write("base/m.gguf", &named("one"));
-    let model = house.registry.register(&name("org/tiny"), &Source::File("m.gguf".into())).await.expect("a model");
-    let digest = model.versions[0].digest.clone();
+    let model = house.registry.register(&name("org/tiny"), &Source::File("m.gguf".into()), &Bringing::by("a test")).await.expect("a model");
+    let digest = model.versions[0].version.digest.clone();
     assert_eq!(model.tags.get("latest"), Some(&digest));
     assert!(matches!(&model.source, Source::File(path) if path.is_absolute()), "{:?}", model.source);
     let short = &digest[..7 + 12];
     for typed in ["org/tiny", "org/tiny:latest", &format!("org/tiny@{digest}"), &format!("org/tiny@{short}")] {
-        assert_eq!(house.resolve(typed).await.expect(typed), model.versions[0], "{typed}");
+        assert_eq!(house.resolve(typed).await.expect(typed), model.versions[0].version, "{typed}");
     }
-    house.registry.register(&name("tiny:8b"), &Source::File("m.gguf".into())).await.expect("a model");
-    assert_eq!(house.resolve("tiny:8b").await.expect("by its whole name"), model.versions[0]);
+    house.registry.register(&name("tiny:8b"), &Source::File("m.gguf".into()), &Bringing::by("a test")).await.expect("a model");
+    assert_eq!(house.resolve("tiny:8b").await.expect("by its whole name"), model.versions[0].version);
     assert_eq!(house.registry.list().await.expect("models").len(), 2);
     assert_eq!(house.registry.get(&name("org/tiny")).await.expect("a model"), model);
 
@@ -308,8 +324,8 @@ async fn a_registered_model_is_found_by_name_tag_and_digest() {
     let typo = house.refused("org/tinny").await;
     assert!(matches!(&typo, Error::NotFound { near: Some(near), .. } if near.as_str() == "org/tiny"), "{typo:?}");
 
-    house.registry.remove(&name("org/tiny")).await.expect("removed");
-    assert!(matches!(house.registry.remove(&name("org/tiny")).await, Err(Error::NotFound { .. })));
+    house.registry.remove(&name("org/tiny"), None).await.expect("removed");
+    assert!(matches!(house.registry.remove(&name("org/tiny"), None).await, Err(Error::NotFound { .. })));
     assert!(matches!(house.registry.get(&name("org/tiny")).await, Err(Error::NotFound { .. })));
     assert!(house.dir.path().join("base/m.gguf").is_file(), "the file stays");
 }
@@ -319,17 +335,17 @@ async fn a_changed_file_is_a_new_version_and_the_old_one_is_not_served_in_its_pl
     let house = house().await;
     let path = house.write("m.gguf", &named("one"));
     let source = Source::File(path.clone());
-    let before = house.registry.register(&name("m"), &source).await.expect("a model");
-    let again = house.registry.register(&name("m"), &source).await.expect("a model");
+    let before = house.registry.register(&name("m"), &source, &Bringing::by("a test")).await.expect("a model");
+    let again = house.registry.register(&name("m"), &source, &Bringing::by("a test")).await.expect("a model");
     assert_eq!((again.versions.len(), again.created_at), (1, before.created_at), "the same content is the same version");
 
     house.write("m.gguf", &named("two, and longer"));
-    let old = before.versions[0].digest.clone();
+    let old = before.versions[0].version.digest.clone();
     let newest = house.resolve("m").await.expect("a version");
     assert_ne!(newest.digest, old);
     let model = house.registry.get(&name("m")).await.expect("a model");
     assert_eq!(model.tags.get("latest"), Some(&newest.digest));
-    assert_eq!(model.versions.iter().map(|v| v.digest.as_str()).collect::<Vec<_>>(), [newest.digest.as_str(), old.as_str()]);
+    assert_eq!(model.versions.iter().map(|v| v.version.digest.as_str()).collect::<Vec<_>>(), [newest.digest.as_str(), old.as_str()]);
 
     let error = house.refused(&format!("m@{old}")).await;
     assert!(matches!(&error, Error::Changed { wanted, found, .. } if *wanted == old && *found == newest.digest), "{error:?}");
@@ -341,15 +357,15 @@ async fn a_changed_file_is_a_new_version_and_the_old_one_is_not_served_in_its_pl
 #[tokio::test]
 async fn versions_are_bounded_and_the_newest_stay() {
     let house = house().await;
-    for n in 0..35 {
+    for n in 0..104 {
         let path = house.write("m.gguf", &named(&format!("number {n}")));
         // Same length, same age: only the content tells them apart, so it must be read.
         age(&path, 1_000 + n);
-        house.registry.register(&name("m"), &Source::File(path)).await.expect("a model");
+        house.registry.register(&name("m"), &Source::File(path), &Bringing::by("a test")).await.expect("a model");
     }
     let model = house.registry.get(&name("m")).await.expect("a model");
-    assert_eq!(model.versions.len(), 32);
-    assert_eq!(model.tags.get("latest"), Some(&model.versions[0].digest));
+    assert_eq!(model.versions.len(), 100);
+    assert_eq!(model.tags.get("latest"), Some(&model.versions[0].version.digest));
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! In: a deployment. Out: nothing, or every fault with the field, what is wrong and what to write.
 //! Pure: whether a file is there or a model fits is found out by others.
 
+use std::time::Duration;
+
 use super::{Deployment, Retries, pipeline};
 use crate::check::{self, Invalid, Problem};
 use crate::engine::{EngineKind, RuntimeKind};
@@ -22,7 +24,7 @@ impl Deployment {
 
     /// Everything that is wrong with the wish by itself.
     pub fn check(&self) -> Result<(), Invalid> {
-        let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.pipeline_problem()];
+        let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.key_problem(), self.pipeline_problem()];
         let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
         let fallback = fallback_problems(&self.name, &self.fallback);
         let numbers = self.number_problems().into_iter().chain(self.time_problems());
@@ -113,6 +115,7 @@ impl Deployment {
     fn time_problems(&self) -> Vec<Problem> {
         let times = &self.timeouts;
         let found = [
+            self.sleep_problem(),
             check::time("timeouts.connect", times.connect, Some("would give no engine the time to take a connection")),
             check::time("timeouts.first_token", times.first_token, Some("would give no engine the time to answer")),
             check::time("timeouts.idle", times.idle, Some("would end every stream after its first piece")),
@@ -122,6 +125,28 @@ impl Deployment {
             self.replicas.keep_alive.and_then(|time| check::age("replicas.keep_alive", time, None)), // 0: it leaves at once
         ];
         found.into_iter().flatten().collect()
+    }
+}
+
+impl Deployment {
+    fn sleep_problem(&self) -> Option<Problem> {
+        const FIELD: &str = "replicas.sleep_after";
+        let (after, engine) = (self.replicas.sleep_after?, self.engine());
+        if !engine.can_sleep() {
+            return Some(problem(FIELD, format!("engine `{engine}` cannot sleep"), "leave it out; keep_alive ends what nobody calls"));
+        }
+        if after < Duration::from_secs(1) {
+            return Some(problem(FIELD, "less than a second would put it to sleep between two calls".to_owned(), "use 1m"));
+        }
+        let ends_before = self.replicas.keep_alive.is_some_and(|keep| keep <= after) && self.replicas.min == 0 && !self.pinned;
+        if ends_before {
+            return Some(problem(
+                FIELD,
+                "keep_alive ends it before it sleeps".to_owned(),
+                "use a longer keep_alive, or leave sleep_after out",
+            ));
+        }
+        check::age(FIELD, after, None)
     }
 }
 

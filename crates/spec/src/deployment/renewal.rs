@@ -3,6 +3,8 @@
 //! In: two revisions of one deployment. Out: whether an instance of the one also serves the other. Pure. Every field is named
 //! here: a new one does not compile until somebody has decided.
 
+use std::time::Duration;
+
 use super::{Deployment, Revision};
 
 /// What an engine is started with, or spoken to by; of each field what is in force, given or implied.
@@ -13,7 +15,8 @@ struct Start<'a> {
     numbers: [Option<u32>; 3],
     cache_type: crate::CacheType,
     embeddings: bool,
-    address: (Option<&'a str>, Option<crate::HttpVersion>, Option<&'a str>),
+    sleep_after: Option<Duration>,
+    address: (Option<&'a str>, Option<crate::HttpVersion>, Option<super::KeyFrom<'a>>),
     remote_model: Option<&'a str>,
     args: &'a [String],
     env: &'a std::collections::BTreeMap<String, String>,
@@ -23,7 +26,8 @@ impl Revision {
     /// Whether an instance of `before` cannot serve this revision: its engine would have to be started with other words.
     pub fn needs_new_engine(&self, before: &Self) -> bool {
         let digest = |revision: &Self| revision.version.as_ref().map(|version| version.digest.clone());
-        digest(self) != digest(before) || start(&self.spec) != start(&before.spec)
+        let serving = |revision: &Self| revision.version.as_ref().map(|version| version.contents.serving.clone());
+        digest(self) != digest(before) || serving(self) != serving(before) || start(&self.spec) != start(&before.spec)
     }
 }
 
@@ -36,9 +40,13 @@ fn start(spec: &Deployment) -> Start<'_> {
         embeddings,
         url,
         http_version,
-        api_key_env,
+        api_key_env: _,
+        api_key_file: _,
+        api_key_secret: _,
         args,
         env,
+        // Of these an engine is told only after how long it is to sleep.
+        replicas,
         // Implied ones count as given ones.
         engine: _,
         runtime: _,
@@ -50,7 +58,6 @@ fn start(spec: &Deployment) -> Start<'_> {
         // The gateway, the board and the fleet heed these; no engine knows of them.
         name: _,
         pipeline: _,
-        replicas: _,
         pinned: _,
         max_queue: _,
         max_concurrent: _,
@@ -72,7 +79,8 @@ fn start(spec: &Deployment) -> Start<'_> {
         numbers: [*context, *threads, *gpu_layers],
         cache_type: cache_type.unwrap_or_default(),
         embeddings: *embeddings,
-        address: (url.as_deref(), *http_version, api_key_env.as_deref()),
+        sleep_after: replicas.sleep_after,
+        address: (url.as_deref(), *http_version, spec.key_from()),
         remote_model: upstream_model.as_deref().filter(|_| spec.runtime() == crate::RuntimeKind::External),
         args,
         env,

@@ -28,6 +28,8 @@ pub struct Rollout {
     pub progress_deadline: Duration,
     /// Revisions that are remembered, to go back to.
     pub revision_history: u32,
+    /// A moved tag of its model is a change of the wish: a new revision follows it.
+    pub follow: bool,
     /// How a canary goes on.
     pub canary: Canary,
 }
@@ -70,6 +72,7 @@ impl Default for Rollout {
             max_unavailable: 0,
             progress_deadline: TEN_MINUTES,
             revision_history: TEN,
+            follow: true,
             canary: Canary::default(),
         }
     }

@@ -134,6 +134,7 @@ fn moment(at: Timestamp) -> (usize, u16) {
     (usize::try_from(day).unwrap_or(0), u16::try_from(minute).unwrap_or(0))
 }
 
+const MINUTES_OF_WEEK: u32 = 7 * 24 * 60;
 const MOST_WINDOWS: usize = 64;
 const WHOLE: u32 = 100;
 
@@ -144,6 +145,17 @@ impl Replicas {
         let max = open().filter_map(|window| window.max).max().unwrap_or(self.max);
         let min = open().filter_map(|window| window.min).max().unwrap_or(self.min);
         (min.min(max), max)
+    }
+
+    /// When there may be instances again, where the schedule allows none now; `None` when it does, or never will.
+    pub fn allowed_from(&self, at: Timestamp) -> Option<Timestamp> {
+        const MINUTE: Duration = Duration::from_mins(1);
+        if self.bounds(at).1 > 0 {
+            return None;
+        }
+        // Windows open and close on the minute, and every week is the same.
+        let whole = Timestamp::from_millis(at.as_millis() - at.as_millis().rem_euclid(60_000));
+        (1..=MINUTES_OF_WEEK).map(|minute| whole.plus(MINUTE * minute)).find(|at| self.bounds(*at).1 > 0)
     }
 
     /// Everything that is wrong with how it goes up and down.
@@ -188,19 +200,19 @@ fn problem(field: &str, what: &str, hint: &str) -> Problem {
 }
 
 /// A duration, or nothing.
-mod maybe {
+pub(super) mod maybe {
     use super::{Duration, human};
     use serde::{Deserialize, Deserializer, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde's signature")]
-    pub(super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(duration) => human::serialize(duration, serializer),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
         #[derive(Deserialize)]
         struct Time(#[serde(with = "human")] Duration);
         Ok(Option::<Time>::deserialize(deserializer)?.map(|time| time.0))

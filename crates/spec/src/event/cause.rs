@@ -65,6 +65,13 @@ pub enum Cause {
     Deletion,
     /// The engine: it came so far by itself.
     Engine,
+    /// The tag that it names points to another version.
+    Tag {
+        /// Of which model.
+        model: String,
+        /// The version.
+        digest: String,
+    },
     /// A receiver of events.
     Webhook {
         /// Which.
@@ -74,9 +81,9 @@ pub enum Cause {
 
 impl Cause {
     /// Every word that `kind` may have.
-    pub const KINDS: [&str; 16] = [
+    pub const KINDS: [&str; 17] = [
         "unknown", "penstock", "config", "api", "demand", "idle", "hand", "wish", "schedule", "load", "eviction", "failure", "rollout",
-        "deletion", "engine", "webhook",
+        "deletion", "engine", "tag", "webhook",
     ];
 
     /// The room is for this one.
@@ -105,6 +112,7 @@ impl fmt::Display for Cause {
             Self::Rollout { revision } => write!(f, "revision {revision} is rolled out"),
             Self::Deletion => f.write_str("its deployment goes"),
             Self::Engine => f.write_str("the engine came so far"),
+            Self::Tag { model, digest } => write!(f, "`{model}` means {digest} now"),
             Self::Webhook { name } => write!(f, "the receiver of webhook `{name}`"),
         }
     }

@@ -29,11 +29,13 @@ impl ReasonCode {
             Self::Idle => by_itself("Nobody has asked for it; the first call, or `penstock load`, starts it."),
             Self::Progressing => by_itself("It was asked for and is on its way."),
             Self::KeepAliveOver => by_itself("Nobody has called for its keep-alive; the next call loads it again."),
+            Self::Asleep => by_itself("Nobody has called for its sleep_after: it has given back its memory, and the next call wakes it."),
             Self::ScaledDown => by_itself("There are more instances than its load is worth."),
             Self::Superseded => by_itself("Another revision takes its place, or its deployment goes."),
             Self::ShuttingDown => by_itself("Penstock is stopping; the next start brings it back when it is wanted."),
             Self::Unloaded => about("Somebody asked for it to be unloaded.", "call it, or `penstock load` it"),
             Self::Paused => about("Its rollout waits.", "`penstock rollout resume` lets it go on"),
+            Self::Scheduled => about("Its schedule allows no instance now.", "call again when it does, or change replicas.schedule"),
             other => other.trouble(),
         }
     }
@@ -45,6 +47,9 @@ impl ReasonCode {
             Self::ModelCorrupt => about("The file is damaged, or is no model.", "fetch the file anew, and compare its digest"),
             Self::ModelUnknown => about("The engine does not know this architecture.", "use a newer engine, or another model"),
             Self::SourceUnreachable => about("The source cannot be fetched from here.", "check the network and the source's name"),
+            Self::DiskFull => {
+                about("There is no room on the disk for the model's files.", "`penstock model prune`, or put `data_dir` on a larger disk")
+            }
             Self::EngineMissing => about("The engine's program cannot be found or started.", "run `penstock doctor`"),
             Self::EngineRejected => about(
                 "The engine ended before it was ready, with a status.",

@@ -6,8 +6,13 @@
 
 pub mod sample;
 
+pub mod changes;
+pub mod identity;
+pub mod models;
 pub mod records;
 pub mod rollouts;
+pub mod secrets;
+pub mod sessions;
 pub mod story;
 pub mod wishes;
 
@@ -23,6 +28,7 @@ macro_rules! contract {
             wishes::a_name_is_taken_once,
             wishes::the_generation_rises_with_a_change_and_only_then,
             wishes::a_stale_generation_is_refused_and_changes_nothing,
+            wishes::a_wish_is_renewed_with_its_cause_on_top_of_what_it_is,
             wishes::of_many_writers_that_expect_the_same_generation_one_wins,
             wishes::a_wish_that_is_to_go_can_be_brought_back_and_leaves_only_when_told,
             wishes::revisions_belong_to_a_wish_and_go_with_it,
@@ -30,14 +36,33 @@ macro_rules! contract {
             rollouts::a_rollout_comes_back_as_it_was_and_its_revisions_stand_as_it_says,
             rollouts::a_change_has_a_cause_and_its_revision_tells_it,
             wishes::routes_come_back_with_their_generation_and_share_no_name_with_a_deployment,
-            records::models_come_back_with_versions_and_tags,
+            changes::only_what_has_changed_since_the_mark_is_read_again,
+            changes::what_is_written_again_as_it_was_is_no_change,
+            changes::a_wish_that_went_is_told_by_name_and_one_that_came_back_is_not,
+            changes::who_has_missed_too_much_reads_everything,
+            changes::routes_are_read_again_when_one_has_changed,
+            changes::a_mark_is_good_after_a_restart,
+            changes::a_writer_that_was_cut_off_is_not_missed,
+            models::a_model_comes_back_with_its_card_its_versions_and_its_tags,
+            models::a_model_is_changed_only_on_top_of_what_it_is,
+            models::models_are_found_by_words_labels_formats_and_what_they_can_do,
+            models::how_a_tag_moved_is_remembered_newest_first,
+            models::the_revisions_of_a_version_are_known,
             records::intents_come_back_in_the_order_of_their_fences_and_hide_their_key,
             records::tokens_come_back_with_their_hash_and_hashes_are_unique,
             records::a_token_that_is_gone_is_not_brought_back_by_a_change,
             records::projects_come_back_by_name,
+            identity::users_come_back_by_name_and_share_neither_name_nor_identity,
+            identity::a_user_goes_with_all_of_their_tokens,
+            identity::roles_come_back_by_name,
+            identity::tokens_are_listed_oldest_first_a_page_at_a_time,
+            identity::when_a_token_was_last_used_is_kept_and_only_goes_on,
             records::allocations_come_back_oldest_first_and_go_when_told,
             records::answers_are_kept_until_they_are_deleted_too_old_or_too_many,
             records::services_keep_their_id_when_the_deployment_changes,
+            secrets::secrets_come_back_as_they_were_sealed,
+            secrets::secrets_are_wrapped_anew_but_not_over_a_newer_value,
+            sessions::sessions_come_back_until_their_end_and_stay_gone,
             records::a_digest_holds_while_the_file_is_what_it_was,
             records::of_a_footprint_the_most_that_was_seen_is_kept,
             records::fences_rise_and_never_come_twice,

@@ -6,29 +6,12 @@ use std::path::PathBuf;
 use base::{ByteSize, Timestamp};
 use spec::InstanceId;
 
-use crate::contract::sample::{kept, model, name, project, token};
+use crate::contract::sample::{kept, name, project, token};
 use crate::digests::FileStamp;
 use crate::error::Error;
 use crate::footprints::FootprintKey;
 use crate::open::Store;
 use crate::responses::KeptResponse;
-
-/// Whole models go in and come out.
-pub async fn models_come_back_with_versions_and_tags(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
-    let store = place().await?;
-    let (mut b, a) = (model("b")?, model("a/b:c")?);
-    store.put_model(&b).await?;
-    store.put_model(&a).await?;
-    b.tags.clear();
-    b.versions.truncate(1);
-    store.put_model(&b).await?;
-    assert_eq!(store.get_model(&b.name).await?, Some(b.clone()), "replaced");
-    assert_eq!(store.list_models().await?, [a.clone(), b], "by name");
-    assert!(store.remove_model(&a.name).await?);
-    assert!(!store.remove_model(&a.name).await?);
-    assert_eq!(store.get_model(&a.name).await?, None);
-    Ok(())
-}
 
 /// What was decided first comes first, and its key is not printed.
 pub async fn intents_come_back_in_the_order_of_their_fences_and_hide_their_key(

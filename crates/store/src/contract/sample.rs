@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use base::{ByteSize, Secret, Timestamp};
 use spec::{
-    Affinity, Budget, Cause, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Model, Name, Operation,
-    OperationId, OperationState, Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId, Usage, Usd, Version,
+    Affinity, Budget, Capability, Card, Cause, Deployment, Ending, Event, EventKind, Format, InstanceId, Invalid, Limits, Listed, Model,
+    Name, Operation, OperationId, OperationState, Project, Reason, ReasonCode, Revision, Route, Scope, Source, Target, Token, TokenId,
+    Usage, Usd, Version,
 };
 
 use crate::error::Error;
@@ -69,6 +70,7 @@ pub fn version(digest: &str) -> Version {
         embedding_length: 128,
         vocabulary: 320,
         has_template: true,
+        contents: spec::Contents::default(),
         body: spec::Body {
             layers: vec![spec::Layers { count: 4, keys: 64, values: 64, ..spec::Layers::default() }],
             heads: 4,
@@ -77,13 +79,33 @@ pub fn version(digest: &str) -> Version {
     }
 }
 
-/// A model with two versions and two tags.
+/// A version in the registry.
+pub fn listed(digest: &str) -> Listed {
+    Listed {
+        version: version(digest),
+        note: format!("note of {digest}"),
+        added_at: Timestamp::from_millis(1),
+        added_by: "a test".to_owned(),
+    }
+}
+
+/// A model with two versions and two tags, not stored yet.
 pub fn model(text: &str) -> Result<Model, Error> {
     Ok(Model {
         name: name(text)?,
         source: good(Source::parse("file:/models/tiny.gguf"))?,
         tags: BTreeMap::from([("latest".to_owned(), "sha256:bb".to_owned()), ("prod".to_owned(), "sha256:aa".to_owned())]),
-        versions: vec![version("sha256:bb"), version("sha256:aa")],
+        latest_is_set: false,
+        versions: vec![listed("sha256:bb"), listed("sha256:aa")],
+        card: Card {
+            description: format!("What {text} is good for"),
+            licence: "Apache-2.0".to_owned(),
+            labels: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
+            capabilities: Some([Capability::Chat].into()),
+            ..Card::default()
+        },
+        deprecated_at: None,
+        generation: 0,
         created_at: Timestamp::from_millis(1),
         updated_at: Timestamp::from_millis(2),
     })
@@ -108,14 +130,47 @@ pub fn token(id: &str, hash: &str) -> Token {
         name: format!("name of {id}"),
         prefix: "psk_abcd".to_owned(),
         hash: hash.to_owned(),
+        owner: Some(spec::UserId::new("u1")),
         project: Some("red".to_owned()),
         scopes: vec![Scope::Inference, Scope::Admin],
+        role: spec::Role::built_in("viewer").map(|role| role.name),
+        rights: spec::Rights::NONE.with(spec::Verb::Delete, spec::Kind::Calls),
         models: Some(vec!["tiny".to_owned()]),
         limits: Limits { requests_per_minute: Some(60), tokens_per_minute: Some(10_000), concurrency: Some(2) },
         budget: Budget { tokens_per_day: Some(1_000_000), usd_per_month: Some(Usd(12_500_000_000)), ..Budget::default() },
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(7),
+        last_used_at: None,
     }
+}
+
+/// A user with every part set.
+pub fn user(id: &str, subject: &str) -> Result<spec::User, Error> {
+    let roles = vec![name("viewer")?, name("painter")?];
+    Ok(spec::User {
+        id: spec::UserId::new(id),
+        name: format!("name of {id}"),
+        email: Some("ann@example.org".to_owned()),
+        origin: spec::user::Origin::Provider { provider: "house".to_owned(), subject: subject.to_owned() },
+        roles: roles.clone(),
+        projects: BTreeMap::from([(name("red")?, roles.clone())]),
+        mapped: spec::Grants { roles: roles.clone(), projects: BTreeMap::from([(name("blue")?, roles)]) },
+        disabled: true,
+        created_at: Timestamp::from_millis(3),
+        updated_at: Timestamp::from_millis(4),
+        last_login_at: Some(Timestamp::from_millis(5)),
+    })
+}
+
+/// A role.
+pub fn role(text: &str) -> Result<spec::Role, Error> {
+    Ok(spec::Role {
+        name: name(text)?,
+        description: Some("may paint".to_owned()),
+        rights: spec::Rights::NONE.with(spec::Verb::Use, spec::Kind::Calls),
+        created_at: Timestamp::from_millis(1),
+        updated_at: Timestamp::from_millis(2),
+    })
 }
 
 /// A project.
@@ -125,6 +180,7 @@ pub fn project(text: &str) -> Result<Project, Error> {
         description: Some("all who paint".to_owned()),
         limits: Limits { concurrency: Some(9), ..Limits::default() },
         budget: Budget { usd_per_day: Some(Usd(1)), ..Budget::default() },
+        quota: spec::Allotment { tokens: Some(3) },
         created_at: Timestamp::from_millis(8),
         updated_at: Timestamp::from_millis(9),
     })
@@ -145,6 +201,7 @@ pub fn operation(id: &str, target: &Name, began: i64, state: OperationState) -> 
         target: target.clone(),
         state,
         progress: Some(0.5),
+        transfer: None,
         reason: failed.then(|| Reason::new(ReasonCode::EngineExited, "it ended", "look at its log")),
         message: "loading".to_owned(),
         created_at: Timestamp::from_millis(began),

@@ -73,6 +73,22 @@ pub async fn a_stale_generation_is_refused_and_changes_nothing(place: impl Async
     Ok(())
 }
 
+/// What a wish names means something else: the next generation is the same wish, with the cause.
+pub async fn a_wish_is_renewed_with_its_cause_on_top_of_what_it_is(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
+    let store = place().await?;
+    let wanted = wish("a")?;
+    let first = store.create_deployment(&wanted, Origin::Config).await?;
+    let second = store.renew_deployment(&wanted.name, 1, "a moved tag").await?;
+    assert_eq!((second.generation, second.cause.as_str()), (2, "a moved tag"));
+    assert_eq!((&second.spec, second.origin, second.created_at), (&first.spec, first.origin, first.created_at));
+    let late = store.renew_deployment(&wanted.name, 1, "the same again").await;
+    assert!(matches!(late, Err(Error::Stale { actual: 2, .. })), "{late:?}");
+    assert_eq!(store.get_deployment(&wanted.name).await?, Some(second));
+    store.mark_deployment_deleting(&wanted.name).await?;
+    assert!(store.renew_deployment(&wanted.name, 2, "too late").await.is_err());
+    Ok(())
+}
+
 /// Checking and writing are one step.
 pub async fn of_many_writers_that_expect_the_same_generation_one_wins(place: impl AsyncFn() -> Result<Store, Error>) -> Result<(), Error> {
     const WRITERS: u32 = 8;

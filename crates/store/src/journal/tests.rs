@@ -262,6 +262,29 @@ async fn beyond_the_quota_rows_are_lost_counted_and_said_and_it_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_journal_whose_folder_is_gone_says_so_and_books_every_row_when_it_is_back() {
+    let place = Place::new();
+    let store = place.store().await;
+    let journal = place.journal(&store, JournalConfig::LEAST_QUOTA).await;
+    let away = place.0.path().join("away");
+    fs::rename(place.dir(), &away).unwrap();
+    let mut sent = 0;
+    let alarmed = tokio::time::timeout(LONG, async {
+        while journal.stand().alarm.is_none() {
+            journal.append(&call(sent)); // the file that is open takes some, the next one cannot be made
+            sent += 1;
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    });
+    alarmed.await.expect("an alarm");
+    assert_eq!((journal.stand().alarm, journal.stand().lost), (Some(Alarm::Unwritable), 0));
+    fs::rename(&away, place.dir()).unwrap();
+    assert!(journal.flush(LONG).await);
+    assert_eq!(booked(&store).await, (0..sent).collect::<Vec<_>>());
+    assert_eq!(journal.stand().alarm, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_row_costs_the_rest_of_its_file_and_no_more() {
     let place = Place::new();
     let ends = segment_of(&place.dir(), 0, 10);

@@ -11,6 +11,7 @@ use futures_util::TryStreamExt as _;
 use spec::Usage;
 
 use super::page;
+use super::sums::CallsOf;
 use super::text::{self, Read};
 use crate::error::Error;
 use crate::open::Store;
@@ -56,6 +57,11 @@ pub struct BookedCall {
 impl Store {
     /// Calls as asked for.
     pub async fn list_calls(&self, query: &CallQuery) -> Result<Vec<BookedCall>, Error> {
+        self.list_calls_of(query, None).await
+    }
+
+    /// Calls as asked for, of these tokens and these projects.
+    pub async fn list_calls_of(&self, query: &CallQuery, whose: Option<&CallsOf>) -> Result<Vec<BookedCall>, Error> {
         let mut oldest = Oldest { most: usize::try_from(query.limit.min(LARGEST_PAGE)).unwrap_or(0), calls: BTreeMap::new() };
         let mut pages = page::of_span(query.earliest(), query.to.as_millis(), query.needle(), self.reader());
         while let Some(page) = pages.try_next().await? {
@@ -65,7 +71,8 @@ impl Store {
             }
             for (place, call) in page.calls()? {
                 let place = CallsAfter { at: call.at, journal: page.journal, place };
-                if query.wants(place, &call) && !oldest.are_before(place) {
+                let is_theirs = whose.is_none_or(|whose| whose.has(call.token.as_deref(), call.project.as_deref()));
+                if is_theirs && query.wants(place, &call) && !oldest.are_before(place) {
                     oldest.put(place, call);
                 }
             }

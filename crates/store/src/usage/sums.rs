@@ -3,6 +3,8 @@
 //! In: a span of time and the groups. Out: a sum for each combination that occurs; by time first, then the
 //! busiest. Fails: as the database does. Bounded by the caller's `most`: one more is given when there is more.
 
+use std::collections::BTreeSet;
+
 use base::Timestamp;
 use spec::Usd;
 use sqlx::sqlite::SqliteRow;
@@ -11,7 +13,7 @@ use sqlx::{QueryBuilder, Row as _, Sqlite};
 use super::span::{self, HOUR};
 use crate::error::Error;
 use crate::open::Store;
-use crate::row::from_int;
+use crate::row::{from_int, to_json};
 
 const DAY: i64 = 24 * HOUR;
 
@@ -73,6 +75,29 @@ pub struct UsageQuery {
     pub most: u32,
 }
 
+/// Calls with one of these tokens, or booked on one of these projects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallsOf {
+    /// Ids of tokens.
+    pub tokens: BTreeSet<String>,
+    /// Names of projects.
+    pub projects: BTreeSet<String>,
+}
+
+impl CallsOf {
+    /// Whether a call is one of them.
+    pub(super) fn has(&self, token: Option<&str>, project: Option<&str>) -> bool {
+        token.is_some_and(|token| self.tokens.contains(token)) || project.is_some_and(|project| self.projects.contains(project))
+    }
+
+    fn push(&self, sql: &mut QueryBuilder<Sqlite>) -> Result<(), Error> {
+        let (tokens, projects) = (to_json("tokens", &self.tokens)?, to_json("projects", &self.projects)?);
+        sql.push(" WHERE (token IN (SELECT value FROM json_each(").push_bind(tokens);
+        sql.push(")) OR project IN (SELECT value FROM json_each(").push_bind(projects).push(")))");
+        Ok(())
+    }
+}
+
 /// The sum of some calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UsageSum {
@@ -118,6 +143,11 @@ const SUMS_WIDTH: usize = 14;
 impl Store {
     /// Sums calls up.
     pub async fn usage_sums(&self, query: &UsageQuery) -> Result<Vec<UsageSum>, Error> {
+        self.usage_sums_of(query, None).await
+    }
+
+    /// Sums up the calls of these tokens and these projects.
+    pub async fn usage_sums_of(&self, query: &UsageQuery, whose: Option<&CallsOf>) -> Result<Vec<UsageSum>, Error> {
         let hours = self.hours_of(query.from, query.to).await?;
         let mut sql = QueryBuilder::<Sqlite>::new("SELECT ");
         for group in &query.by {
@@ -130,6 +160,9 @@ impl Store {
         }
         sql.push(SUMS).push(" FROM ");
         span::push(&mut sql, hours);
+        if let Some(whose) = whose {
+            whose.push(&mut sql)?;
+        }
         let places: Vec<String> = (1..=query.by.len()).map(|place| place.to_string()).collect();
         if !places.is_empty() {
             sql.push(" GROUP BY ").push(places.join(", "));

@@ -39,7 +39,7 @@ impl Answer {
         let call = engine.numbers.calls.fetch_add(1, Relaxed);
         let own = engine.behaviour.tokens.unwrap_or(USUAL);
         let length = ask.most.map_or(own, |most| most.min(own));
-        let is_dead = engine.behaviour.faults.dead_after.is_some_and(|after| call >= after);
+        let is_dead = engine.is_dead() || engine.behaviour.faults.dead_after.is_some_and(|after| call >= after);
         if is_dead {
             engine.numbers.dead.store(true, Relaxed);
         }
@@ -192,6 +192,7 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.engine.numbers.held_tokens.fetch_sub(self.held, Relaxed);
+        self.engine.slumber.touch();
     }
 }
 

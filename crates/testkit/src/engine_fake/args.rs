@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gguf::KvType;
 
@@ -56,12 +57,14 @@ pub(super) struct Args {
     pub(super) embeddings: bool,
     /// Serves metrics.
     pub(super) metrics: bool,
+    /// Sleeps when it has had nothing to do for so long.
+    pub(super) sleep: Option<Duration>,
 }
 
 /// Its names, what stands behind it, what the help says of it.
 type Flag = (&'static [&'static str], &'static str, &'static str);
 
-const FLAGS: [Flag; 37] = [
+const FLAGS: [Flag; 38] = [
     (&["-h", "--help", "--usage"], "", "print usage and exit"),
     (&["--version"], "", "show version and build info"),
     (&["-m", "--model"], "FNAME", "model path to load"),
@@ -99,6 +102,7 @@ const FLAGS: [Flag; 37] = [
     (&["--no-warmup"], "", "skip warming up the model with an empty run"),
     (&["--fit"], "[on|off]", "adjust unset arguments to fit in device memory"),
     (&["--swa-full"], "", "use full-size SWA cache"),
+    (&["--sleep-idle-seconds"], "SECONDS", "number of seconds of idleness after which the server will sleep (default: -1; -1 = disabled)"),
 ];
 
 /// What `--help` prints.
@@ -122,6 +126,7 @@ impl Default for Args {
             cache: (KvType::F16, KvType::F16),
             embeddings: false,
             metrics: false,
+            sleep: None,
         }
     }
 }
@@ -169,6 +174,7 @@ impl Args {
             "--cache-type-v" => self.cache.1 = KvType::of(value)?,
             "--embeddings" => self.embeddings = true,
             "--metrics" => self.metrics = true,
+            "--sleep-idle-seconds" => self.sleep = u64::try_from(value.parse::<i64>().ok()?).ok().map(Duration::from_secs),
             _ => {}
         }
         Some(())

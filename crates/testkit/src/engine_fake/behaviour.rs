@@ -14,6 +14,7 @@
 //! | `OUT_OF_MEMORY` | `1`: its first ask for bytes is refused |
 //! | `LOAD` | how long it loads |
 //! | `LOAD_LINES` | lines that it logs meanwhile |
+//! | `LOAD_GATE` | path of a file: its load does not end before that is there |
 //! | `TOKENS` | length of an answer |
 //! | `TOKENS_PER_SECOND` | pace of each answer; 0 for as fast as it goes |
 //! | `FIRST_TOKEN` | time to the first token |
@@ -21,7 +22,9 @@
 //! | `HANG_LOADING` | stops for ever at this part of its load, from 0 to 1 |
 //! | `CRASH_LOADING` | ends at this part of its load |
 //! | `CRASH_AT_TOKEN` | ends when it has made so many tokens in all |
+//! | `DEAD_IDLE` | so long after it is ready its loop dies, though nobody calls: healthy, no token, no metrics |
 //! | `DEAD_AFTER` | after so many calls it stays healthy, and its loop is dead: no token, no metrics |
+//! | `CRASH_WAKING` | `1`: it ends when it is woken |
 //! | `CRASH` | how it crashes: `abort`, or a status |
 //! | `IGNORE_TERM` | `1`: only KILL ends it |
 //! | `SLOW_END` | after TERM it takes so long |
@@ -54,6 +57,7 @@ pub(super) struct Behaviour {
     pub(super) is_filling: bool,
     pub(super) load: Duration,
     pub(super) load_lines: u32,
+    pub(super) load_gate: Option<PathBuf>,
     pub(super) tokens: Option<u64>,
     pub(super) tokens_per_second: f64,
     pub(super) first_token: Duration,
@@ -64,6 +68,7 @@ pub(super) struct Behaviour {
 
 /// What it does badly.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own")]
 pub(super) struct Faults {
     pub(super) memory_extra: ByteSize,
     pub(super) out_of_memory: bool,
@@ -71,6 +76,8 @@ pub(super) struct Faults {
     pub(super) crash_loading: Option<f64>,
     pub(super) crash_at_token: Option<u64>,
     pub(super) dead_after: Option<u64>,
+    pub(super) dead_idle: Option<Duration>,
+    pub(super) crash_waking: bool,
     pub(super) crash: Crash,
     pub(super) ignore_term: bool,
     pub(super) slow_end: Duration,
@@ -118,6 +125,7 @@ impl Behaviour {
             "MEMORY_LATE" => self.late = human::parse(value)?,
             "FILL" => self.is_filling = one_of(value, "0", "1")?,
             "LOAD" => self.load = human::parse(value)?,
+            "LOAD_GATE" => self.load_gate = Some(value.into()),
             "LOAD_LINES" => self.load_lines = value.parse().ok()?,
             "TOKENS" => self.tokens = Some(value.parse().ok()?),
             "TOKENS_PER_SECOND" => self.tokens_per_second = value.parse().ok()?,
@@ -139,8 +147,10 @@ impl Faults {
             "CRASH_LOADING" => self.crash_loading = Some(value.parse().ok()?),
             "CRASH_AT_TOKEN" => self.crash_at_token = Some(value.parse().ok()?),
             "DEAD_AFTER" => self.dead_after = Some(value.parse().ok()?),
+            "DEAD_IDLE" => self.dead_idle = Some(human::parse(value)?),
             "CRASH" if value == "abort" => self.crash = Crash::Abort,
             "CRASH" => self.crash = Crash::Status(value.parse().ok()?),
+            "CRASH_WAKING" => self.crash_waking = one_of(value, "0", "1")?,
             "IGNORE_TERM" => self.ignore_term = one_of(value, "0", "1")?,
             "SLOW_END" => self.slow_end = human::parse(value)?,
             "LEAVE" => self.leave = Some(if one_of(value, "group", "session")? { StayBehind::Session } else { StayBehind::Group }),

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use base::tasks;
 use nix::unistd::setsid;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::args::{STAY_BEHIND, StayBehind};
-use super::{Engine, load, serve, words};
+use super::{Engine, load, serve, sleep, words};
 
 /// The status after a second TERM, and of a door that does not open.
 const FAILED: u8 = 1;
@@ -43,12 +44,13 @@ pub(super) async fn live(engine: Arc<Engine>) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let filled = match load::load(&engine).await {
-        Ok(filled) => filled,
+    match load::load(&engine).await {
+        Ok(filled) => engine.slumber.keep(filled),
         Err(status) => return ExitCode::from(status),
-    };
+    }
     let term = signal(SignalKind::terminate());
-    engine.numbers.ready.store(true, Relaxed);
+    engine.numbers.set_ready();
+    let slumber = tasks::spawn("fake-engine-sleep", sleep::by_turns(Arc::clone(&engine)));
     engine.note("ready");
     engine.log("I srv  llama_server: model loaded");
     engine.log(&format!("I srv  llama_server: listening on unix://{}", engine.args.host.display()));
@@ -56,7 +58,7 @@ pub(super) async fn live(engine: Arc<Engine>) -> ExitCode {
         (None, Ok(term)) => until_told(&engine, term).await,
         _ => std::future::pending().await,
     };
-    drop((door, filled));
+    drop((door, slumber));
     if let Some(ledger) = &engine.ledger {
         drop(ledger.give_back()); // what cannot be given back is free when we are dead
     }

@@ -95,12 +95,21 @@ async fn read_file(engine: &Engine) {
             std::future::pending::<()>().await;
         }
         if number == steps {
-            return;
+            return at_gate(engine).await;
         }
         if engine.behaviour.load_lines > 0 && step > Duration::ZERO {
             engine.log(&format!("I srv    load_model: reading tensors, progress = {part:.2}"));
         }
         tokio::time::sleep(step).await;
+    }
+}
+
+/// It may be held up until somebody opens the way.
+async fn at_gate(engine: &Engine) {
+    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    let Some(gate) = &engine.behaviour.load_gate else { return };
+    while !gate.exists() {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

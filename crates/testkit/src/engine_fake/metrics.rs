@@ -5,6 +5,7 @@
 //! and no more, so a large counter stands still for a while: that is played too.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use super::Engine;
 #[derive(Debug)]
 pub(super) struct Numbers {
     begun: Instant,
-    pub(super) ready: AtomicBool,
+    ready: OnceLock<Instant>,
     pub(super) ending: AtomicBool,
     /// Its loop makes no step any more.
     pub(super) dead: AtomicBool,
@@ -33,7 +34,7 @@ impl Numbers {
         let zero = AtomicU64::default;
         Self {
             begun: Instant::now(),
-            ready: AtomicBool::default(),
+            ready: OnceLock::new(),
             ending: AtomicBool::default(),
             dead: AtomicBool::default(),
             calls: zero(),
@@ -44,6 +45,14 @@ impl Numbers {
             token_micros: zero(),
             held_tokens: zero(),
         }
+    }
+    /// It is loaded.
+    pub(super) fn set_ready(&self) {
+        self.ready.get_or_init(Instant::now);
+    }
+    /// Since when it is loaded, if it is.
+    pub(super) fn ready_for(&self) -> Option<Duration> {
+        self.ready.get().map(Instant::elapsed)
     }
     pub(super) fn age(&self) -> Duration {
         self.begun.elapsed()

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use base::tasks::{self, Task};
 use bytes::Bytes;
@@ -56,20 +55,24 @@ async fn answer(engine: Arc<Engine>, request: Request<Incoming>) -> Response<Bod
     if !is_health && !is_let_in(&engine, &request) {
         return problem(StatusCode::UNAUTHORIZED, "Invalid API Key", "authentication_error");
     }
-    if !engine.numbers.ready.load(Relaxed) {
+    if engine.numbers.ready_for().is_none() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "Loading model", "unavailable_error");
     }
     match (request.method(), path.as_str()) {
         (&Method::GET, _) if is_health => document(&json!({"status": "ok"})),
         (&Method::GET, "/v1/models" | "/models") => document(&models(&engine)),
+        (&Method::GET, "/props") => document(&props(&engine)),
         // The loop answers this, not the thread that took the call.
-        (&Method::GET, "/metrics") if engine.numbers.dead.load(Relaxed) => std::future::pending().await,
+        (&Method::GET, "/metrics") if engine.is_dead() => std::future::pending().await,
         (&Method::GET, "/metrics") if engine.args.metrics => text(metrics::page(&engine)),
         (&Method::GET, "/metrics") => unsupported("This server does not support metrics endpoint. Start it with `--metrics`"),
         (&Method::POST, "/v1/chat/completions" | "/chat/completions") => say(engine, request, true).await,
         (&Method::POST, "/v1/completions" | "/completions" | "/completion") => say(engine, request, false).await,
         (&Method::POST, "/v1/embeddings" | "/embeddings") => embed(engine, request).await,
-        (&Method::POST, "/tokenize") => tokenize(request).await,
+        (&Method::POST, "/tokenize") => {
+            engine.slumber.wake().await;
+            tokenize(request).await
+        }
         _ => problem(StatusCode::NOT_FOUND, "File Not Found", "not_found_error"),
     }
 }
@@ -81,6 +84,7 @@ fn is_let_in(engine: &Engine, request: &Request<Incoming>) -> bool {
 }
 
 async fn say(engine: Arc<Engine>, request: Request<Incoming>, chat: bool) -> Response<Body> {
+    engine.slumber.wake().await;
     let ask = match whole(request).await.and_then(|body| Ask::read(&body, chat)) {
         Ok(ask) => ask,
         Err(message) => return problem(StatusCode::BAD_REQUEST, &message, "invalid_request_error"),
@@ -88,6 +92,7 @@ async fn say(engine: Arc<Engine>, request: Request<Incoming>, chat: bool) -> Res
     if let Some(refusal) = too_long(&engine, ask.prompt_tokens) {
         return refusal;
     }
+    engine.slumber.touch();
     let Some(slot) = engine.slots.take().await else { return unsupported("the server ends") };
     let streams = ask.stream;
     let mut answer = Answer::begin(engine, ask, slot);
@@ -110,6 +115,7 @@ async fn embed(engine: Arc<Engine>, request: Request<Incoming>) -> Response<Body
     if !engine.args.embeddings {
         return unsupported("This server does not support embeddings. Start it with `--embeddings`");
     }
+    engine.slumber.wake().await;
     let body = whole(request).await.and_then(|body| serde_json::from_slice::<Value>(&body).map_err(|error| error.to_string()));
     let inputs = match body.as_ref().map(|body| &body["input"]) {
         Ok(Value::Array(inputs)) if !inputs.is_empty() => inputs.clone(),
@@ -161,6 +167,15 @@ fn models(engine: &Engine) -> Value {
         "object": "list",
         "data": [{"id": alias, "object": "model", "created": base::Timestamp::now().as_secs(), "owned_by": "llamacpp",
             "meta": {"n_ctx": engine.args.context}}],
+    })
+}
+
+fn props(engine: &Engine) -> Value {
+    json!({
+        "total_slots": engine.slots.all(),
+        "model_alias": engine.args.alias,
+        "model_path": engine.args.model,
+        "is_sleeping": engine.slumber.is_asleep(),
     })
 }
 

@@ -22,12 +22,12 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::service::Service;
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::Answers;
-use super::taken::{Requests, Running, Taken};
+use super::taken::{Requests, Running};
 use head::Head;
 use out::Out;
 
@@ -46,24 +46,32 @@ thread_local! {
 pub(super) enum Then {
     /// It is over.
     Over,
-    /// Something else has come, and can be read again.
-    Other,
+    /// Something else has come: these bytes.
+    Other(Bytes),
+}
+
+/// What the road goes by.
+#[derive(Debug)]
+pub(super) struct By<'a, S> {
+    /// Who answers.
+    pub(super) service: &'a S,
+    pub(super) requests: &'a Arc<Requests>,
+    pub(super) close: &'a CancellationToken,
+    /// Lines of the head that every answer has.
+    pub(super) lines: &'static [u8],
 }
 
 /// Serves the connection as long as its requests are plain.
-pub(super) async fn serve<S: Answers>(io: &mut Taken, service: &S, requests: &Arc<Requests>, close: &CancellationToken) -> Then {
+pub(super) async fn serve<IO: AsyncRead + AsyncWrite + Unpin, S: Answers>(io: &mut IO, by: By<'_, S>) -> Then {
     let mut road = Road { io, buffer: BytesMut::new() };
-    let mut closed = pin!(close.cancelled());
+    let mut closed = pin!(by.close.cancelled());
     loop {
-        match road.next(service, closed.as_mut()).await {
-            Err(Then::Over) => return Then::Over,
-            Err(Then::Other) => {
-                road.io.put_back(road.buffer.freeze());
-                return Then::Other;
-            }
+        match road.next(by.service, closed.as_mut()).await {
+            Err(Next::Over) => return Then::Over,
+            Err(Next::Other) => return Then::Other(road.buffer.freeze()),
             Ok(request) => {
-                let _running = Running::begin(requests);
-                match road.answer(service, request, close).await {
+                let _running = Running::begin(by.requests);
+                match road.answer(&by, request).await {
                     Ok(true) => {}
                     Ok(false) => return Then::Over,
                     Err(error) => {
@@ -76,40 +84,47 @@ pub(super) async fn serve<S: Answers>(io: &mut Taken, service: &S, requests: &Ar
     }
 }
 
+/// Why there is no next request.
+enum Next {
+    Over,
+    /// It is not plain; what has come of it stays in the buffer.
+    Other,
+}
+
 /// A connection and what has come of its next request.
-struct Road<'a> {
-    io: &'a mut Taken,
+struct Road<'a, IO> {
+    io: &'a mut IO,
     buffer: BytesMut,
 }
 
-impl Road<'_> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> Road<'_, IO> {
     /// The next request, or what becomes of the connection.
     async fn next<S: Answers>(
         &mut self,
         service: &S,
         mut closed: Pin<&mut WaitForCancellationFuture<'_>>,
-    ) -> Result<Request<Full<Bytes>>, Then> {
+    ) -> Result<Request<Full<Bytes>>, Next> {
         if self.buffer.is_empty() {
             let more = std::future::poll_fn(|cx| match closed.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Ok(0)),
                 Poll::Pending => self.poll_more(cx),
             });
             if !more.await.is_ok_and(|bytes| bytes > 0) {
-                return Err(Then::Over);
+                return Err(Next::Over);
             }
         }
         match Head::read(&mut self.buffer, |path| service.is_plain(path)) {
             Some(head) => self.body(head).await,
-            None => Err(Then::Other),
+            None => Err(Next::Other),
         }
     }
 
-    async fn body(&mut self, head: Head) -> Result<Request<Full<Bytes>>, Then> {
+    async fn body(&mut self, head: Head) -> Result<Request<Full<Bytes>>, Next> {
         while self.buffer.len() < head.length {
             let more = timeout(PATIENCE, std::future::poll_fn(|cx| self.poll_more(cx))).await;
             if !more.is_ok_and(|more| more.is_ok_and(|bytes| bytes > 0)) {
                 self.buffer = head.before(&self.buffer);
-                return Err(Then::Other);
+                return Err(Next::Other);
             }
         }
         let body = self.buffer.split_to(head.length).freeze();
@@ -135,9 +150,9 @@ impl Road<'_> {
     }
 
     /// Has the request answered; whether another may follow. A client that leaves drops what is done for it.
-    async fn answer<S: Answers>(&mut self, service: &S, request: Request<Full<Bytes>>, close: &CancellationToken) -> io::Result<bool> {
+    async fn answer<S: Answers>(&mut self, by: &By<'_, S>, request: Request<Full<Bytes>>) -> io::Result<bool> {
         let response = {
-            let mut answer = pin!(Service::<Request<Full<Bytes>>>::call(service, request));
+            let mut answer = pin!(Service::<Request<Full<Bytes>>>::call(by.service, request));
             std::future::poll_fn(|cx| match answer.as_mut().poll(cx) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
                 Poll::Pending if self.has_left(cx) => Poll::Ready(None),
@@ -146,8 +161,8 @@ impl Road<'_> {
             .await
         };
         let Some(response) = response else { return Ok(false) };
-        let last = close.is_cancelled();
-        let mut out = Out::new(response, last);
+        let last = by.close.is_cancelled();
+        let mut out = Out::new(response, by.lines, last);
         std::future::poll_fn(|cx| self.poll_out(&mut out, cx)).await?;
         Ok(!last)
     }
@@ -169,8 +184,8 @@ impl Road<'_> {
                 }
                 out.wrote(written);
             } else if !waits {
-                return Poll::Ready(Ok(()));
-            } else if self.has_left(cx) {
+                return Pin::new(&mut *self.io).poll_flush(cx);
+            } else if matches!(Pin::new(&mut *self.io).poll_flush(cx), Poll::Ready(Err(_))) || self.has_left(cx) {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             } else {
                 out.rest();

@@ -16,15 +16,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base::tasks;
-use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-
-/// The head of a request must be here after one to two of these, and a connection is not kept for longer without one.
-const HEAD: Duration = Duration::from_secs(30);
 
 /// The requests of a connection.
 #[derive(Debug, Default)]
@@ -52,13 +48,20 @@ impl Drop for Running {
     }
 }
 
+/// How long a client may do nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// It takes nothing of what it is sent.
+    pub(super) write: Duration,
+    /// The head of a request must be here after one to two of these, and a connection is not kept for longer without one.
+    pub(super) head: Duration,
+}
+
 /// A connection whose client must ask and take something from time to time.
 #[derive(Debug)]
 pub(super) struct Taken {
     stream: TcpStream,
-    /// What was read and is to be read again.
-    ahead: Bytes,
-    limit: Duration,
+    patience: Patience,
     late: Option<Pin<Box<Sleep>>>,
     requests: Arc<Requests>,
     /// Those that had begun when the timer last rang.
@@ -67,25 +70,21 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// A client that takes nothing for `limit` is let go.
-    pub(super) fn new(stream: TcpStream, limit: Duration, requests: Arc<Requests>) -> Self {
-        Self { stream, ahead: Bytes::new(), limit, late: None, requests, seen: 0, idle: None }
-    }
-
-    /// These bytes have been read and come once more, before all others.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.ahead = bytes;
+    /// A client that does nothing for so long is let go.
+    pub(super) fn new(stream: TcpStream, patience: Patience, requests: Arc<Requests>) -> Self {
+        Self { stream, patience, late: None, requests, seen: 0, idle: None }
     }
 
     /// Whether nothing has been asked for too long.
     fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        let timer = self.idle.get_or_insert_with(|| Box::pin(sleep(HEAD)));
+        let head = self.patience.head;
+        let timer = self.idle.get_or_insert_with(|| Box::pin(sleep(head)));
         while timer.as_mut().poll(cx).is_ready() {
             let begun = self.requests.begun.load(Relaxed);
             if self.requests.running.load(Relaxed) == 0 && begun == std::mem::replace(&mut self.seen, begun) {
                 return true;
             }
-            timer.as_mut().reset(Instant::now() + HEAD);
+            timer.as_mut().reset(Instant::now() + head);
         }
         false
     }
@@ -95,7 +94,7 @@ impl Taken {
             self.late = None;
             return outcome;
         }
-        let limit = self.limit;
+        let limit = self.patience.write;
         ready!(self.late.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -103,11 +102,6 @@ impl Taken {
 
 impl AsyncRead for Taken {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.ahead.is_empty() {
-            let much = into.remaining().min(self.ahead.len());
-            into.put_slice(&self.ahead.split_to(much));
-            return Poll::Ready(Ok(()));
-        }
         let polled = Pin::new(&mut self.stream).poll_read(cx, into);
         if polled.is_pending() && self.is_idle(cx) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

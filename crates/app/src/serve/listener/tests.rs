@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::{Answers, Open, bind, open};
+use super::{Answers, Open, Rules, bind, open};
 
 impl Answers for TowerToHyperService<Router> {
     fn is_plain(&self, _: &str) -> bool {
@@ -25,6 +25,10 @@ impl Answers for TowerToHyperService<Router> {
 }
 
 const LIMIT: Duration = Duration::from_millis(100);
+
+fn rules() -> Rules {
+    Rules { write_timeout: LIMIT, ..Rules::default() }
+}
 
 static BLOCK: [u8; 64 << 10] = [b'x'; 64 << 10];
 
@@ -54,7 +58,7 @@ async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
     let router = Router::new().route("/", get(endless));
-    (open(bound, move |_| TowerToHyperService::new(router.clone()), LIMIT), address, gone)
+    (open(bound, move |_| TowerToHyperService::new(router.clone()), rules()), address, gone)
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -107,7 +111,7 @@ async fn a_connection_on_which_nothing_is_asked_is_closed_and_one_that_waits_for
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
     let router = Router::new().route("/", get(slow));
-    let _door = open(bound, move |_| TowerToHyperService::new(router.clone()), LIMIT);
+    let _door = open(bound, move |_| TowerToHyperService::new(router.clone()), rules());
     let mut silent = TcpStream::connect(address).await.unwrap();
     let mut stuck = TcpStream::connect(address).await.unwrap();
     stuck.write_all(b"GET / HT").await.unwrap();

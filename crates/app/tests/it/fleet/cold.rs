@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::depot::{Depot, Heard, ask, call, hear, model};
 use crate::client::Client;
-use crate::stage::{number, until};
+use crate::stage::{PATIENCE, number, until};
 
 /// The first byte of a stream, however long the load takes.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
@@ -25,9 +25,13 @@ async fn stream(client: &Client, model: &str) -> (Duration, Heard) {
     while let Some(piece) = stream.piece().await {
         text.push_str(&piece);
     }
+    (first, heard(&text))
+}
+
+fn heard(text: &str) -> Heard {
     let mut heard = Heard::default();
     text.lines().filter_map(|line| line.strip_prefix("data: ")).for_each(|event| heard.take(event));
-    (first, heard)
+    heard
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +55,44 @@ async fn a_thousand_callers_of_a_model_at_zero_start_it_once_and_none_is_lost() 
     let last = firsts[firsts.len() - 1];
     println!("{callers} callers; first byte of a stream: median {:?}, last {last:?}; {usual:?} without a model", firsts[firsts.len() / 2]);
     assert!(last < FIRST_BYTE + BUSY * usual, "{last:?}");
+    assert_eq!((depot.begun("m"), house.fleet().counters.loads), (1, 1));
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stream_of_a_thousand_has_its_first_byte_before_the_engine_is_let_to_become_ready() {
+    let callers = usize::try_from(number("PENSTOCK_TEST_COLD_CALLERS", 1_000)).expect("a number");
+    let depot = Depot::with_room_for(5);
+    let gate = depot.stage.folder().join("gate");
+    let held = model("m").with("parallel: 4").with("max_queue: 100000").does("LOAD_GATE", gate.display()).does("TOKENS", 3);
+    let (house, client) = depot.house(&[held]).await;
+    let began = Instant::now();
+    let firsts = join_all((0..callers).map(async |_| {
+        let begun = Instant::now();
+        let mut stream = client.stream("/v1/chat/completions", &call("m", true)).await;
+        assert_eq!(stream.status, 200);
+        let text = stream.piece().await.expect("a first byte");
+        (begun.elapsed(), stream, text)
+    }));
+    let firsts = tokio::time::timeout(PATIENCE, firsts).await.expect("all have their first byte while nothing can serve them");
+    assert!(firsts.iter().all(|(_, _, text)| text.starts_with(':')), "a comment");
+    let mut times: Vec<Duration> = firsts.iter().map(|(first, ..)| *first).collect();
+    times.sort_unstable();
+    println!(
+        "{callers} streams, all with a first byte after {:?}: median {:?}, last {:?}",
+        began.elapsed(),
+        times[callers / 2],
+        times[callers - 1]
+    );
+    assert_eq!((depot.begun("m"), house.fleet().counters.loads), (1, 0), "one start, which is not done");
+    std::fs::write(&gate, "").expect("the gate");
+    let whole = join_all(firsts.into_iter().map(async |(_, mut stream, mut text)| {
+        while let Some(piece) = stream.piece().await {
+            text.push_str(&piece);
+        }
+        heard(&text).is_whole("m", 3)
+    }));
+    assert!(whole.await.into_iter().all(|whole| whole), "none is lost");
     assert_eq!((depot.begun("m"), house.fleet().counters.loads), (1, 1));
     depot.close(house).await;
 }

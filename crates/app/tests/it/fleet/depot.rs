@@ -151,16 +151,20 @@ impl Depot {
     /// No process of this test lives or waits to be reaped, and nobody holds a byte.
     pub(super) async fn is_empty(&self, when: &str) {
         let mark = self.stage.folder().display().to_string();
-        let folders = || -> Vec<_> { std::fs::read_dir(self.stage.data_dir().join("instances")).into_iter().flatten().flatten().collect() };
         let begun = Instant::now();
         loop {
-            let left = (processes::marked(&mark), self.book().holds, folders());
-            if left.0.is_empty() && left.1.is_empty() && left.2.is_empty() {
+            let left = (processes::marked(&mark), self.book().holds, self.instances());
+            if left.0.is_empty() && left.1.is_empty() && left.2 == 0 {
                 return;
             }
             assert!(begun.elapsed() < GONE_WITHIN, "when {when} there are still {left:?}");
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Folders of instances.
+    pub(super) fn instances(&self) -> usize {
+        std::fs::read_dir(self.stage.data_dir().join("instances")).into_iter().flatten().flatten().count()
     }
 
     /// A small file whose context takes as much as a model shall.

@@ -144,6 +144,36 @@ async fn a_machine_whose_devices_vanish_serves_on_and_starts_nothing_until_they_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_engine_took_of_a_card_is_what_the_next_one_is_given_of_it() {
+    const NEAR: u64 = 50; // two percent
+    const LOOKED_AT: Duration = Duration::from_millis(1500); // the fleet looks each second
+    let depot = Depot::on(cards(1), EACH);
+    // Its call takes longer than a driver may be behind.
+    let (house, client) = depot.house(&[model("m").does("TOKENS_PER_SECOND", 3)]).await;
+    let card = async || {
+        let seen = nodes(&client).await;
+        let devices = seen["items"][0]["devices"].as_array().cloned().unwrap_or_default();
+        devices.into_iter().find(|device| device["id"] == "cuda:GPU-0").unwrap_or_default()
+    };
+    let held = async || card().await["held"]["m"].as_u64();
+    ask(&client, "m").await.said();
+    let really = depot.book().held("cuda:GPU-0").0;
+    let estimated = until("it holds the card", held).await;
+    assert!(estimated > really + really / NEAR, "the estimate leaves room for a driver's own: {estimated} of {really}");
+    let known = async || {
+        tokio::time::sleep(LOOKED_AT).await;
+        order(&client, "m", "unload").await;
+        until("it has left", async || (card().await["available"].as_u64()? > EACH.0 + GIB.0).then_some(())).await;
+        ask(&client, "m").await.said();
+        held().await.filter(|held| *held <= really + really / NEAR)
+    };
+    let measured = until("what the first one took is known", known).await;
+    println!("of the card: {really} really, {estimated} estimated, {measured} from the footprint");
+    assert!(measured >= really && depot.book().refused.is_empty(), "{measured} of {really}");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn memory_that_returns_late_drives_nobody_else_away() {
     let depot = Depot::on(cards(CARDS), EACH);
     let names: Vec<String> = (0..=CARDS).map(|number| format!("m{number}")).collect();

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use base::ByteSize;
+use base::{ByteSize, Timestamp};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::depot::{Depot, ONE, ask, hear, model, order, reason, until_reason};
 use super::processes;
-use crate::stage::until;
+use crate::stage::{until, within};
 
 /// Long enough for a machine that is busy, and shorter than any limit that is not meant.
 const SOON: Duration = Duration::from_secs(10);
@@ -184,6 +186,76 @@ async fn a_healthy_engine_whose_loop_is_dead_is_found_and_replaced_within_half_a
     assert!(found < FOUND_WITHIN && heard.error.is_some() && !heard.done, "{found:?} {heard:?}");
     let served = until("it is replaced", async || Some(ask(&client, "m").await).filter(|reply| reply.status == 200)).await;
     assert_eq!((served.said().as_str(), depot.begun("m")), ("m 1 2 3 4 5 6 7", 2));
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_nobody_calls_and_whose_loop_dies_is_found_and_replaced_before_its_next_caller_comes() {
+    const FOUND_WITHIN: Duration = Duration::from_secs(30);
+    let depot = Depot::with_room_for(2);
+    let idle = model("m").with("replicas: { min: 1 }").does("DEAD_IDLE", "2s").does("FAULTY_LIVES", 1);
+    let (house, client) = depot.house(&[idle]).await;
+    until("it is ready", async || (reason(&client, "m").await == Value::Null).then_some(())).await;
+    let begun = Instant::now();
+    let why = within(FOUND_WITHIN + SOON, "its loop is found dead", async || {
+        let events = client.get("/api/v1/events?limit=200").await.json();
+        events["items"].as_array()?.iter().find(|event| event["reason"]["code"] == "unresponsive").cloned()
+    })
+    .await;
+    println!("a dead loop that nobody called was found within {:?}", begun.elapsed().saturating_sub(Duration::from_secs(2)));
+    assert!(begun.elapsed() < FOUND_WITHIN + Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(text(&why["reason"]["message"]).contains("its loop has made no step"), "{why}");
+    until("another one is there", async || (depot.begun("m") == 2).then_some(())).await;
+    assert_eq!(ask(&client, "m").await.said(), "m 1 2 3 4 5 6 7");
+    let calls = until("the call is in the books", async || {
+        let usage = client.get("/api/v1/usage?group_by=model").await.json();
+        usage["items"][0]["calls"].as_u64().filter(|calls| *calls > 0)
+    })
+    .await;
+    assert_eq!(calls, 1, "to look at it is no use of it");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_between_an_engines_end_and_its_discovery_is_served_by_the_one_that_comes_in_its_place() {
+    let depot = Depot::with_room_for(2);
+    let (house, client) = depot.house(&[model("m")]).await;
+    for life in 1..=3 {
+        assert_eq!(ask(&client, "m").await.said(), "m 1 2 3 4 5 6 7");
+        let holders = depot.holders("m");
+        let pid = Pid::from_raw(i32::try_from(*holders.first().expect("an engine")).expect("a pid"));
+        kill(pid, Signal::SIGKILL).expect("it lives");
+        let replies = futures_util::future::join_all((0..4).map(|_| ask(&client, "m"))).await;
+        assert!(replies.iter().all(|reply| reply.status == 200), "life {life}: {replies:?}");
+    }
+    assert_eq!(depot.begun("m"), 4);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_of_a_model_that_its_schedule_does_not_allow_now_are_told_at_once_when_it_does() {
+    const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    const DAY_MS: i64 = 86_400_000;
+    const FIRST_WAS_THURSDAY: i64 = 3;
+    let today = usize::try_from((Timestamp::now().as_millis() / DAY_MS + FIRST_WAS_THURSDAY) % 7).expect("a day");
+    let closed: Vec<&str> = DAYS.iter().enumerate().filter(|(day, _)| *day != (today + 2) % 7).map(|(_, day)| *day).collect();
+    let window = format!("{{ days: [{}], from: \"00:00\", to: \"00:00\", max: 0 }}", closed.join(", "));
+    let depot = Depot::with_room_for(1);
+    let (house, client) = depot.house(&[model("m").with(&format!("replicas: {{ schedule: [{window}] }}"))]).await;
+    let begun = Instant::now();
+    let reply = until("its schedule is known", async || Some(ask(&client, "m").await).filter(|reply| reply.status == 503)).await;
+    assert!(begun.elapsed() < SOON && reply.text.contains("its schedule allows no instance until"), "{}", reply.text);
+    let wait: u64 = reply.header("retry-after").parse().expect("seconds");
+    assert!((86_400 - 60..=2 * 86_400).contains(&wait), "{wait}");
+    let made = client.post("/api/v1/deployments/m/load", &serde_json::json!({})).await.json();
+    let path = format!("/api/v1/operations/{}", made["id"].as_str().expect("an operation"));
+    let ended = until("the load has ended", async || {
+        let operation = client.get(&path).await.json();
+        (operation["state"] == "failed").then_some(operation)
+    })
+    .await;
+    assert_eq!(ended["reason"]["code"], "scheduled", "{ended}");
+    assert_eq!(depot.begun("m"), 0);
     depot.close(house).await;
 }
 

@@ -35,7 +35,9 @@ async fn who_holds_what_of_each_device_is_seen_by_the_api_and_by_the_metrics() {
     ask(&client, "m").await.said();
     let node = until("the card shows it", async || {
         let node = node(&client).await;
-        (device(&node, "cuda:GPU-0")["promised"] == 0 && device(&node, "cuda:GPU-0")["held"]["m"].is_u64()).then_some(node)
+        let card = device(&node, "cuda:GPU-0");
+        let is_shown = card["free"].as_u64()? < 6 * GIB.0 - EACH.0;
+        (is_shown && card["promised"] == 0 && card["held"]["m"].is_u64()).then_some(node)
     })
     .await;
     let card = device(&node, "cuda:GPU-0");

@@ -1,16 +1,18 @@
-//! Penstock is killed at any moment under load; its engines go on, and it finds them again.
+//! Penstock is killed at any moment under load, and of rollouts; its engines go on, and it finds them again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use hyper::Method;
 use nix::sys::signal::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::depot::{Depot, model, order};
+use super::depot::{Depot, ask, model, order};
 use super::processes;
 use crate::client::Client;
 use crate::ledger::load::Load;
 use crate::process::Process;
+use crate::rollouts::reaches;
 use crate::stage::{number, until};
 
 /// Every engine that lives is taken over within this time, from the start of the new process on.
@@ -114,4 +116,68 @@ async fn a_penstock_that_is_killed_at_any_moment_finds_every_engine_again_and_st
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
     depot.is_empty("penstock has ended").await;
+}
+
+/// A change of `m` that its engine must start anew for, with the strategy that it is brought about by.
+async fn change(client: &Client, round: u64, rollout: &Value) {
+    let patch = json!({"env": {"ROUND": round.to_string()}, "rollout": rollout});
+    let reply = client.ask(Method::PATCH, "/api/v1/deployments/m", patch.to_string().into()).await;
+    assert_eq!(reply.status, 202, "{}", reply.text);
+}
+
+/// Penstock is killed at so many moments of rollouts like this; each of them completes, and each revision is started once.
+async fn goes_on_after_kills(rollout: Value, kills: u64) {
+    let depot = Depot::with_room_for(3);
+    drop(depot.config(&[model("m")])); // writes its file
+    let config = format!("memory: {{ budget: {} }}\n", depot.room.0);
+    let mut process = Process::start(&depot.stage, &config).await;
+    let wish = depot.wish(&model("m").does("LOAD", "150ms"));
+    let wish = merged(wish, json!({"replicas": {"min": 1}, "rollout": rollout}));
+    assert_eq!(process.client.post("/api/v1/deployments", &wish).await.status, 202);
+    reaches(&process.client, "m", "complete", 1).await;
+    let token = depot.stage.token().expect("a token");
+    let (mut slowest, mut answered) = (Duration::ZERO, 0);
+    for round in 1..=kills {
+        let load = Load::start(process.client.address(), &token, "m", &format!("m-{round}"), CALLERS);
+        change(&process.client, round, &rollout).await;
+        // Any moment: frozen, the old one draining, nothing there, loading, each step of a canary, over.
+        tokio::time::sleep(Duration::from_millis(round.wrapping_mul(7_919) % 1_100)).await;
+        process.signal(Signal::SIGKILL);
+        process.ended().await;
+        let answers = load.end().await;
+        assert!(answers.iter().all(|answer| answer.status == 200), "round {round}: {answers:?}");
+        answered += answers.len();
+        let begun = Instant::now();
+        process = Process::start(&depot.stage, &config).await;
+        let status = reaches(&process.client, "m", "complete", round + 1).await;
+        assert_eq!((&status["from"], &status["strategy"]), (&json!(round), &rollout["strategy"]), "{status}");
+        slowest = slowest.max(begun.elapsed());
+        until("one engine is left", async || (engines(&depot).len() == 1).then_some(())).await;
+        assert_eq!(ask(&process.client, "m").await.status, 200, "round {round}");
+    }
+    println!("{rollout}: {kills} kills, {answered} calls answered, the slowest rollout went on for {slowest:?} after its kill");
+    assert_eq!(depot.begun("m"), kills + 1, "each revision was started once");
+    assert!(depot.book().peak["ram"] <= depot.room);
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
+    depot.is_empty("penstock has ended").await;
+}
+
+/// The same object with these entries too.
+fn merged(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_whose_penstock_is_killed_at_any_step_is_promoted_by_the_next() {
+    let rollout = json!({"strategy": "canary", "canary": {"weights": [20, 50], "hold": "200ms"}});
+    goes_on_after_kills(rollout, number("PENSTOCK_TEST_CANARY_KILLS", 6)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recreation_whose_penstock_is_killed_at_any_moment_ends_with_the_new_revision() {
+    goes_on_after_kills(json!({"strategy": "recreate"}), number("PENSTOCK_TEST_RECREATE_KILLS", 6)).await;
 }

@@ -30,6 +30,18 @@ pub(super) fn descriptors(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").count()
 }
 
+/// Those of them that are sockets.
+pub(super) fn sockets(pid: u32) -> usize {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").flatten();
+    open.filter(|one| fs::read_link(one.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
+}
+
+/// Its memory, as the kernel prints it.
+pub(super) fn resident(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default().trim().to_owned()
+}
+
 fn found(pid: u32) -> Option<Found> {
     let (name, state, _) = stat(pid)?;
     Some(Found { pid, state, name })

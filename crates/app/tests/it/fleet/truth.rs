@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use base::tasks;
 use bytes::Bytes;
@@ -173,6 +174,43 @@ async fn the_fake_engine_refuses_as_the_real_one_does() {
         is_true(path, &is, &was);
         assert_eq!((&is["error"]["type"], &is["error"]["code"]), (&was["error"]["type"], &was["error"]["code"]), "{path}");
     }
+}
+
+/// Stops one thread of a process for as long as somebody holds its input.
+const FREEZE: &str = "import ctypes, os, sys
+libc, thread = ctypes.CDLL(None), int(sys.argv[1])
+SEIZE, INTERRUPT, ALL = 0x4206, 0x4207, 0x40000000
+if libc.ptrace(SEIZE, thread, 0, 0) or libc.ptrace(INTERRUPT, thread, 0, 0):
+    sys.exit(1)
+os.waitpid(thread, ALL)
+print('frozen', flush=True)
+sys.stdin.read()
+";
+
+/// Why an idle engine needs no call to show that it lives: the page that its probe reads is made by the loop that makes the tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_engine_answers_for_its_health_without_its_loop_and_for_its_metrics_only_with_it() {
+    const LONG_ENOUGH: Duration = Duration::from_secs(2);
+    let Some(stage) = Stage::with_engine() else { return };
+    let program = PathBuf::from(stage.variables()["PENSTOCK_LLAMA_SERVER"].clone());
+    let engine = Engine::start(&program, stage.folder(), "real").await;
+    assert_eq!(engine.get("/metrics").await.map(|answer| answer.status), Some(200));
+    let mut command = Command::new("python3"); // its main thread is the one that runs the loop
+    command.args(["-c", FREEZE, &engine.child.id().to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut freezer) = command.spawn() else { return println!("skipped: no python3") };
+    let mut said = String::new();
+    let output = freezer.stdout.take().expect("its output");
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut said).expect("a line");
+    if said.trim() != "frozen" {
+        drop(freezer.wait());
+        return println!("skipped: no thread may be stopped here");
+    }
+    assert_eq!(engine.get("/health").await.map(|answer| answer.status), Some(200));
+    assert!(tokio::time::timeout(LONG_ENOUGH, engine.get("/metrics")).await.is_err(), "nobody but the loop makes the page");
+    drop(freezer.stdin.take());
+    freezer.wait().expect("its end");
+    let again = until("the loop goes on", async || engine.get("/metrics").await).await;
+    assert_eq!(again.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ type Change = fn(&mut Deployment);
 
 #[test]
 fn what_an_engine_is_started_with_needs_a_new_one() {
-    let changes: [(&str, Change); 11] = [
+    let changes: [(&str, Change); 12] = [
         ("engine", |d| d.engine = Some(EngineKind::Echo)),
         ("runtime", |d| d.runtime = Some(RuntimeKind::External)),
         ("context", |d| d.context = Some(4096)),
@@ -25,6 +25,7 @@ fn what_an_engine_is_started_with_needs_a_new_one() {
         ("threads", |d| d.threads = Some(2)),
         ("gpu_layers", |d| d.gpu_layers = Some(2)),
         ("embeddings", |d| d.embeddings = true),
+        ("replicas.sleep_after", |d| d.replicas.sleep_after = Some(Duration::from_mins(1))),
         ("url", |d| d.url = Some("http://h/v1".into())),
         ("http_version", |d| d.http_version = Some(HttpVersion::Http2)),
         ("args", |d| d.args = vec!["--flash-attn".into()]),
@@ -80,4 +81,9 @@ fn saying_what_was_implied_changes_nothing_and_the_model_is_what_it_resolved_to(
     let of = |digest: &str| Revision { version: Some(crate::Version { digest: digest.into(), ..version.clone() }), ..revision(|_| {}) };
     assert!(of("sha256:aa").needs_new_engine(&of("sha256:bb")));
     assert!(!of("sha256:aa").needs_new_engine(&of("sha256:aa")));
+    let mut warmer = of("sha256:aa");
+    if let Some(version) = &mut warmer.version {
+        version.contents.serving.parameters.temperature = Some(1.5);
+    }
+    assert!(warmer.needs_new_engine(&of("sha256:aa")), "the model's card has other words for its engine");
 }

@@ -33,6 +33,17 @@ fn windows_are_open_on_their_days_and_over_midnight() {
 }
 
 #[test]
+fn when_a_schedule_allows_none_it_is_known_when_it_does_again() {
+    let night = replicas(r#"{"max": 4, "schedule": [{"from": "22:00", "to": "06:00", "max": 0}]}"#);
+    assert_eq!(night.allowed_from(at(0, 12)), None, "it allows some now");
+    assert_eq!(night.allowed_from(at(0, 23)), Some(at(1, 6)));
+    let weekend = replicas(r#"{"schedule": [{"days": ["sat", "sun"], "from": "00:00", "to": "00:00", "max": 0}]}"#);
+    assert_eq!(weekend.allowed_from(at(5, 9)), Some(at(7, 0)));
+    let never = replicas(r#"{"schedule": [{"from": "00:00", "to": "00:00", "max": 0}]}"#);
+    assert_eq!(never.allowed_from(at(0, 12)), None);
+}
+
+#[test]
 fn times_are_written_as_they_were_read_and_nonsense_is_refused() {
     let text = r#"{"min":0,"max":1,"keep_alive":"5m","target":{"concurrency":4,"first_token":"800ms"},"schedule":[{"from":"08:05","to":"00:00","min":1}]}"#;
     assert_eq!(serde_json::to_string(&replicas(text)).unwrap(), text);

@@ -35,13 +35,15 @@ pub(super) struct Out {
 }
 
 impl Out {
-    /// Of this response; the last one says so.
-    pub(super) fn new(response: Response, last: bool) -> Self {
+    /// Of this response, with these lines in its head; the last one says so.
+    pub(super) fn new(response: Response, lines: &'static [u8], last: bool) -> Self {
         let (head, body) = response.into_parts();
         let length = body.size_hint().exact();
         let room = length.and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= FULL).unwrap_or(0);
         let mut small = BytesMut::with_capacity(HEAD + room);
-        put_head(&mut small, &head, length, last);
+        put_head(&mut small, &head, (length, last));
+        small.put_slice(lines);
+        small.put_slice(b"\r\n");
         Self { body, left: length, ended: false, small, large: Bytes::new() }
     }
 
@@ -115,7 +117,8 @@ impl Out {
     }
 }
 
-fn put_head(to: &mut BytesMut, head: &Parts, length: Option<u64>, last: bool) {
+/// All of it but for its last line.
+fn put_head(to: &mut BytesMut, head: &Parts, (length, last): (Option<u64>, bool)) {
     to.put_slice(b"HTTP/1.1 ");
     to.put_slice(head.status.as_str().as_bytes());
     to.put_u8(b' ');
@@ -133,7 +136,6 @@ fn put_head(to: &mut BytesMut, head: &Parts, length: Option<u64>, last: bool) {
         put_header(to, "connection", b"close");
     }
     with_date(|date| put_header(to, "date", date.as_bytes()));
-    to.put_slice(b"\r\n");
 }
 
 fn put_header(to: &mut BytesMut, name: &str, value: &[u8]) {

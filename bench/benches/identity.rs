@@ -1,0 +1,118 @@
+//! How long does it take to check a token among a million, and what does each take of memory?
+//!
+//! In: a store with a million tokens of a thousand projects. Out: the times of checking all of them in no order, one by one, and
+//! the memory of the door, as one line of JSON on standard output: `check_p50_ns`, `check_p99_ns`, `check_p999_ns`, `clock_ns` (what a look at
+//! the clock takes, which is in each time), `bytes_per_token`, `revoke_p99_us` (taking one back, its commit among it), `open_ms`.
+
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark that cannot be set up ends, and says what it found")]
+
+use std::time::{Duration, Instant};
+
+use access::{Access, Mode};
+use base::Timestamp;
+use sha2::{Digest as _, Sha256};
+use spec::{Limits, Rights, Scope, Token, TokenId};
+use store::Store;
+use tokio::runtime::Builder;
+
+const TOKENS: usize = 1_000_000;
+const PROJECTS: usize = 1_000;
+const AT_ONCE: usize = 50_000;
+/// Prime to the number of tokens: so each is asked once, and none beside its neighbour.
+const STRIDE: usize = 611_953;
+const CHANGES: usize = 500;
+
+fn text(number: usize) -> String {
+    format!("psk_{:043x}", number as u128 * 0x9e37_79b9_7f4a_7c15)
+}
+
+fn token(number: usize) -> Token {
+    let hash: [u8; 32] = Sha256::digest(text(number)).into();
+    Token {
+        id: TokenId::new(format!("{number:016x}")),
+        name: format!("a program of team {:03}", number % PROJECTS),
+        prefix: "psk_abcd".to_owned(),
+        hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        owner: None,
+        project: Some(format!("team-{:03}", number % PROJECTS)),
+        scopes: vec![Scope::Inference],
+        role: None,
+        rights: Rights::NONE,
+        models: Some(vec!["tiny".to_owned(), format!("model-{}", number % 100)]),
+        limits: Limits { requests_per_minute: Some(60), ..Limits::default() },
+        budget: spec::Budget { tokens_per_day: Some(1_000_000), ..spec::Budget::default() },
+        expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
+        created_at: Timestamp::from_millis(i64::try_from(number).expect("small")),
+        last_used_at: None,
+    }
+}
+
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("its memory");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") * 1024
+}
+
+fn at(sorted: &[Duration], permille: usize) -> u128 {
+    sorted.get((sorted.len() - 1) * permille / 1000).copied().unwrap_or_default().as_nanos()
+}
+
+/// One by one, in no order.
+fn checks(access: &Access) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(TOKENS);
+    let mut number = 0;
+    for _ in 0..TOKENS {
+        number = (number + STRIDE) % TOKENS;
+        let text = text(number);
+        let began = Instant::now();
+        let caller = access.verify(Some(&text)).expect("it is valid");
+        times.push(began.elapsed());
+        assert!(caller.may_infer("tiny").is_ok());
+    }
+    times.sort_unstable();
+    times
+}
+
+fn main() {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = runtime.block_on(Store::open(folder.path().join("db"))).expect("a store");
+    runtime.block_on(async {
+        for some in (0..TOKENS).collect::<Vec<_>>().chunks(AT_ONCE) {
+            store.put_tokens(&some.iter().map(|number| token(*number)).collect::<Vec<_>>()).await.expect("tokens");
+        }
+        // So that the database's own memory is there already.
+        futures_util::StreamExt::count(store.stream_tokens()).await;
+    });
+    let before = resident();
+    let began = Instant::now();
+    let access = runtime.block_on(Access::open(store, Mode::Tokens)).expect("a door");
+    let open = began.elapsed();
+    let bytes = resident().saturating_sub(before) / TOKENS;
+    drop(checks(&access)); // so that what is measured is no first touch
+    runtime.block_on(access.flush());
+    let times = checks(&access);
+    let mut changes: Vec<Duration> = (0..CHANGES)
+        .map(|number| {
+            let id = TokenId::new(format!("{number:016x}"));
+            let text = text(number);
+            let began = Instant::now();
+            runtime.block_on(access.revoke(&id)).expect("it was there");
+            let took = began.elapsed();
+            assert!(access.verify(Some(&text)).is_err());
+            took
+        })
+        .collect();
+    changes.sort_unstable();
+    let mut clock: Vec<Duration> = (0..10_000).map(|_| Instant::now().elapsed()).collect();
+    clock.sort_unstable();
+    println!(
+        "{{\"tokens\":{TOKENS},\"check_p50_ns\":{},\"check_p99_ns\":{},\"check_p999_ns\":{},\"clock_ns\":{},\"bytes_per_token\":{bytes},\"revoke_p99_us\":{},\"open_ms\":{}}}",
+        at(&times, 500),
+        at(&times, 990),
+        at(&times, 999),
+        at(&clock, 500),
+        at(&changes, 990) / 1000,
+        open.as_millis(),
+    );
+}

@@ -1,0 +1,107 @@
+//! Whose is a token, and what may they do now?
+//!
+//! In: a stored user and what roles stand for. Out: an [`Owner`], which all of the user's tokens and sessions share. Fails:
+//! never. Holds: what the user may, so that a role that is taken, or a user who is let in no more, is in force for
+//! all of them at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use spec::{Kind, Name, Rights, User, UserId, Verb};
+
+use crate::bits::LiveRights;
+use crate::roles::Roles;
+
+/// Who holds tokens and has sessions: a person, or the account of a program.
+#[derive(Debug)]
+pub struct Owner {
+    id: UserId,
+    everywhere: LiveRights,
+    is_in: AtomicBool,
+    rest: ArcSwap<Rest>,
+}
+
+/// What is not asked by every call.
+#[derive(Debug)]
+struct Rest {
+    name: Arc<str>,
+    within: BTreeMap<Name, Rights>,
+}
+
+impl Owner {
+    pub(crate) fn new(user: &User, roles: &Roles) -> Self {
+        let rest = Rest { name: user.name.as_str().into(), within: BTreeMap::new() };
+        let owner = Self {
+            id: user.id.clone(),
+            everywhere: LiveRights::default(),
+            is_in: AtomicBool::new(false),
+            rest: ArcSwap::from_pointee(rest),
+        };
+        owner.set(user, roles);
+        owner
+    }
+
+    /// One who is not there any more: may do nothing.
+    pub(crate) fn gone(id: &UserId) -> Self {
+        let rest = ArcSwap::from_pointee(Rest { name: id.as_str().into(), within: BTreeMap::new() });
+        Self { id: id.clone(), everywhere: LiveRights::default(), is_in: AtomicBool::new(false), rest }
+    }
+
+    /// As the user is from now on.
+    pub(crate) fn set(&self, user: &User, roles: &Roles) {
+        let sum = |names: &mut dyn Iterator<Item = &Name>| names.fold(Rights::NONE, |all, role| all.or(roles.rights(role)));
+        let within = user.roles_within().into_iter().map(|(project, names)| (project.clone(), sum(&mut names.into_iter())));
+        let within = if user.disabled { BTreeMap::new() } else { within.collect() };
+        let everywhere = if user.disabled { Rights::NONE } else { sum(&mut user.roles_everywhere().into_iter()) };
+        // Who may less may less from here on.
+        self.is_in.store(!user.disabled, Ordering::Release);
+        self.everywhere.set(everywhere);
+        self.rest.store(Arc::new(Rest { name: user.name.as_str().into(), within }));
+    }
+
+    /// From here on neither they nor their tokens are let in.
+    pub(crate) fn shut_out(&self) {
+        self.is_in.store(false, Ordering::Release);
+        self.everywhere.set(Rights::NONE);
+        let name = self.name();
+        self.rest.store(Arc::new(Rest { name, within: BTreeMap::new() }));
+    }
+
+    /// The user's id.
+    pub fn id(&self) -> &UserId {
+        &self.id
+    }
+
+    /// What people call them.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.rest.load().name)
+    }
+
+    /// False when they are disabled, or gone.
+    pub fn is_in(&self) -> bool {
+        self.is_in.load(Ordering::Acquire)
+    }
+
+    /// What they may everywhere.
+    pub fn everywhere(&self) -> Rights {
+        self.everywhere.now()
+    }
+
+    /// What they may within this project, beyond what they may everywhere.
+    pub fn within(&self, project: &str) -> Rights {
+        self.rest.load().within.get(project).copied().unwrap_or(Rights::NONE)
+    }
+
+    /// The projects in which they may do something, and what.
+    pub fn projects(&self) -> BTreeMap<Name, Rights> {
+        self.rest.load().within.clone()
+    }
+
+    /// The projects within which they may do this.
+    pub(crate) fn projects_with(&self, verb: Verb, kind: Kind) -> Vec<Name> {
+        let rest = self.rest.load();
+        rest.within.iter().filter(|(_, rights)| rights.has(verb, kind)).map(|(name, _)| name.clone()).collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! Models through the front door: registered with what is said of them, sent in pieces by a program that knows nothing of ours,
+//! served by a real engine, moved by a tag under load, and the walk of an administrator from a file to a limited route.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Reply, capital};
+use crate::process::Process;
+use crate::rollouts::reaches;
+use crate::stage::{Stage, stop, tiny, until};
+
+async fn change(client: &Client, method: Method, path: &str, body: &Value) -> Reply {
+    client.ask(method, path, body.to_string().into()).await
+}
+
+fn done(reply: Reply, status: u16) -> Value {
+    assert_eq!(reply.status, status, "{}", reply.text);
+    reply.json()
+}
+
+/// Another version of the small model: the same weights, with a word at its end that changes its digest.
+fn other(stage: &Stage, name: &str) -> String {
+    let path = stage.folder().join(name);
+    let mut bytes = std::fs::read(tiny()).expect("the small model");
+    bytes.extend([0; 32]);
+    std::fs::write(&path, bytes).expect("a copy");
+    path.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_walks_from_a_file_to_a_limited_route_by_the_api() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let house = stage.house("").await;
+    let admin = stage.client(&house);
+    let card = json!({"name": "capitals", "source": format!("file:{}", tiny()), "keep": "copy", "tags": ["v1"], "licence": "Apache-2.0",
+        "description": "Knows a few capitals", "labels": {"team": "geo"}, "parameters": {"temperature": 0.0}, "context_limit": 512});
+    let model = done(admin.post("/api/v1/models", &card).await, 201);
+    let digest = model["status"]["tags"]["v1"].clone();
+    let found = admin.get("/api/v1/models?q=capitals&labels=team%3Dgeo&capability=chat").await.json();
+    assert_eq!(found["items"][0]["name"], "capitals");
+    let nodes = admin.get("/api/v1/nodes").await.json();
+    assert!(nodes["items"][0]["devices"].as_array().is_some_and(|devices| !devices.is_empty()), "{nodes}");
+    let fits = done(admin.post("/api/v1/fit", &json!({"model": "capitals:v1", "parallel": 2})).await, 200);
+    assert_eq!(fits["verdict"], "fits", "{fits}");
+    let service = json!({"name": "capitals", "model": "capitals:v1", "parallel": 2, "gpu_layers": 0, "threads": 1, "replicas": {"min": 1},
+        "limits": {"concurrency": 2, "requests_per_minute": 100}});
+    done(admin.post("/api/v1/deployments", &service).await, 202);
+    let token = done(admin.post("/api/v1/tokens", &json!({"name": "team", "scopes": ["inference"], "models": ["geo"]})).await, 201);
+    let route = json!({"name": "geo", "targets": [{"deployment": "capitals", "weight": 1}]});
+    done(admin.post("/api/v1/routes", &route).await, 201);
+
+    let team = admin.with_token(token["token"].as_str());
+    until("the gateway has the route", async || team.get("/v1/models").await.text.contains("\"geo\"").then_some(())).await;
+    let reply = team.capital("geo").await;
+    assert_eq!(reply.headers.get("warning"), None);
+    assert!(reply.said().contains("Paris"));
+    assert_eq!(team.capital("capitals").await.status, 403, "its token knows the route only");
+    assert_eq!(team.get("/api/v1/models").await.status, 403);
+    let served = admin.get("/api/v1/deployments/capitals/revisions").await.json();
+    assert_eq!((&served["items"][0]["digest"], &served["items"][0]["version"]["context_length"]), (&digest, &json!(512)));
+
+    done(change(&admin, Method::PATCH, "/api/v1/models/capitals", &json!({"deprecated": "use atlas"})).await, 200);
+    let warning = until("callers are told", async || team.capital("geo").await.headers.get("warning").cloned()).await;
+    assert_eq!(warning, r#"299 - "the model `capitals` is deprecated: use atlas""#);
+    let used = done(admin.ask(Method::DELETE, "/api/v1/models/capitals", "".into()).await, 409);
+    assert!(used["detail"].as_str().is_some_and(|detail| detail.contains("`capitals`")), "{used}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_moves_under_load_fails_no_call() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    for (path, tag) in [(tiny(), "one"), (other(&stage, "other.gguf"), "two")] {
+        let body = json!({"name": "m", "source": format!("file:{path}"), "keep": "copy", "tags": [tag]});
+        done(client.post("/api/v1/models", &body).await, 201);
+    }
+    done(change(&client, Method::PUT, "/api/v1/models/m/tags/prod", &json!({"version": "one"})).await, 200);
+    let body = json!({"name": "m", "model": "m:prod", "context": 128, "parallel": 2, "replicas": {"min": 1}});
+    done(client.post("/api/v1/deployments", &body).await, 202);
+    reaches(&client, "m", "complete", 1).await;
+    let calls = |count: u32| {
+        let client = client.clone();
+        base::tasks::spawn("callers", async move {
+            for _ in 0..count {
+                assert_eq!(client.capital("m").await.status, 200);
+            }
+        })
+    };
+    let callers = calls(30);
+    done(change(&client, Method::PUT, "/api/v1/models/m/tags/prod", &json!({"version": "two"})).await, 200);
+    reaches(&client, "m", "complete", 2).await;
+    callers.join().await;
+    let undone = done(client.post("/api/v1/deployments/m/rollout/undo", &json!({})).await, 202);
+    assert!(undone["spec"]["model"].as_str().is_some_and(|model| model.starts_with("m@sha256:")), "{undone}");
+    reaches(&client, "m", "complete", 3).await;
+    client.capital("m").await.said();
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_card_says_reaches_a_real_engine() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    let template = "{% for m in messages %}{{ m['content'] }}{% endfor %}";
+    let body = json!({"name": "m", "source": format!("file:{}", tiny()), "parameters": {"max_tokens": 2, "temperature": 0.0, "seed": 7}});
+    done(client.post("/api/v1/models", &body).await, 201);
+    done(client.post("/api/v1/deployments", &json!({"name": "m", "model": "m", "context": 128, "replicas": {"min": 1}})).await, 202);
+    let mut call = capital("m");
+    if let Some(fields) = call.as_object_mut() {
+        fields.remove("max_tokens");
+    }
+    let said = client.post("/v1/chat/completions", &call).await.json();
+    assert_eq!(said["usage"]["completion_tokens"], 2, "the card's, since the call says nothing: {said}");
+    call["max_tokens"] = json!(1);
+    let said = client.post("/v1/chat/completions", &call).await.json();
+    assert_eq!(said["usage"]["completion_tokens"], 1, "the caller's own word counts: {said}");
+    let before = said["usage"]["prompt_tokens"].as_u64().expect("a count");
+    done(change(&client, Method::PATCH, "/api/v1/models/m", &json!({"chat_template": template})).await, 200);
+    reaches(&client, "m", "complete", 2).await;
+    let said = client.post("/v1/chat/completions", &call).await.json();
+    let after = said["usage"]["prompt_tokens"].as_u64().expect("a count");
+    assert!(after < before, "a template without any words of its own takes fewer tokens: {after} of {before}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_survives_a_kill_of_the_server_and_goes_on() {
+    let stage = Stage::new();
+    let mut server = Process::start(&stage, "").await;
+    let bytes: Vec<u8> = (0..24_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let digest = registry::Digest::of(&bytes);
+    let all = "/api/v1/models/m/versions/upload";
+    let one = format!("{all}/{}", digest.hex());
+    let metadata = format!("sha256 {}", base64(digest.hex()));
+    let length = bytes.len().to_string();
+    let begin = [("tus-resumable", "1.0.0"), ("upload-length", &*length), ("upload-metadata", &*metadata)];
+    assert_eq!(server.client.ask_with(Method::POST, all, &begin, "").await.status, 201);
+    let send = async |client: &Client, from: usize, to: usize| {
+        let offset = from.to_string();
+        let headers = [("tus-resumable", "1.0.0"), ("upload-offset", &*offset), ("content-type", "application/offset+octet-stream")];
+        client.ask_with(Method::PATCH, &one, &headers, bytes[from..to].to_vec()).await
+    };
+    let offset = async |client: &Client| -> usize {
+        let look = client.ask_with(Method::HEAD, &one, &[("tus-resumable", "1.0.0")], "").await;
+        look.headers["upload-offset"].to_str().expect("a number").parse().expect("a number")
+    };
+    assert_eq!(send(&server.client, 0, 9 << 20).await.status, 204);
+    server.signal(nix::sys::signal::Signal::SIGKILL);
+    server.ended().await;
+    let server = Process::start(&stage, "").await;
+    let at = offset(&server.client).await;
+    assert!(at <= 9 << 20 && at >= 5 << 20, "all but the last chunk is there: {at}");
+    assert_eq!(send(&server.client, at, bytes.len()).await.status, 204);
+    assert_eq!(offset(&server.client).await, bytes.len());
+    let body = json!({"files": [{"name": "m.bin", "digest": digest.to_string()}], "format": "opaque"});
+    let made = done(server.client.post("/api/v1/models/m/versions", &body).await, 201);
+    assert_eq!(made["status"]["versions"][0]["digest"], digest.to_string());
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::prelude::BASE64_STANDARD.encode(text)
+}

@@ -1,0 +1,185 @@
+//! Models of other machines through the front door: pulled by people, fetched for deployments, stopped in the middle, pruned.
+
+use std::process::Stdio;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use testkit::FileHost;
+
+use crate::client::{Client, Reply};
+use crate::process::{Process, penstock};
+use crate::stage::{Stage, stop, tiny, until};
+
+fn done(reply: Reply, status: u16) -> Value {
+    assert_eq!(reply.status, status, "{}", reply.text);
+    reply.json()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A hub with the small model in it; each byte takes its time.
+async fn hub(rate: Option<u64>) -> FileHost {
+    let host = FileHost::open().await.expect("a host");
+    let bytes = std::fs::read(tiny()).expect("the small model");
+    let digest = hex(&bytes);
+    host.add_hub("me/capitals-GGUF", None, &[("capitals-Q8_0.gguf", bytes.into(), Some(&digest))]);
+    host.change(&format!("/cdn/{digest}"), |file| file.rate = rate);
+    host
+}
+
+fn config(host: &FileHost) -> String {
+    format!("pull: {{ hub: \"{0}\", ollama: \"{0}\", stall: 2s }}\n", host.url())
+}
+
+async fn ended(client: &Client, id: &Value) -> Value {
+    let path = format!("/api/v1/operations/{}", id.as_str().expect("an id"));
+    until("the pull has ended", async || {
+        let operation = client.get(&path).await.json();
+        (operation["state"] != "running").then_some(operation)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_a_hub_is_pulled_with_progress_and_served() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let host = hub(Some(1 << 20)).await;
+    let house = stage.house(&config(&host)).await;
+    let client = stage.client(&house);
+    let begun =
+        done(client.post("/api/v1/models", &json!({"name": "capitals", "source": "hf:me/capitals-GGUF", "tags": ["v1"]})).await, 202);
+    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
+    let seen = until("it is on its way", async || {
+        let operation = client.get(&path).await.json();
+        (operation["transfer"]["rate"].is_u64() || operation["state"] != "running").then_some(operation)
+    })
+    .await;
+    assert!(seen["transfer"]["done"].as_u64() > Some(0) && seen["transfer"]["total"].as_u64() > Some(0), "{seen}");
+    assert!(seen["transfer"]["eta_ms"].is_u64(), "{seen}");
+    assert_eq!(ended(&client, &begun["id"]).await["state"], "succeeded");
+    let model = client.get("/api/v1/models/capitals").await.json();
+    assert_eq!((&model["spec"]["source"], &model["spec"]["licence"]), (&json!("hf:me/capitals-GGUF"), &json!("apache-2.0")));
+    done(client.post("/api/v1/deployments", &json!({"name": "capitals", "model": "capitals:v1"})).await, 202);
+    assert!(client.capital("capitals").await.said().contains("Paris"));
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_a_hub_is_fetched_and_everybody_sees_how_far_it_is() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let host = hub(Some(1 << 20)).await;
+    let house = stage.house(&format!("{}deployments:\n  - {{ name: capitals, model: hf:me/capitals-GGUF:Q8_0 }}\n", config(&host))).await;
+    let client = stage.client(&house);
+    let status = async |phase: &str| {
+        let status = client.get("/api/v1/deployments/capitals").await.json()["status"].clone();
+        (status["state"] == phase || status["phase"] == phase).then_some(status)
+    };
+    let seen = until("it is fetched", async || status("fetching").await).await;
+    let message = seen["reason"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("are being fetched: ") && message.contains(" of "), "{seen}");
+    assert_eq!(seen["reason"]["facts"]["bytes_total"].as_u64(), std::fs::metadata(tiny()).ok().map(|seen| seen.len()), "{seen}");
+    assert!(client.capital("capitals").await.said().contains("Paris"), "who calls meanwhile waits");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_fetched_is_said_with_what_to_do() {
+    let stage = Stage::new();
+    let host = hub(None).await;
+    let house = stage.house(&config(&host)).await;
+    let client = stage.client(&house);
+    for (source, code, words) in [
+        ("hf:me/capitals-GGUF:Q4_0", "model_missing", "capitals-Q8_0.gguf"),
+        ("hf:me/nothing", "model_missing", "HF_TOKEN"),
+        ("ollama:nothing", "model_missing", "check the name"),
+    ] {
+        let begun = done(client.post("/api/v1/models", &json!({"name": "m", "source": source})).await, 202);
+        let reason = ended(&client, &begun["id"]).await["reason"].clone();
+        assert_eq!(reason["code"], code, "{reason}");
+        assert!(reason["remedy"].as_str().is_some_and(|remedy| remedy.contains(words)), "{reason}");
+    }
+    // A URL that came through the API leads nowhere inside, unless the operator allows it.
+    let inside = format!("{}/x.gguf", host.url().replace("127.0.0.1", "127.0.0.2"));
+    let begun = done(client.post("/api/v1/models", &json!({"name": "m", "source": inside})).await, 202);
+    let reason = ended(&client, &begun["id"]).await["reason"].clone();
+    assert!(reason["remedy"].as_str().is_some_and(|remedy| remedy.contains("outbound.allow")), "{reason}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_is_stopped_goes_on_where_it_was_and_what_nobody_needs_is_pruned() {
+    let stage = Stage::new();
+    let host = hub(Some(1 << 20)).await;
+    let house = stage.house(&config(&host)).await;
+    let client = stage.client(&house);
+    let wanted = json!({"name": "capitals", "source": "hf:me/capitals-GGUF"});
+    let begun = done(client.post("/api/v1/models", &wanted).await, 202);
+    let again = done(client.post("/api/v1/models", &wanted).await, 202);
+    assert_eq!(begun["id"], again["id"], "the one that runs already");
+    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
+    until("bytes come", async || (client.get(&path).await.json()["transfer"]["done"].as_u64() > Some(1 << 19)).then_some(())).await;
+    let stopped = done(client.ask(Method::DELETE, &path, "".into()).await, 200);
+    assert_eq!(stopped["state"], "failed", "{stopped}");
+    assert_eq!(client.get("/api/v1/models/capitals").await.status, 404);
+    let kept = client.get("/api/v1/blobs").await.json();
+    assert!(kept["unfinished"][0]["done"].as_u64() > Some(0), "{kept}");
+
+    let cdn = format!("/cdn/{}", hex(&std::fs::read(tiny()).expect("the small model")));
+    host.change(&cdn, |file| file.rate = None);
+    host.asked();
+    let begun = done(client.post("/api/v1/models", &wanted).await, 202);
+    assert_eq!(ended(&client, &begun["id"]).await["state"], "succeeded");
+    let range = host.asked().into_iter().find_map(|asked| asked.range).unwrap_or_default();
+    assert!(range.starts_with("bytes=") && !range.starts_with("bytes=0-"), "it went on: {range}");
+
+    let prune = async |body: Value| done(client.post("/api/v1/blobs/prune", &body).await, 200);
+    assert_eq!(prune(json!({"grace": "0s"})).await["kept"], 1, "its model refers to it");
+    done_empty(&client.ask(Method::DELETE, "/api/v1/models/capitals", "".into()).await);
+    let told = prune(json!({"grace": "0s", "dry_run": true})).await;
+    assert_eq!(told["blobs"].as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(prune(json!({})).await["kept"], 1, "it is younger than the grace");
+    assert_eq!(prune(json!({"grace": "0s"})).await["freed"], told["freed"]);
+    assert_eq!(client.get("/api/v1/blobs").await.json()["count"], 0);
+    stop(house).await;
+}
+
+fn done_empty(reply: &Reply) {
+    assert_eq!(reply.status, 204, "{}", reply.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
+    let stage = Stage::new();
+    let host = hub(Some(1 << 20)).await;
+    let server = Process::start(&stage, &config(&host)).await;
+    let verb = |words: &[&str]| {
+        let mut program = penstock(&stage);
+        program.args(words).stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+    };
+    let child = verb(&["pull", "hf:me/capitals-GGUF"]).spawn().expect("a process");
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("an id"));
+    let cdn = format!("/cdn/{}", hex(&std::fs::read(tiny()).expect("the small model")));
+    until("bytes come", async || (host.sent(&cdn) > 300_000).then_some(())).await;
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).expect("an interrupt");
+    let stopped = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("a thread").expect("an end");
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(!stopped.status.success() && said.contains("what has come is kept"), "{said}");
+
+    host.change(&cdn, |file| file.rate = None);
+    let run = async |words: &[&str]| {
+        let mut program = verb(words);
+        let out = tokio::task::spawn_blocking(move || program.output()).await.expect("a thread").expect("an end");
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let done: Value = serde_json::from_str(&run(&["pull", "hf:me/capitals-GGUF", "-o", "json"]).await).expect("JSON");
+    assert_eq!((&done["state"], &done["target"]), (&json!("succeeded"), &json!("capitals")), "{done}");
+    assert!(run(&["pull", "capitals"]).await.contains("is here"), "it is looked at again");
+    assert!(run(&["pull", "hf:me/capitals-GGUF", "second:v1", "--detach"]).await.contains("goes on as operation"));
+    assert!(run(&["model", "prune", "--dry-run", "--grace", "0s"]).await.contains("0 files and 0 unfinished ones would go"));
+    drop(server);
+}

@@ -1,0 +1,211 @@
+//! What a client may bring and how slowly, byte by byte.
+
+use std::fmt::Write as _;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::ECHO;
+use crate::stage::{Stage, stop, until};
+use crate::wire::soon;
+
+const GET: &str = "GET /healthz HTTP/1.1\r\nhost: x\r\n";
+
+/// What comes back for these bytes until the server hangs up.
+async fn said(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(bytes).await.expect("sent");
+    rest(&mut stream).await
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    if let Err(error) = soon(stream.read_to_end(&mut all)).await {
+        // Who hangs up with something unread resets the connection.
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("nothing")
+}
+
+fn headers(count: usize, size: usize) -> String {
+    (0..count).fold(String::new(), |mut text, at| {
+        let _ = write!(text, "x-{at}: {}\r\n", "y".repeat(size));
+        text
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_have_a_number_and_a_size_on_every_road() {
+    let stage = Stage::new();
+    let house = stage.house(&format!("limits: {{ headers: 70, header_bytes: 32KiB }}\n{ECHO}")).await;
+    let token = stage.token().expect("a token");
+    let post =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+    let body = r#"{"model":"echo","messages":[{"role":"user","content":"hi"}]}"#;
+    let ask = async |head: &str, more: &str, body: &str| {
+        let text = format!("{head}{more}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        said(house.address, text.as_bytes()).await
+    };
+    for (head, body) in [(GET, ""), (post.as_str(), body)] {
+        for (count, size, expected) in
+            [(60, 20, "200"), (64, 20, "200"), (70, 20, "431"), (1000, 1, "431"), (10, 1000, "200"), (10, 4000, "431"), (1, 100_000, "431")]
+        {
+            let answer = ask(head, &headers(count, size), body).await;
+            assert_eq!(status(&answer), expected, "{count} of {size}: {answer}");
+        }
+    }
+    // A path counts with the headers.
+    let long = GET.replace("/healthz", &format!("/{}", "z".repeat(100_000)));
+    assert!(["414", "431"].contains(&status(&ask(&long, "", "").await)));
+    let line = stage.client(&house);
+    let many: Vec<(String, String)> = (0..80).map(|at| (format!("x-{at}"), "y".to_owned())).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(line.h2c_with("/v1/models", &many).await, 431, "HTTP/2 has no other number");
+    assert_eq!(line.h2c_with("/v1/models", &many[..50]).await, 200);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_a_size() {
+    let stage = Stage::new();
+    let house = stage.house(&format!("max_body_bytes: 1MiB\n{ECHO}")).await;
+    let token = stage.token().expect("a token");
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+    let announced = said(house.address, format!("{head}connection: close\r\ncontent-length: 1048577\r\n\r\n").as_bytes()).await;
+    assert_eq!(status(&announced), "413", "told from the head");
+    let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+    stream.write_all(format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n").as_bytes()).await.expect("sent");
+    let piece = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+    for _ in 0..17 {
+        if stream.write_all(piece.as_bytes()).await.is_err() {
+            break;
+        }
+    }
+    let answer = rest(&mut stream).await;
+    assert_eq!(status(&answer), "413", "{answer}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_connections_and_one_more_is_closed() {
+    let stage = Stage::new();
+    let house = stage.house("limits: { connections_per_address: 3 }\n").await;
+    let get = format!("{GET}\r\n");
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+        stream.write_all(get.as_bytes()).await.expect("sent");
+        assert!(soon(stream.read(&mut [0; 1024])).await.expect("an answer") > 0);
+        inside.push(stream);
+    }
+    assert_eq!(status(&said(house.address, get.as_bytes()).await), "nothing");
+    inside.pop();
+    until("the place was given back", async || {
+        (status(&said(house.address, format!("{GET}connection: close\r\n\r\n").as_bytes()).await) == "200").then_some(())
+    })
+    .await;
+    drop(inside);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_are_not_counted_and_all_together_have_so_many() {
+    let stage = Stage::new();
+    let house = stage.house("trusted_proxies: [127.0.0.1]\nlimits: { connections: 3, connections_per_address: 1 }\n").await;
+    let get = format!("{GET}\r\n");
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+        stream.write_all(get.as_bytes()).await.expect("sent");
+        assert!(soon(stream.read(&mut [0; 1024])).await.expect("an answer") > 0);
+        inside.push(stream);
+    }
+    let mut waits = TcpStream::connect(house.address).await.expect("the system takes it");
+    waits.write_all(get.as_bytes()).await.expect("sent");
+    assert!(tokio::time::timeout(Duration::from_millis(200), waits.read(&mut [0; 64])).await.is_err(), "it is not accepted yet");
+    inside.pop();
+    assert!(soon(waits.read(&mut [0; 1024])).await.expect("an answer") > 0);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
+    let stage = Stage::new();
+    let house = stage.house("limits: { header_timeout: 300ms }\n").await;
+    for text in [GET.to_owned(), format!("POST /v1/chat/completions HTTP/1.1\r\n{}", "x-a: b\r\n".repeat(100)), String::new()] {
+        let (mut stream, began) = (TcpStream::connect(house.address).await.expect("a connection"), Instant::now());
+        let mut bytes = text.bytes().cycle();
+        let ended = soon(async {
+            loop {
+                if let Some(byte) = bytes.next()
+                    && stream.write_all(&[byte]).await.is_err()
+                {
+                    return;
+                }
+                match tokio::time::timeout(Duration::from_millis(20), stream.read(&mut [0; 64])).await {
+                    Ok(Ok(0) | Err(_)) => return,
+                    Ok(Ok(_)) | Err(_) => {}
+                }
+            }
+        });
+        ended.await;
+        assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stops_or_trickles_is_not_waited_for() {
+    let stage = Stage::new();
+    let house = stage.house(&format!("limits: {{ body_timeout: 300ms, body_rate: 4KiB }}\n{ECHO}")).await;
+    let token = stage.token().expect("a token");
+    for path in ["/v1/chat/completions", "/api/v1/deployments"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{{"
+        );
+        for trickles in [false, true] {
+            let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+            stream.write_all(head.as_bytes()).await.expect("sent");
+            let (began, mut answer) = (Instant::now(), Vec::new());
+            soon(async {
+                loop {
+                    if trickles && stream.write_all(b" ").await.is_err() {
+                        return;
+                    }
+                    match tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut answer)).await {
+                        Ok(Ok(0) | Err(_)) => return,
+                        Ok(Ok(_)) | Err(_) => {}
+                    }
+                }
+            })
+            .await;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+            assert!(["400", "408", "nothing"].contains(&status(&answer)), "{path}: {answer}");
+        }
+    }
+    // At more than this rate it may take as long as it likes.
+    let body = r#"{"model":"echo","messages":[{"role":"user","content":"hi"}]}"#;
+    let body = format!("{body}{}", " ".repeat(20_000));
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    for piece in body.as_bytes().chunks(1000) {
+        stream.write_all(piece).await.expect("sent");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = rest(&mut stream).await;
+    assert_eq!(status(&answer), "200", "{answer}");
+    stop(house).await;
+}

@@ -1,0 +1,254 @@
+//! Blobs that live in an object store; this machine has a cache of them.
+//!
+//! In: blobs that are whole here. Out: the same in the store, and back again when they are wanted. Fails: as the store does; when the cache
+//! would have to take away what is held. What counts is the name, which says what is in it: two who write the same write the same. So a
+//! store that knows conditions is asked to keep what is there, and one that does not, or only says so, is looked at first; which of them it is,
+//! is tried out once.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+
+use base::ByteSize;
+use bytes::Bytes;
+use futures_util::stream::StreamExt as _;
+use object_store::{ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
+use tokio::sync::OnceCell;
+
+use crate::blobs::{Blob, Blobs, blocking};
+use crate::bucket::Bucket;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::part::Begin;
+use crate::state::PartId;
+
+/// What is larger goes up in pieces.
+const WHOLE: u64 = 8 << 20;
+/// A piece of a large one, at least.
+const PIECE: u64 = 16 << 20;
+/// Stores take ten thousand.
+const MOST_PIECES: u64 = 9_000;
+/// Pieces that go up side by side.
+const SIDE_BY_SIDE: usize = 4;
+
+/// How a store takes `If-None-Match: *`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// What is there stays, and we are told.
+    Kept,
+    /// It overwrites all the same.
+    Ignored,
+    /// It refuses such a request.
+    Refused,
+}
+
+/// The blobs of one store.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pub(crate) bucket: Bucket,
+    conditions: OnceCell<Conditions>,
+}
+
+impl Remote {
+    pub(crate) fn new(bucket: Bucket) -> Self {
+        Self { bucket, conditions: OnceCell::new() }
+    }
+
+    /// Its length; none when the store does not have it.
+    pub(crate) async fn size(&self, digest: &Digest) -> Result<Option<ByteSize>, Error> {
+        Ok(self.bucket.look(&name(digest)).await?.map(|object| ByteSize(object.size)))
+    }
+
+    /// Tried out with two writes to one name; the answer is kept.
+    pub(crate) async fn conditions(&self) -> Result<Conditions, Error> {
+        self.conditions.get_or_try_init(|| self.probe()).await.copied()
+    }
+
+    async fn probe(&self) -> Result<Conditions, Error> {
+        let path = self.bucket.path(&format!("probe/{}", PartId::random()));
+        let store = &self.bucket.store;
+        let create = || store_put(PutMode::Create);
+        let found = match store.put_opts(&path, PutPayload::from_static(b"1"), create()).await {
+            Ok(_) => match store.put_opts(&path, PutPayload::from_static(b"2"), create()).await {
+                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Conditions::Kept,
+                Ok(_) => Conditions::Ignored,
+                Err(error) => return Err(self.failed(error)),
+            },
+            Err(error) if is_refusal(&error) => Conditions::Refused,
+            Err(error) => return Err(self.failed(error)),
+        };
+        if let Err(error) = store.delete(&path).await {
+            tracing::debug!(%error, "what was written to try a store out could not be removed");
+        }
+        tracing::info!(store = %self.bucket, conditions = ?found, "object store tried out");
+        Ok(found)
+    }
+
+    /// The store has it afterwards, whole.
+    pub(crate) async fn put(&self, blob: &Blob) -> Result<(), Error> {
+        let path = self.bucket.path(&name(&blob.digest));
+        let conditions = self.conditions().await?;
+        let small = blob.size.0 <= WHOLE;
+        if !(small && conditions == Conditions::Kept) && self.size(&blob.digest).await? == Some(blob.size) {
+            return Ok(());
+        }
+        if small {
+            let bytes = read(blob.path.clone(), 0, blob.size.0).await?;
+            let mode = if conditions == Conditions::Kept { PutMode::Create } else { PutMode::Overwrite };
+            match self.bucket.store.put_opts(&path, bytes.into(), store_put(mode)).await {
+                Ok(_) | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        } else {
+            self.put_in_pieces(blob, &path).await?;
+        }
+        match self.size(&blob.digest).await? {
+            Some(size) if size == blob.size => Ok(()),
+            found => Err(Error::Length { wanted: blob.size.0, found: found.unwrap_or_default().0 }),
+        }
+    }
+
+    /// Nothing of it is seen before the last piece is there.
+    async fn put_in_pieces(&self, blob: &Blob, path: &object_store::path::Path) -> Result<(), Error> {
+        let piece = PIECE.max(blob.size.0.div_ceil(MOST_PIECES));
+        let upload = self.bucket.store.put_multipart(path).await.map_err(|error| self.failed(error))?;
+        let mut writer = WriteMultipart::new_with_chunk_size(upload, usize::try_from(piece).unwrap_or(usize::MAX));
+        let mut at = 0;
+        while at < blob.size.0 {
+            let bytes = match read(blob.path.clone(), at, piece).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    drop(writer.abort().await); // the store forgets it by itself, too
+                    return Err(error);
+                }
+            };
+            at += bytes.len() as u64;
+            if let Err(error) = writer.wait_for_capacity(SIDE_BY_SIDE).await {
+                drop(writer.abort().await);
+                return Err(self.failed(error));
+            }
+            writer.put(bytes);
+        }
+        writer.finish().await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn delete(&self, digest: &Digest) -> Result<(), Error> {
+        match self.bucket.store.delete(&self.bucket.path(&name(digest))).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Everything that the store has.
+    pub(crate) async fn list(&self) -> Result<Vec<(Digest, ObjectMeta)>, Error> {
+        let mut found = Vec::new();
+        let mut all = self.bucket.store.list(Some(&self.bucket.path("sha256")));
+        while let Some(object) = all.next().await {
+            let object = object.map_err(|error| self.failed(error))?;
+            if let Some(digest) = object.location.filename().and_then(|name| name.parse().ok()) {
+                found.push((digest, object));
+            }
+        }
+        Ok(found)
+    }
+
+    fn failed(&self, error: object_store::Error) -> Error {
+        Error::store(&self.bucket.to_string())(error)
+    }
+}
+
+impl Blobs {
+    /// Brings a blob from the store into the cache; the unfinished file of an earlier try is gone on with.
+    pub(crate) async fn bring(&self, remote: &Remote, digest: &Digest) -> Result<Blob, Error> {
+        let size = remote.size(digest).await?.ok_or_else(|| Error::NoBlob(digest.clone()))?;
+        self.make_room(remote, size).await?;
+        let id = PartId::of(&format!("store {digest}"));
+        let mut part = self.begin(Begin { id, total: Some(size.0), note: digest.to_string() }).await?;
+        let mut bytes = remote.bucket.read(&name(digest), part.offset(), None).await?;
+        while let Some(chunk) = bytes.next().await {
+            match chunk {
+                Ok(chunk) => part.append(part.offset(), chunk).await?,
+                Err(error) => {
+                    part.flush().await?;
+                    return Err(error);
+                }
+            }
+        }
+        part.finish_here(Some(digest)).await
+    }
+
+    /// Takes from the cache what was not wanted for the longest time, until the newcomer fits.
+    async fn make_room(&self, remote: &Remote, wanted: ByteSize) -> Result<(), Error> {
+        let Some(most) = self.config().cache else { return Ok(()) };
+        let layout = self.layout().clone();
+        let mut here = blocking(move || layout.each_blob()).await?;
+        here.sort_by_key(|(_, seen)| seen.modified().ok());
+        let mut used: ByteSize = here.iter().map(|(_, seen)| ByteSize(seen.len())).sum();
+        for (digest, seen) in here {
+            if used + wanted <= most {
+                break;
+            }
+            let size = ByteSize(seen.len());
+            // Only what the store really has.
+            if self.holds().if_free(&digest, || ()).is_some() && remote.size(&digest).await? == Some(size) && self.evict(&digest).await? {
+                used = used.saturating_sub(size);
+            }
+        }
+        if used + wanted <= most { Ok(()) } else { Err(Error::CacheFull { most, used, wanted }) }
+    }
+
+    /// What is whole here goes to the store, where there is one.
+    pub(crate) async fn offload(&self, blob: &Blob) -> Result<(), Error> {
+        match self.remote() {
+            Some(remote) => remote.put(blob).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends to the store what an earlier Penstock could not send; tells how many went.
+    pub async fn settle(&self) -> Result<usize, Error> {
+        let Some(remote) = self.remote() else { return Ok(0) };
+        let there: std::collections::HashSet<Digest> = remote.list().await?.into_iter().map(|(digest, _)| digest).collect();
+        let mut sent = 0;
+        for (digest, _) in self.list().await? {
+            if !there.contains(&digest) {
+                remote.put(&self.local(&digest).await?).await?;
+                sent += 1;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// How the store takes conditions; none where there is no store.
+    pub async fn conditions(&self) -> Result<Option<Conditions>, Error> {
+        match self.remote() {
+            Some(remote) => remote.conditions().await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn name(digest: &Digest) -> String {
+    format!("sha256/{}/{}", digest.hex().get(..2).unwrap_or_default(), digest.hex())
+}
+
+fn store_put(mode: PutMode) -> PutOptions {
+    PutOptions { mode, ..PutOptions::default() }
+}
+
+/// The store knows no conditions, and says so.
+fn is_refusal(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. })
+        || base::chain(error).contains("NotImplemented")
+}
+
+async fn read(path: PathBuf, at: u64, most: u64) -> Result<Bytes, Error> {
+    blocking(move || {
+        let mut bytes = Vec::new();
+        let mut file = File::open(&path).map_err(Error::io(&path))?;
+        file.seek(SeekFrom::Start(at)).map_err(Error::io(&path))?;
+        file.take(most).read_to_end(&mut bytes).map_err(Error::io(&path))?;
+        Ok(bytes.into())
+    })
+    .await
+}

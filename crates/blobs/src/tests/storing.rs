@@ -1,0 +1,142 @@
+//! Blobs in a real S3 server, which checks signatures and conditions; and in ones that do not keep to the rules.
+
+use base::Secret;
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{BucketConfig, Conditions};
+use testkit::{Manners, S3Server as Server};
+
+fn config(dir: &Path, server: &Server) -> Config {
+    let options = [("endpoint", server.url()), ("region", "eu-1".to_owned()), ("allow_http", "true".to_owned())];
+    let secrets = [("access_key_id", "key"), ("secret_access_key", "secret")];
+    let store = BucketConfig {
+        url: "s3://models/some/prefix".to_owned(),
+        options: options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        secrets: secrets.into_iter().map(|(key, value)| (key.to_owned(), Secret::new(value))).collect(),
+    };
+    Config { reserve: ByteSize(0), store: Some(store), ..Config::at(dir) }
+}
+
+fn object(server: &Server, digest: &Digest) -> std::path::PathBuf {
+    server.object("some/prefix/sha256").join(&digest.hex()[..2]).join(digest.hex())
+}
+
+async fn of(dir: &Path, server: &Server) -> Blobs {
+    Blobs::open(config(dir, server)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_machine_writes_another_reads() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (writer, reader) = (of(one.path(), &server).await, of(two.path(), &server).await);
+    for bytes in [sample(1_000), sample(20_000_000)] {
+        let digest = put(&writer, &bytes).await;
+        assert_eq!(fs::read(object(&server, &digest)).unwrap(), bytes, "it lies under its digest");
+        assert_eq!(reader.size(&digest).await.unwrap(), Some(ByteSize(bytes.len() as u64)));
+        assert_eq!(fs::read(&reader.local(&digest).await.unwrap().path).unwrap(), bytes);
+    }
+    assert!(matches!(reader.local(&Digest::of(b"nothing")).await, Err(Error::NoBlob(_))));
+    assert_eq!(writer.conditions().await.unwrap(), Some(Conditions::Kept));
+    let probes = server.object("some/prefix/probe");
+    assert!(fs::read_dir(probes).map_or(0, Iterator::count) == 0, "what was tried out is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_ignores_conditions_or_refuses_them_is_found_out_and_used_safely() {
+    for (manners, wanted) in [(Manners::IgnoresConditions, Conditions::Ignored), (Manners::RefusesConditions, Conditions::Refused)] {
+        let server = Server::open(manners).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = of(dir.path(), &server).await;
+        assert_eq!(blobs.conditions().await.unwrap(), Some(wanted));
+        let bytes = sample(5_000);
+        let digest = put(&blobs, &bytes).await;
+        let before = server.puts();
+        put(&blobs, &bytes).await;
+        assert_eq!(server.puts(), before, "what is there is looked at, not written again");
+        assert_eq!(fs::read(object(&server, &digest)).unwrap(), bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_is_told_with_what_to_do() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut wrong = config(dir.path(), &server);
+    wrong.store.as_mut().unwrap().secrets =
+        BTreeMap::from([("access_key_id".to_owned(), Secret::new("key")), ("secret_access_key".to_owned(), Secret::new("wrong"))]);
+    let blobs = Blobs::open(wrong).await.unwrap();
+    let error = blobs.conditions().await.unwrap_err();
+    assert!(matches!(error, Error::Store { .. }), "{error}");
+    assert!(base::Fault::hint(&error).unwrap().contains("AWS_ACCESS_KEY_ID"), "{}", base::chain(&error));
+    let mut unknown = config(dir.path(), &server);
+    unknown.store.as_mut().unwrap().options.insert("colour".to_owned(), "red".to_owned());
+    assert!(matches!(Blobs::open(unknown).await, Err(Error::BadOption { option, .. }) if option == "colour"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_want_a_blob_bring_it_once_and_a_broken_line_is_gone_on_with() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = sample(9_000_000);
+    let digest = put(&of(one.path(), &server).await, &bytes).await;
+    let reader = of(two.path(), &server).await;
+    let before = server.gets();
+    let all = futures_util::future::join_all((0..10).map(|_| reader.local(&digest))).await;
+    assert!(all.iter().all(|blob| fs::read(&blob.as_ref().unwrap().path).unwrap() == bytes));
+    assert_eq!(server.gets() - before, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_keeps_to_its_limit_and_never_gives_up_what_is_held() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let writer = of(one.path(), &server).await;
+    let mut digests = Vec::new();
+    for len in [100_001, 100_002, 100_003] {
+        digests.push(put(&writer, &sample(len)).await);
+    }
+    let config = Config { cache: Some(ByteSize(250_000)), ..config(two.path(), &server) };
+    let reader = Blobs::open(config).await.unwrap();
+    let first = reader.local(&digests[0]).await.unwrap();
+    drop(reader.local(&digests[1]).await.unwrap());
+    let third = reader.local(&digests[2]).await.unwrap();
+    let here: Vec<Digest> = reader.list().await.unwrap().into_iter().map(|(digest, _)| digest).collect();
+    assert!(here.contains(&digests[0]) && here.contains(&digests[2]) && here.len() == 2, "the one that nobody held went");
+    assert!(matches!(reader.local(&digests[1]).await, Err(Error::CacheFull { .. })), "both others are held");
+    drop(first);
+    reader.local(&digests[1]).await.expect("there is room now");
+    drop(third);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_is_sent_later_and_the_store_is_swept_only_when_asked() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let here = Blobs::open(Config { store: None, ..config(dir.path(), &server) }).await.unwrap();
+    let (kept, lost) = (put(&here, &sample(10)).await, put(&here, &sample(20)).await);
+    let blobs = of(dir.path(), &server).await;
+    assert_eq!(blobs.settle().await.unwrap(), 2);
+    assert_eq!(blobs.settle().await.unwrap(), 0);
+    let now = Sweep { keep: [kept.clone()].into(), grace: Some(Duration::ZERO), ..Sweep::default() };
+    assert_eq!(blobs.collect(now.clone()).await.unwrap().stored, []);
+    assert!(object(&server, &lost).exists(), "only the cache was swept");
+    let told = blobs.collect(Sweep { store: true, dry_run: true, ..now.clone() }).await.unwrap();
+    assert_eq!(told.stored, [(lost.clone(), ByteSize(20))]);
+    assert_eq!(blobs.collect(Sweep { store: true, ..now }).await.unwrap().stored, told.stored);
+    assert!(!object(&server, &lost).exists() && object(&server, &kept).exists());
+}
+
+#[tokio::test]
+async fn a_folder_is_a_store_as_well() {
+    let (one, two, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let at = |dir: &Path| {
+        let store = BucketConfig { url: format!("file:{}", shared.path().display()), ..BucketConfig::default() };
+        Config { reserve: ByteSize(0), store: Some(store), ..Config::at(dir) }
+    };
+    let writer = Blobs::open(at(one.path())).await.unwrap();
+    let digest = put(&writer, &sample(10_000_000)).await;
+    let reader = Blobs::open(at(two.path())).await.unwrap();
+    assert_eq!(fs::read(&reader.local(&digest).await.unwrap().path).unwrap(), sample(10_000_000));
+}

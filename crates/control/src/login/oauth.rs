@@ -1,0 +1,125 @@
+//! How do programs get tokens: for a person who logs in elsewhere, or for themselves?
+//!
+//! In: forms, as OAuth has them. Out: a token of ours. Fails: in OAuth's own words, `{"error", "error_description"}`, which clients go by. `/auth/device` begins
+//! the device flow (RFC 8628) at a provider, and `/auth/token` is asked until the person has agreed; it also gives a token of ours for one of
+//! a provider (RFC 7523). The provider's secret stays here: a program needs to know nothing but where Penstock is.
+
+use access::login::Error as Trouble;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use base::{Fault as _, Retry, Secret, Timestamp};
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::json;
+use spec::Token;
+
+use crate::House;
+use crate::error::{Error, OAUTH};
+
+const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const ASSERTION: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// A name of a program that is longer is cut.
+const LONGEST_NAME: usize = 64;
+
+pub(super) fn routes() -> Router<House> {
+    Router::new().route("/auth/device", post(device)).route("/auth/token", post(token))
+}
+
+#[derive(Deserialize)]
+struct Device {
+    provider: Option<String>,
+}
+
+/// A program shows its person what this answers.
+async fn device(State(house): State<House>, form: Result<Form<Device>, FormRejection>) -> Response {
+    let Ok(Form(Device { provider })) = form else { return refused(&unreadable()) };
+    match house.logins.device(provider.as_deref()).await {
+        Ok(shown) => ([(CACHE_CONTROL, "no-store")], Json(shown)).into_response(),
+        Err(error) => refused(&error.into()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Grant {
+    #[serde(rename = "grant_type")]
+    kind: String,
+    device_code: Option<String>,
+    assertion: Option<String>,
+    /// What the token will be called; the machine's name, usually.
+    client_name: Option<String>,
+}
+
+/// A program wants its token.
+async fn token(State(house): State<House>, form: Result<Form<Grant>, FormRejection>) -> Response {
+    let Ok(Form(Grant { kind, device_code, assertion, client_name })) = form else { return refused(&unreadable()) };
+    let name = client_name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect::<String>();
+    let name = if name.trim().is_empty() { "login".to_owned() } else { format!("login on {}", name.trim()) };
+    let given = match (kind.as_str(), device_code, assertion) {
+        (DEVICE, Some(code), _) => for_device(&house, &code, &name).await,
+        (ASSERTION, _, Some(assertion)) => house.logins.exchange(&assertion).await,
+        (DEVICE | ASSERTION, ..) => return refused(&unreadable()),
+        _ => return answer(OAUTH, "unsupported_grant_type", "device_code and jwt-bearer are served here", Retry::No),
+    };
+    match given {
+        Ok((token, secret)) => granted(&token, &secret),
+        Err(error) => refused(&error.into()),
+    }
+}
+
+/// A person has agreed to what the program shows.
+async fn for_device(house: &House, code: &str, name: &str) -> Result<(Token, Secret), access::Error> {
+    let (user, token, secret) = house.logins.device_token(code, name).await?;
+    super::tell(house, &user.name, "for a program").await;
+    Ok((token, secret))
+}
+
+fn granted(token: &Token, secret: &Secret) -> Response {
+    let expires_in = token.expires_at.map(|at| at.since(Timestamp::now()).as_secs());
+    let body = json!({
+        "access_token": secret.expose(), "token_type": "Bearer", "expires_in": expires_in,
+        "id": token.id, "name": token.name, "user": token.owner,
+    });
+    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+fn unreadable() -> Error {
+    Error::Access(Trouble::NotOurs("its form has no grant_type, or not what belongs to it").into())
+}
+
+/// In the words that RFC 6749 and 8628 have for it.
+fn refused(error: &Error) -> Response {
+    let word = match error {
+        Error::Access(access::Error::Login(trouble)) => match trouble {
+            Trouble::Pending => "authorization_pending",
+            Trouble::TooFast(_) => "slow_down",
+            Trouble::TooLate => "expired_token",
+            Trouble::Refused { .. } | Trouble::NoRole { .. } => "access_denied",
+            Trouble::Untrusted { .. } => "invalid_grant",
+            Trouble::Away { .. } | Trouble::Busy | Trouble::Coming { .. } => "temporarily_unavailable",
+            _ => "invalid_request",
+        },
+        Error::Access(access::Error::Disabled { .. }) => "access_denied",
+        other if other.status().is_server_error() => "server_error",
+        _ => "invalid_request",
+    };
+    let status = match word {
+        "server_error" | "temporarily_unavailable" => error.status(),
+        _ => OAUTH,
+    };
+    tracing::debug!(error = base::chain(error), word, "no token was given");
+    let words = [Some(error.public()), error.hint()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    answer(status, word, &words, error.retry())
+}
+
+fn answer(status: StatusCode, word: &str, words: &str, retry: Retry) -> Response {
+    let body = Json(json!({"error": word, "error_description": words}));
+    let mut response = (status, [(CACHE_CONTROL, "no-store")], body).into_response();
+    if let Retry::After(wait) = retry {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    response
+}

@@ -1,0 +1,216 @@
+//! How does one file come, whatever happens on the way?
+//!
+//! In: a [`Wanted`]. Out: the blob, and how many bytes came. Fails: with what the other side said; with the last error when
+//! [`TRIES`] in a row brought nothing. What has come stays, and the next try goes on behind it. Waits: a stall, then a pause that
+//! doubles.
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, HeaderValue, header};
+use base::{Backoff, Fault as _, Retry};
+use blobs::web::{Reply, bearer};
+use blobs::{Begin, Blob, Bucket, Part};
+use futures_util::StreamExt as _;
+
+use super::http::{PARTIAL, size_of, version_of};
+use super::plan::Wanted;
+use super::ranges;
+use crate::error::Error;
+use crate::progress::Progress;
+use crate::registry::Registry;
+
+/// Tries in a row that bring nothing.
+const TRIES: u32 = 6;
+/// Between two tries.
+const PAUSES: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_secs(20) };
+/// The other side may ask for so long a pause at most.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+/// The range that was asked for is not there.
+const NO_RANGE: u16 = 416;
+
+impl Registry {
+    /// The file, once; others who want it wait.
+    pub(super) async fn fetch_file(&self, wanted: &Wanted, progress: &Progress) -> Result<(Blob, u64), Error> {
+        let flight = self.inner.flights.join(wanted.part().as_str());
+        let _turn = flight.turn().await?;
+        if let Some(digest) = &wanted.digest
+            && self.blobs()?.size(digest).await?.is_some()
+        {
+            let blob = self.blobs()?.local(digest).await?;
+            progress.jump(0, blob.size.0);
+            return Ok((blob, 0));
+        }
+        let mut visit = Visit { origin: Origin { registry: self, wanted }, progress, shown: 0, fetched: 0 };
+        visit.insist().await
+    }
+}
+
+/// Who asks for which file.
+#[derive(Clone, Copy)]
+pub(super) struct Origin<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) wanted: &'a Wanted,
+}
+
+/// One file on its way.
+pub(super) struct Visit<'a> {
+    pub(super) origin: Origin<'a>,
+    progress: &'a Progress,
+    /// Of this file, as the progress shows it.
+    shown: u64,
+    fetched: u64,
+}
+
+impl Visit<'_> {
+    /// Tries until it is here, or until it does not go on.
+    async fn insist(&mut self) -> Result<(Blob, u64), Error> {
+        let mut failures = 0;
+        loop {
+            let before = self.fetched;
+            match self.go_on().await {
+                Ok(blob) => return Ok((blob, self.fetched)),
+                Err(error) => {
+                    failures = if self.fetched > before { 1 } else { failures + 1 };
+                    let Some(pause) = pause(&error, failures) else { return Err(error) };
+                    tracing::info!(url = %self.origin.wanted.shown(), error = base::chain(&error), ?pause, "fetching goes on after a pause");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    /// From where it is to its end.
+    async fn go_on(&mut self) -> Result<Blob, Error> {
+        let begin = Begin { id: self.origin.wanted.part(), total: self.origin.wanted.size, note: self.origin.wanted.note() };
+        let mut part = self.origin.registry.blobs()?.begin(begin).await?;
+        self.show(part.offset());
+        if Some(part.offset()) != self.origin.wanted.size {
+            let brought = match &self.origin.wanted.store {
+                Some((bucket, name)) => self.take_object(bucket, name, &mut part).await,
+                None if ranges::pay(self, &part) => ranges::bring(self, &mut part).await,
+                None => self.stream(&mut part).await,
+            };
+            if let Err(error) = brought {
+                part.flush().await?;
+                return Err(error);
+            }
+        }
+        Ok(part.finish(self.origin.wanted.digest.as_ref()).await?)
+    }
+
+    /// In one answer.
+    async fn stream(&mut self, part: &mut Part) -> Result<(), Error> {
+        let at = part.offset();
+        let mut reply = self.origin.ask((at > 0).then(|| format!("bytes={at}-"))).await?;
+        if reply.status.as_u16() == NO_RANGE {
+            part.restart().await?;
+            return Err(Error::Moved { url: self.origin.wanted.shown() });
+        }
+        if !reply.status.is_success() {
+            return Err(refused(&reply, &self.origin.wanted.shown(), self.origin.wanted.token.as_ref()));
+        }
+        if self.origin.wanted.state().is_some_and(|state| is_other_state(&reply, state)) {
+            part.restart().await?;
+            return Err(Error::Moved { url: self.origin.wanted.shown() });
+        }
+        if at > 0 && !continues(&reply, at) {
+            // The whole comes anew: ranges are not known there.
+            part.restart().await?;
+            self.show(0);
+        }
+        if let Some(total) = size_of(&reply).filter(|_| part.state().total.is_none()) {
+            part.promise(total)?;
+            self.progress.grow(total);
+        }
+        while let Some(bytes) = reply.chunk().await? {
+            self.take(part, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// From an object store, as long as the object is the one that we know.
+    async fn take_object(&mut self, bucket: &Bucket, name: &str, part: &mut Part) -> Result<(), Error> {
+        let mut bytes = bucket.read(name, part.offset(), Some(&self.origin.wanted.version)).await?;
+        while let Some(chunk) = bytes.next().await {
+            self.take(part, chunk?).await?;
+        }
+        Ok(())
+    }
+
+    /// The next bytes.
+    pub(super) async fn take(&mut self, part: &mut Part, bytes: bytes::Bytes) -> Result<(), Error> {
+        let len = bytes.len() as u64;
+        part.append(part.offset(), bytes).await?;
+        (self.fetched, self.shown) = (self.fetched + len, self.shown + len);
+        self.progress.add(len);
+        Ok(())
+    }
+
+    /// So many bytes are here.
+    fn show(&mut self, at: u64) {
+        self.progress.jump(self.shown, at);
+        self.shown = at;
+    }
+}
+
+impl Origin<'_> {
+    /// Asks for all of it, or for a range of the state that we know.
+    pub(super) async fn ask(&self, range: Option<String>) -> Result<Reply, Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(value) = self.wanted.token.as_ref().and_then(bearer) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        if let Some(range) = range.and_then(|range| HeaderValue::try_from(range).ok()) {
+            headers.insert(header::RANGE, range);
+            // What has a digest is checked by it; everything else must be the state that we know.
+            if let Some(value) = self.wanted.state().and_then(|state| HeaderValue::try_from(state).ok()) {
+                headers.insert(header::IF_RANGE, value);
+            }
+        }
+        Ok(self.registry.inner.web.get(&self.wanted.url, headers).await?)
+    }
+}
+
+impl Wanted {
+    /// Its address without a query, which may hold a signature.
+    pub(super) fn shown(&self) -> String {
+        self.url.split(['?', '#']).next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The answer goes on at this byte.
+pub(super) fn continues(reply: &Reply, at: u64) -> bool {
+    let first = || reply.header("content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok();
+    reply.status.as_u16() == PARTIAL && first() == Some(at)
+}
+
+/// How long to wait before the next try; none when it would fail again.
+pub(super) fn pause(error: &Error, failures: u32) -> Option<Duration> {
+    // What has changed is looked at anew, not asked for again.
+    if failures >= TRIES || matches!(error, Error::Moved { .. }) {
+        return None;
+    }
+    match error.retry() {
+        Retry::No => None,
+        Retry::Safe => Some(PAUSES.wait(failures)),
+        Retry::After(asked) => Some(asked.min(LONGEST_PAUSE).max(PAUSES.wait(failures))),
+    }
+}
+
+/// What an answer without the file means.
+pub(super) fn refused(reply: &Reply, url: &str, token: Option<&base::Secret>) -> Error {
+    let (host, url) = (reply.host(), url.split(['?', '#']).next().unwrap_or_default().to_owned());
+    let after = reply.header("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    match reply.status.as_u16() {
+        401 | 403 => Error::Denied { host, url, with_token: token.is_some() },
+        404 | 410 => Error::NotThere { host, what: url, near: Vec::new() },
+        status => Error::Answered { host, url, status, after },
+    }
+}
+
+/// The state that an answer is of, where it says.
+pub(super) fn is_other_state(reply: &Reply, version: &str) -> bool {
+    let now = version_of(reply);
+    !now.is_empty() && now != version
+}
