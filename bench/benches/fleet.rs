@@ -182,7 +182,7 @@ impl House {
     fn idle(&self, wanted: u64) -> Duration {
         let before = self.counters();
         let after = self.threads.block_on(self.turns(wanted));
-        (after.busy - before.busy).mul_f64(ratio(wanted, after.turns - before.turns))
+        after.busy.saturating_sub(before.busy).mul_f64(ratio(wanted, after.turns - before.turns))
     }
 
     /// The time of all turns that it takes until a changed wish is read, frozen, stored and shown; one idle turn more is in it.
@@ -198,7 +198,7 @@ impl House {
             self.fleet.watch().wait_for(|seen| is_taken(seen)).await.expect("the owner takes turns");
             self.turns(1).await
         });
-        after.busy - before.busy
+        after.busy.saturating_sub(before.busy)
     }
 }
 

@@ -32,7 +32,7 @@ fn token(number: usize) -> Token {
         id: TokenId::new(format!("{number:016x}")),
         name: format!("a program of team {:03}", number % PROJECTS),
         prefix: "psk_abcd".to_owned(),
-        hash: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: hash.map(|byte| format!("{byte:02x}")).concat(),
         owner: None,
         project: Some(format!("team-{:03}", number % PROJECTS)),
         scopes: vec![Scope::Inference],

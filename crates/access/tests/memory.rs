@@ -1,7 +1,7 @@
 //! What does a token take of memory?
 //!
 //! A test binary of its own: what is measured is what the process holds.
-#![expect(clippy::print_stdout, reason = "a test fails by panicking, and says what it found")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking, and says what it found")]
 
 use access::{Access, Mode};
 use base::Timestamp;

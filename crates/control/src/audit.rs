@@ -95,7 +95,7 @@ impl Note {
         match house.store.append_events(std::slice::from_ref(&event)).await {
             Ok(_) => house.fleet.ring(event),
             Err(error) => {
-                tracing::error!(error = base::chain(&error), action = self.0.action, "who changed this could not be written down")
+                tracing::error!(error = base::chain(&error), action = self.0.action, "who changed this could not be written down");
             }
         }
     }

@@ -186,18 +186,18 @@ impl Error {
             Self::Store(store::Error::Stale { .. } | store::Error::StaleRoute { .. } | store::Error::StaleModel { .. })
             | Self::Stale { .. }
             | Self::Nothing(_)
-            | Self::Exists(_) => StatusCode::PRECONDITION_FAILED,
+            | Self::Exists(_)
+            | Self::Tus { .. } => StatusCode::PRECONDITION_FAILED,
             Self::Model { field, source } if of_kind(source.kind()).is_client_error() => match *field {
                 "model" | "source" | "files" => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::BAD_REQUEST, // all that older clients know
             },
-            Self::Fleet(fleet::Error::NeverFree { .. }) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Tus { .. } => StatusCode::PRECONDITION_FAILED,
+            Self::Fleet(fleet::Error::NeverFree { .. }) | Self::Registry(registry::Error::Blobs(registry::BlobError::DiskFull { .. })) => {
+                StatusCode::INSUFFICIENT_STORAGE
+            }
             Self::MediaType(_) | Self::NotBytes(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Registry(registry::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Registry(registry::Error::Blobs(registry::BlobError::Mismatch { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Registry(registry::Error::Blobs(registry::BlobError::DiskFull { .. })) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge { .. } | Self::Registry(registry::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             other => of_kind(other.kind()),
         }
@@ -212,14 +212,12 @@ impl Error {
             | Self::Nothing(_) => "stale_generation",
             Self::Exists(_) => "exists",
             Self::Model { .. } => "model_unusable",
-            Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) => "invalid_value",
+            Self::Invalid(_) | Self::Access(access::Error::Invalid(_)) | Self::Registry(registry::Error::Invalid(_)) => "invalid_value",
             Self::NotJson(_) | Self::NoBody | Self::Body(_) => "bad_json",
             Self::Misfit(_) | Self::NotObject => "bad_field",
             Self::MediaType(_) | Self::NotBytes(_) => "wrong_media_type",
             Self::Tus { .. } => "wrong_tus_version",
             Self::Registry(registry::Error::TooLarge { .. }) => "too_large",
-            Self::Registry(registry::Error::VersionInUse { .. }) => "in_use",
-            Self::Registry(registry::Error::Invalid(_)) => "invalid_value",
             Self::TooLarge { .. } => "body_too_large",
             Self::Query(_) => "bad_query",
             Self::Header { .. } => "bad_header",
@@ -227,7 +225,9 @@ impl Error {
             Self::Method { .. } => "method_not_allowed",
             Self::Store(store::Error::Deleting(_)) => "being_deleted",
             Self::Busy(_) => "changing",
-            Self::InUse { .. } | Self::SecretInUse { .. } | Self::Routed { .. } => "in_use",
+            Self::InUse { .. } | Self::SecretInUse { .. } | Self::Routed { .. } | Self::Registry(registry::Error::VersionInUse { .. }) => {
+                "in_use"
+            }
             Self::NoRevision { .. } => "no_revision",
             Self::NoInstance(_) => "no_instance",
             Self::Fleet(fleet::Error::NeverFree { .. }) => "does_not_fit",

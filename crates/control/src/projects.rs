@@ -87,7 +87,9 @@ async fn get(State(house): State<House>, admin: Admin, Named(name): Named) -> Re
 async fn put(State(house): State<House>, admin: Admin, Named(name): Named, Json(body): Json<Value>) -> Result<Response, Error> {
     let before = house.access.get_project(&name).await.ok();
     let (project, made) = house.access.put_project(named(body, &name)?).await?;
-    before.iter().for_each(|before| admin.before(before));
+    if let Some(before) = &before {
+        admin.before(before);
+    }
     admin.after(&project);
     let (status, kind) = if made { (StatusCode::CREATED, EventKind::ProjectCreated) } else { (StatusCode::OK, EventKind::ProjectUpdated) };
     tell(&house, kind, &admin, &project.name).await;
@@ -108,7 +110,8 @@ async fn change(
 ) -> Result<Answer<Shown>, Error> {
     let before = house.access.get_project(&name).await?;
     let project = house.access.patch_project(&name, patch).await?;
-    (admin.before(&before), admin.after(&project));
+    admin.before(&before);
+    admin.after(&project);
     tell(&house, EventKind::ProjectUpdated, &admin, &name).await;
     Ok(Answer(Shown::new(&house, project)))
 }

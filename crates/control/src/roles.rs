@@ -63,7 +63,8 @@ async fn change(State(house): State<House>, admin: Admin, Named(name): Named, Js
     let before = house.access.get_role(&name)?;
     house.access.check_rights_given(admin.caller(), before.rights.or(patch.rights.unwrap_or_default()))?;
     let role = house.access.patch_role(&name, patch).await?;
-    (admin.before(&before), admin.after(&role));
+    admin.before(&before);
+    admin.after(&role);
     tell(&house, EventKind::RoleUpdated, &admin, &name).await;
     Ok(Answer(role))
 }

@@ -103,7 +103,9 @@ async fn replace(
     // An entry of the config stays one: the next start follows the file again.
     let origin = before.as_ref().map_or(Origin::Api, |record| record.origin);
     let record = house.store.put_route(&wanted, origin, Some(before.as_ref().map_or(0, |record| record.generation))).await?;
-    before.iter().for_each(|before| admin.before(&before.spec));
+    if let Some(before) = &before {
+        admin.before(&before.spec);
+    }
     admin.after(&record.spec);
     let kind = if before.is_some() { EventKind::RouteUpdated } else { EventKind::RouteCreated };
     if before.is_none_or(|before| before.generation != record.generation) {

@@ -134,7 +134,8 @@ async fn change(State(house): State<House>, admin: Admin, Ident(id): Ident, Json
     }
     house.access.check_patch(admin.caller(), &before, &patch)?;
     let token = house.access.patch(&before.id, patch).await?;
-    (admin.before(&before), admin.after(&token));
+    admin.before(&before);
+    admin.after(&token);
     tell(&house, EventKind::TokenUpdated, &admin, &token).await;
     Ok(Answer(Shown::new(&house, token)))
 }

@@ -85,7 +85,8 @@ async fn change(State(house): State<House>, admin: Admin, Ident(id): Ident, Json
     let given = patch.roles.iter().flatten().chain(patch.projects.iter().flat_map(|projects| projects.values().flatten()));
     house.access.check_roles_given(admin.caller(), given)?;
     let user = house.access.patch_user(&before.id, patch).await?;
-    (admin.before(&before), admin.after(&user));
+    admin.before(&before);
+    admin.after(&user);
     tell(&house, EventKind::UserUpdated, &admin, &user).await;
     Ok(Answer(user))
 }

@@ -81,13 +81,17 @@ impl Fetch {
 /// Why there is no version, with what to do.
 pub(crate) fn unresolved(error: &Error) -> Reason {
     let code = match error {
-        Error::Missing { .. } | Error::NotAFile { .. } | Error::Permission { .. } | Error::NotFound { .. } => ReasonCode::ModelMissing,
-        Error::NotThere { .. } => ReasonCode::ModelMissing,
-        Error::UnknownArchitecture { .. } => ReasonCode::ModelUnknown,
-        Error::Unreachable { .. } | Error::Denied { .. } | Error::Answered { .. } | Error::BadAnswer { .. } => {
-            ReasonCode::SourceUnreachable
+        Error::Missing { .. } | Error::NotAFile { .. } | Error::Permission { .. } | Error::NotFound { .. } | Error::NotThere { .. } => {
+            ReasonCode::ModelMissing
         }
-        Error::Moved { .. } | Error::BadSource { .. } | Error::Stopped => ReasonCode::SourceUnreachable,
+        Error::UnknownArchitecture { .. } => ReasonCode::ModelUnknown,
+        Error::Unreachable { .. }
+        | Error::Denied { .. }
+        | Error::Answered { .. }
+        | Error::BadAnswer { .. }
+        | Error::Moved { .. }
+        | Error::BadSource { .. }
+        | Error::Stopped => ReasonCode::SourceUnreachable,
         Error::Blobs(error) => of_bytes(error),
         _ => ReasonCode::ModelCorrupt,
     };

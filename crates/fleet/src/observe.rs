@@ -41,7 +41,9 @@ pub fn wishes(world: &mut World, records: Vec<Record>) {
     for name in world.wishes.that(|wish| !stored.contains(&wish.record.spec.name)) {
         world.wishes.remove(&name);
     }
-    records.into_iter().for_each(|record| wish(world, record));
+    for record in records {
+        wish(world, record);
+    }
 }
 
 /// Takes in one wish, new or changed.

@@ -54,7 +54,9 @@ pub(crate) fn renewed(
 #[cfg(test)]
 pub(crate) fn table(world: &World, before: &Table, remote_key: RemoteKey<'_>) -> Table {
     let mut active = world.active();
-    world.wishes.iter().for_each(|(name, _)| drop(active.entry(name).or_default()));
+    for (name, _) in &world.wishes {
+        active.entry(name).or_default();
+    }
     let names = active.keys().copied().chain(before.deployments.keys()).cloned().collect();
     renewed(world, &active, before, &names, remote_key).unwrap_or_else(|| before.clone())
 }

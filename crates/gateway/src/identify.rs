@@ -33,12 +33,12 @@ pub(crate) async fn guard(State(gateway): State<Gateway>, request: Request, next
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let face = routes::face(request.uri().path());
     match table::row(request.method().as_str(), path) {
-        Some(row) if row.need == Need::Public => return next.run(request).await,
+        Some(row) if row.need == Need::Public => next.run(request).await,
         Some(row) => {
             let from = request.extensions().get::<Arrival>().and_then(|arrival| arrival.from);
             let known = identify_call(gateway.access(), request.headers(), from).await;
             match known.and_then(|caller| Ok(row.need.check(&caller)?)) {
-                Ok(()) => return next.run(request).await,
+                Ok(()) => next.run(request).await,
                 Err(error) => error.response(face),
             }
         }

@@ -10,7 +10,7 @@ use super::Failure;
 
 /// What is said of a model. What is not said stays; `none` takes it away.
 #[derive(Debug, Clone, Default, Args)]
-pub struct Card {
+pub(crate) struct Card {
     /// What it is and what it is good for
     #[arg(long, value_name = "WORDS")]
     description: Option<String>,

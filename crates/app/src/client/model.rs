@@ -208,7 +208,7 @@ pub(super) fn model_table(all: &Value, now: Timestamp) -> String {
             count(&newest["parameters"]),
             size(&newest["size"]),
             listed(tags),
-            listed(&strings(&status["capabilities"])),
+            listed(strings(&status["capabilities"])),
             age(&model["updated_at"], now),
         ]
     });
@@ -341,12 +341,11 @@ pub(super) fn split(text: &str) -> (&str, Option<&str>) {
 
 /// A name, and which version of it: a digest or a tag.
 fn named(text: &str) -> (&str, String) {
-    match text.split_once('@') {
-        Some((name, digest)) => (name, if digest.starts_with("sha256:") { digest.to_owned() } else { format!("sha256:{digest}") }),
-        None => {
-            let (name, tag) = split(text);
-            (name, tag.unwrap_or(spec::LATEST).to_owned())
-        }
+    if let Some((name, digest)) = text.split_once('@') {
+        (name, if digest.starts_with("sha256:") { digest.to_owned() } else { format!("sha256:{digest}") })
+    } else {
+        let (name, tag) = split(text);
+        (name, tag.unwrap_or(spec::LATEST).to_owned())
     }
 }
 

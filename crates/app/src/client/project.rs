@@ -64,13 +64,13 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
             let mut wanted = allowance.onto(&Value::Null);
             wanted.insert("name".to_owned(), json!(name));
             wanted.extend(description.map(|words| ("description".to_owned(), json!(words))));
-            wanted.extend(most_tokens.map(quota));
+            wanted.extend(most_tokens.as_ref().map(quota));
             answer(output, &server.post(ALL, &Value::Object(wanted))?, shown)
         }
         Project::Set { name, description, allowance, most_tokens } => {
             let mut change = allowance.onto(&server.get(&path(&name))?);
             change.extend(description.map(|words| ("description".to_owned(), json!(words))));
-            change.extend(most_tokens.map(quota));
+            change.extend(most_tokens.as_ref().map(quota));
             answer(output, &server.patch(&path(&name), &Value::Object(change))?, shown)
         }
         Project::Rm { name } => {
@@ -80,7 +80,7 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
     }
 }
 
-fn quota(most_tokens: Value) -> (String, Value) {
+fn quota(most_tokens: &Value) -> (String, Value) {
     ("quota".to_owned(), json!({ "tokens": most_tokens }))
 }
 

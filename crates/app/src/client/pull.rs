@@ -60,13 +60,11 @@ pub(crate) fn pull(server: &Server, words: &Pull, output: Output) -> Result<(), 
     let place = format!("/api/v1/operations/{}", segment(&text(&begun["id"])));
     stop_on_interrupt(server, &place)?;
     let ended = follow(server, &place, begun)?;
-    match ended["state"].as_str() {
-        Some("succeeded") => answer(output, &ended, |ended| format!("{}\n", text(&ended["message"]))),
-        _ => {
-            let reason = &ended["reason"];
-            Err(Failure::Failed { what: text(&reason["message"]), hint: text(&reason["remedy"]) })
-        }
+    if ended["state"] == "succeeded" {
+        return answer(output, &ended, |ended| format!("{}\n", text(&ended["message"])));
     }
+    let reason = &ended["reason"];
+    Err(Failure::Failed { what: text(&reason["message"]), hint: text(&reason["remedy"]) })
 }
 
 /// The registration that fetches it.
@@ -172,7 +170,7 @@ fn pruned(done: &Value) -> String {
     let verb = if done["dry_run"] == true { "would go" } else { "went" };
     let files = |key: &str| {
         let lines = done[key].as_array().into_iter().flatten();
-        lines.map(|one| format!("{}  {}\n", text(&one["digest"]), size(&one["bytes"]))).collect::<String>()
+        lines.map(|one| format!("{}  {}\n", text(&one["digest"]), size(&one["bytes"]))).collect::<Vec<_>>().concat()
     };
     let stored = match count("stored") {
         0 => String::new(),

@@ -78,7 +78,7 @@ fn files(path: &Path) -> Result<Vec<Sending>, Failure> {
     let seen = path.metadata().map_err(Failure::io(format!("{} cannot be read", path.display())))?;
     if seen.is_file() {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        return parts(path, &name).map_or_else(|| Ok(vec![Sending { name, path: path.to_owned(), size: seen.len() }]), |all| all);
+        return parts(path, &name).unwrap_or_else(|| Ok(vec![Sending { name, path: path.to_owned(), size: seen.len() }]));
     }
     let mut found = Vec::new();
     list(path, path, &mut found)?;

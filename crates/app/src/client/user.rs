@@ -103,7 +103,9 @@ pub(crate) fn user(server: &Server, verb: User, output: Output) -> Result<(), Fa
             let mut wanted = json!({ "name": name, "service": service });
             wanted["email"] = json!(email);
             let mut given = Given::default();
-            roles.iter().for_each(|role| given.add(role));
+            for role in &roles {
+                given.add(role);
+            }
             given.onto(&mut wanted);
             answer(output, &server.post(USERS, &wanted)?, shown)
         }
@@ -115,8 +117,12 @@ pub(crate) fn user(server: &Server, verb: User, output: Output) -> Result<(), Fa
         }
         User::Role { user, add, remove } => {
             let mut given = Given::of(&server.get(&path(USERS, &user))?);
-            add.iter().for_each(|role| given.add(role));
-            remove.iter().for_each(|role| given.remove(role));
+            for role in &add {
+                given.add(role);
+            }
+            for role in &remove {
+                given.remove(role);
+            }
             let mut change = Value::Object(Map::new());
             given.onto(&mut change);
             answer(output, &server.patch(&path(USERS, &user), &change)?, shown)

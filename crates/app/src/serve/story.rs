@@ -100,7 +100,9 @@ impl Listener {
             if events.is_empty() {
                 return Ok(());
             }
-            events.iter().for_each(|event| self.hear(event));
+            for event in &events {
+                self.hear(event);
+            }
         }
     }
 

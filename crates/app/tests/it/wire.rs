@@ -129,11 +129,11 @@ pub(crate) fn shown(reply: &Reply) -> String {
     let mut text = format!("{}\n", reply.status);
     let mut headers: Vec<_> = reply.headers.iter().collect();
     headers.sort_by_key(|(name, _)| name.as_str());
-    for (name, value) in headers {
+    // What all answers have is looked at by `safety`.
+    let of_all = ["x-content-type-options", "content-security-policy", "referrer-policy"];
+    for (name, value) in headers.into_iter().filter(|(name, _)| !of_all.contains(&name.as_str())) {
         let value = match name.as_str() {
             "date" | "connection" | "content-length" | "traceparent" => continue,
-            // what all answers have is looked at by `safety`
-            "x-content-type-options" | "content-security-policy" | "referrer-policy" => continue,
             "x-request-id" | "request-id" if value.as_bytes().starts_with(b"req_") => "req_ID",
             "openai-processing-ms" => "MS",
             _ => value.to_str().expect("text"),

@@ -107,7 +107,9 @@ pub(crate) async fn put_because(
             Err(store::Error::Stale { .. }) => {}
             Err(error) => return Err(error.into()),
             Ok(record) => {
-                before.iter().for_each(|before| admin.before(&before.spec));
+                if let Some(before) = &before {
+                    admin.before(&before.spec);
+                }
                 admin.after(&record.spec);
                 if let Some(kind) = what_happened(before.as_ref(), &record) {
                     announce(house, kind, &record, admin).await;

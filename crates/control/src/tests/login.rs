@@ -12,8 +12,8 @@ const NOBODY: (&str, &str) = ("authorization", "");
 
 /// What the cookie holds that an answer sets.
 fn cookie(answer: &Answer) -> String {
-    let all = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-    let ours = all.filter_map(|text| text.strip_prefix(&format!("{NAME}="))).next().expect("a cookie");
+    let mut all = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    let ours = all.find_map(|text| text.strip_prefix(&format!("{NAME}="))).expect("a cookie");
     ours.split(';').next().unwrap().to_owned()
 }
 

@@ -217,7 +217,7 @@ fn step(world: &mut World, which: &str, how: u8) {
 fn an_entry_that_changes_keeps_what_it_shares_with_the_old_one() {
     let mut world = world(vec![wish("a", |_| {})], vec![]);
     let before = publish::table(&world, &Table::default(), &|_| None);
-    world.items.insert(InstanceId::new("i".to_owned()), item("i", "a", Phase::Ready));
+    world.items.insert(InstanceId::new("i"), item("i", "a", Phase::Ready));
     let after = publish::table(&world, &before, &|_| None);
     let (old, new) = (&before.deployments[&name("a")], &after.deployments[&name("a")]);
     assert!(!Arc::ptr_eq(old, new) && Arc::ptr_eq(&old.spec, &new.spec));

@@ -24,7 +24,7 @@ fn check(asked: &str, answer: &Reply) {
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{asked}");
     let policy = answer.header("content-security-policy");
     assert!(policy.contains("default-src '") && policy.contains("frame-ancestors 'none'"), "{asked}: {policy}");
-    assert!(!policy.contains("script-src 'unsafe") && !policy.contains("*"), "{asked}: {policy}");
+    assert!(!policy.contains("script-src 'unsafe") && !policy.contains('*'), "{asked}: {policy}");
     assert_eq!(answer.header("referrer-policy"), "no-referrer", "{asked}");
     assert!(answer.header("strict-transport-security").is_empty(), "{asked}");
 }

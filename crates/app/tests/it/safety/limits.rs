@@ -150,9 +150,8 @@ async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
                 {
                     return;
                 }
-                match tokio::time::timeout(Duration::from_millis(20), stream.read(&mut [0; 64])).await {
-                    Ok(Ok(0) | Err(_)) => return,
-                    Ok(Ok(_)) | Err(_) => {}
+                if let Ok(Ok(0) | Err(_)) = tokio::time::timeout(Duration::from_millis(20), stream.read(&mut [0; 64])).await {
+                    return;
                 }
             }
         });
@@ -180,9 +179,8 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
                     if trickles && stream.write_all(b" ").await.is_err() {
                         return;
                     }
-                    match tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut answer)).await {
-                        Ok(Ok(0) | Err(_)) => return,
-                        Ok(Ok(_)) | Err(_) => {}
+                    if let Ok(Ok(0) | Err(_)) = tokio::time::timeout(Duration::from_millis(20), stream.read_buf(&mut answer)).await {
+                        return;
                     }
                 }
             })

@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use testkit::upstream::{Script, Upstream};
 
+use crate::client::Client;
 use crate::process::{Process, penstock};
 use crate::stage::{Stage, stop, until};
 use crate::wire::{CHAT, chat, soon, whole};
@@ -71,6 +72,55 @@ fn asked_with(upstream: &Upstream, key: &str) -> bool {
     upstream.asks().iter().any(|ask| ask.header("authorization") == Some(&format!("Bearer {key}")))
 }
 
+/// All that the API says, and how it refuses.
+async fn answers(client: &Client) -> String {
+    let mut shown = String::new();
+    for path in [
+        "/api/v1/secrets",
+        "/api/v1/deployments",
+        "/api/v1/deployments/gpt",
+        "/api/v1/events?limit=500",
+        "/api/v1/instances",
+        "/status",
+        "/metrics",
+        "/api/v1/openapi.json",
+    ] {
+        let answer = soon(client.get(path)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        shown += &answer.text;
+    }
+    // What is refused does not repeat it either.
+    for body in [
+        json!({"name": "x y", "value": FIRST}),
+        json!({"name": "x", "value": [FIRST]}),
+        json!({"name": "x", "value": 5}),
+        json!({"name": "x", "val": FIRST}),
+    ] {
+        let answer = soon(client.post("/api/v1/secrets", &body)).await;
+        assert_eq!(answer.status, 400, "{}", answer.text);
+        shown += &answer.text;
+    }
+    shown
+}
+
+/// Not in what others see of the processes, engines included.
+fn assert_no_process_shows(pid: u32, words: &[&str]) {
+    let processes = children(pid);
+    assert!(processes.len() >= 2, "the echo engine is one: {processes:?}");
+    for pid in &processes {
+        for of in ["cmdline", "environ"] {
+            let bytes = std::fs::read(format!("/proc/{pid}/{of}")).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            assert!(words.iter().all(|word| !text.contains(word)), "{of} of {pid}");
+        }
+    }
+    let listed = std::process::Command::new("ps")
+        .args(["axww", "-o", "args"])
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    assert!(listed.is_ok_and(|text| words.iter().all(|word| !text.contains(word))));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_is_shown_to_its_server_and_stands_nowhere_else() {
     let upstream = Upstream::open().await.expect("an engine");
@@ -99,31 +149,7 @@ async fn a_secret_is_shown_to_its_server_and_stands_nowhere_else() {
     assert!(shown.contains("upstream") && shown.contains("gpt"));
     shown += &fine(&verb(&stage, &["secret", "rotate-key"], ""));
     call().await;
-    for path in [
-        "/api/v1/secrets",
-        "/api/v1/deployments",
-        "/api/v1/deployments/gpt",
-        "/api/v1/events?limit=500",
-        "/api/v1/instances",
-        "/status",
-        "/metrics",
-        "/api/v1/openapi.json",
-    ] {
-        let answer = soon(house.client.get(path)).await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-        shown += &answer.text;
-    }
-    // What is refused does not repeat it either.
-    for body in [
-        json!({"name": "x y", "value": FIRST}),
-        json!({"name": "x", "value": [FIRST]}),
-        json!({"name": "x", "value": 5}),
-        json!({"name": "x", "val": FIRST}),
-    ] {
-        let answer = soon(house.client.post("/api/v1/secrets", &body)).await;
-        assert_eq!(answer.status, 400, "{}", answer.text);
-        shown += &answer.text;
-    }
+    shown += &answers(&house.client).await;
     let in_use = soon(house.client.ask(hyper::Method::DELETE, "/api/v1/secrets/upstream", bytes::Bytes::new())).await;
     assert_eq!(in_use.status, 409, "{}", in_use.text);
     shown += &in_use.text;
@@ -131,21 +157,7 @@ async fn a_secret_is_shown_to_its_server_and_stands_nowhere_else() {
     for word in words {
         assert!(!shown.contains(word), "{shown}");
     }
-    // Not in what others see of the processes, engines included.
-    let processes = children(house.pid());
-    assert!(processes.len() >= 2, "the echo engine is one: {processes:?}");
-    for pid in &processes {
-        for of in ["cmdline", "environ"] {
-            let bytes = std::fs::read(format!("/proc/{pid}/{of}")).unwrap_or_default();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            assert!(words.iter().all(|word| !text.contains(word)), "{of} of {pid}");
-        }
-    }
-    let listed = std::process::Command::new("ps")
-        .args(["axww", "-o", "args"])
-        .output()
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    assert!(listed.is_ok_and(|text| words.iter().all(|word| !text.contains(word))));
+    assert_no_process_shows(house.pid(), &words);
     house.signal(Signal::SIGTERM);
     assert!(house.ended().await.success());
     // Nor in any file: log, access log, events, database.

@@ -223,7 +223,7 @@ impl Life {
             if self.pass(time).await {
                 return Ok(End::Died);
             }
-            self.check(here)?;
+            Self::check(here)?;
         }
         Ok(End::Done)
     }
@@ -390,7 +390,7 @@ impl Life {
     }
 
     /// What must be so at any time.
-    fn check(&self, here: &Here) -> Result<(), String> {
+    fn check(here: &Here) -> Result<(), String> {
         if here.owner.is_finished() {
             return Err("the owner has ended".to_owned());
         }
@@ -471,7 +471,7 @@ impl Life {
                 }
             }
             let _ = self.pass(Duration::from_secs(2)).await;
-            self.check(here)?;
+            Self::check(here)?;
             if let Some(broken) = self.play.broken() {
                 return Err(broken);
             }
