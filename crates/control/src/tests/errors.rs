@@ -32,7 +32,7 @@ fn cases(room: &Room) -> Vec<Case> {
         ("missing model", "POST", NEW, &[], format!(r#"{{"name":"new","model":"file:{dir}/tinny.gguf"}}"#)),
         ("corrupt model", "POST", NEW, &[], r#"{"name":"new","model":"file:corrupt.gguf"}"#.into()),
         ("unknown architecture", "POST", NEW, &[], r#"{"name":"new","model":"file:foreign.gguf"}"#.into()),
-        ("unreachable model", "POST", NEW, &[], r#"{"name":"new","model":"hf:org/repo"}"#.into()),
+        ("ill-formed source", "POST", NEW, &[], r#"{"name":"new","model":"hf:org"}"#.into()),
         ("unregistered model", "POST", NEW, &[], r#"{"name":"new","model":"tinyy"}"#.into()),
         ("wrong media type", "POST", NEW, &[("content-type", "text/plain")], deployment("")),
         ("too large", "POST", NEW, &[], format!(r#"{{"name":"{}"}}"#, "x".repeat(1 << 20))),
