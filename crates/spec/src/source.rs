@@ -43,7 +43,11 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim();
         let wrong = |what: &str| {
-            Invalid::one("model", format!("`{text}` {what}"), "write file:PATH, hf:ORG/REPO, s3://BUCKET/KEY, https://… or NAME[:TAG]")
+            Invalid::one(
+                "model",
+                format!("`{text}` {what}"),
+                "write file:PATH, hf:ORG/REPO, ollama:NAME, s3://BUCKET/KEY, https://… or NAME[:TAG]",
+            )
         };
         if text.is_empty() {
             return Err(wrong("names no model"));
