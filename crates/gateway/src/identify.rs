@@ -60,14 +60,11 @@ fn unlisted(request: &Request, path: &str, face: Face) -> Response {
 /// The same for a call, and from where it came. A token of an identity provider that nobody has seen before is waited for, since somebody has to be asked; every
 /// other one is known from memory.
 pub(crate) async fn identify_call(access: &Access, headers: &HeaderMap, from: Option<IpAddr>) -> Result<Arc<Caller>, Error> {
-    let identify = || Ok(access.enter(token(headers), from)?);
-    match (identify(), token(headers)) {
-        (Err(Error::Access(access::Error::Login(access::login::Error::Coming { .. }))), Some(text)) => {
-            Box::pin(access.settle(text)).await?;
-            identify()
-        }
-        (identified, _) => identified,
-    }
+    let text = token(headers);
+    let known = access.enter(text, from);
+    let (Err(access::Error::Login(access::login::Error::Coming { .. })), Some(unknown)) = (&known, text) else { return Ok(known?) };
+    Box::pin(access.settle(unknown)).await?;
+    Ok(access.enter(text, from)?)
 }
 
 /// The token as it was sent. Of two, `Authorization` counts: some clients fill `x-api-key` by default.

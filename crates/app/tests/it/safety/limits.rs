@@ -94,18 +94,24 @@ async fn a_body_has_a_size() {
     stop(house).await;
 }
 
+/// Three connections that have been answered and stay.
+async fn three_inside(address: SocketAddr, get: &str) -> Vec<TcpStream> {
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(get.as_bytes()).await.expect("sent");
+        assert!(soon(stream.read(&mut [0; 1024])).await.expect("an answer") > 0);
+        inside.push(stream);
+    }
+    inside
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_so_many_connections_and_one_more_is_closed() {
     let stage = Stage::new();
     let house = stage.house("limits: { connections_per_address: 3 }\n").await;
     let get = format!("{GET}\r\n");
-    let mut inside = Vec::new();
-    for _ in 0..3 {
-        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
-        stream.write_all(get.as_bytes()).await.expect("sent");
-        assert!(soon(stream.read(&mut [0; 1024])).await.expect("an answer") > 0);
-        inside.push(stream);
-    }
+    let mut inside = three_inside(house.address, &get).await;
     assert_eq!(status(&said(house.address, get.as_bytes()).await), "nothing");
     inside.pop();
     until("the place was given back", async || {
@@ -121,13 +127,7 @@ async fn proxies_are_not_counted_and_all_together_have_so_many() {
     let stage = Stage::new();
     let house = stage.house("trusted_proxies: [127.0.0.1]\nlimits: { connections: 3, connections_per_address: 1 }\n").await;
     let get = format!("{GET}\r\n");
-    let mut inside = Vec::new();
-    for _ in 0..3 {
-        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
-        stream.write_all(get.as_bytes()).await.expect("sent");
-        assert!(soon(stream.read(&mut [0; 1024])).await.expect("an answer") > 0);
-        inside.push(stream);
-    }
+    let mut inside = three_inside(house.address, &get).await;
     let mut waits = TcpStream::connect(house.address).await.expect("the system takes it");
     waits.write_all(get.as_bytes()).await.expect("sent");
     assert!(tokio::time::timeout(Duration::from_millis(200), waits.read(&mut [0; 64])).await.is_err(), "it is not accepted yet");
