@@ -5,7 +5,8 @@
 //! ([`mock`]) and the clients ([`load`]), so that both read the same clock and no time is lost between
 //! two programs that share a core. What they say to each other is fixed ([`script`]) and checked byte
 //! for byte; what is seen goes into histograms ([`tally`]) and back as JSON. [`cost`] measures by
-//! itself what a body takes to scan and splice; [`tunnel`] is the least that can stand in between.
+//! itself what a body takes to scan and splice; [`tunnel`] is the least that can stand in between;
+//! [`herd`] is a crowd that calls one model at once.
 
 mod rig;
 
@@ -29,6 +30,8 @@ mod cost;
 
 mod tunnel;
 
+mod herd;
+
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -51,6 +54,8 @@ enum Work {
         /// Where it listens
         upstream: std::net::SocketAddr,
     },
+    /// Call one model many times at once, and print how long they waited, as JSON
+    Herd(herd::Herd),
     /// Print the CPU time of scanning and splicing bodies, as JSON
     Cost,
 }
@@ -67,6 +72,7 @@ fn main() -> Result<()> {
             line(&tunnel.address()?.to_string())?;
             tunnel.run()
         }
+        Work::Herd(crowd) => line(&serde_json::to_string(&herd::run(&crowd)?)?),
         Work::Cost => line(&serde_json::to_string(&cost::all()?)?),
     }
 }

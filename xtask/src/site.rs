@@ -11,6 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::shell;
+
 /// Names the cache folder for everything that is obtained once and kept outside the tree.
 const CACHE_VARIABLE: &str = "PENSTOCK_CACHE";
 /// Names the llama-server to use instead of one of our own.
@@ -59,6 +61,13 @@ impl Site {
     /// Where cargo puts what it builds.
     pub(crate) fn target(&self) -> PathBuf {
         setting("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), |dir| self.root.join(dir))
+    }
+
+    /// Free bytes on the disk of the tree; none where they cannot be told.
+    pub(crate) fn free(&self) -> Option<u64> {
+        const KIB: u64 = 1024;
+        let said = shell::text(Command::new("df").arg("-Pk").arg(&self.root)).ok()?;
+        said.lines().last()?.split_whitespace().nth(3)?.parse::<u64>().ok().map(|kib| kib * KIB)
     }
 }
 

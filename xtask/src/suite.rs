@@ -17,6 +17,9 @@ use crate::{clients, dist, engine, say, shell};
 /// Tells tests where the real engine is.
 const TEST_ENGINE_VARIABLE: &str = "PENSTOCK_TEST_LLAMA_SERVER";
 
+/// What a fresh tree takes when all tests and the release are built.
+const ROOM: u64 = 24_000_000_000;
+
 /// Which tests to run.
 #[derive(Debug)]
 pub(crate) struct Choice {
@@ -28,6 +31,7 @@ pub(crate) struct Choice {
 /// Runs them and prints the count.
 pub(crate) fn run(site: &Site, choice: &Choice) -> ExitCode {
     let mut tally = Tally::default();
+    room(site);
     if let Err(error) = crates(site, choice, &mut tally) {
         say::line(&format!("error: {error:#}"));
         tally.failed += 1;
@@ -39,6 +43,17 @@ pub(crate) fn run(site: &Site, choice: &Choice) -> ExitCode {
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A disk that fills up looks like any failure of the compiler: who was told beforehand does not have to search.
+fn room(site: &Site) {
+    if let Some(free) = site.free().filter(|free| *free < ROOM) {
+        say::note(&format!(
+            "{} are free; a fresh tree takes up to {}. If it does not suffice: `cargo clean`, or CARGO_TARGET_DIR on another disk",
+            say::megabytes(free),
+            say::megabytes(ROOM)
+        ));
+    }
+}
+
 fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
     say::step("llama-server, the engine that the tests talk to");
     let engine = engine::obtain(site, choice.jobs, engine::Use::Here)?;
@@ -46,11 +61,14 @@ fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
     let clients = clients::obtain(site)?;
     say::step("an identity provider, and a browser");
     let identity = clients::obtain_identity(site)?;
+    say::step("a server that speaks as Azure's blob storage does");
+    let stores = clients::obtain_stores(site)?;
     let jobs = choice.jobs.to_string();
     let cargo = |more: &[&str]| {
         let mut cargo = site.cargo();
         cargo.args(["test", "--workspace", "--no-fail-fast", "--jobs", &jobs]).args(more);
-        cargo.env(TEST_ENGINE_VARIABLE, &engine).env(clients::CLIENTS_VARIABLE, &clients).env(clients::IDENTITY_VARIABLE, &identity);
+        cargo.env(TEST_ENGINE_VARIABLE, &engine).env(clients::CLIENTS_VARIABLE, &clients);
+        cargo.env(clients::IDENTITY_VARIABLE, &identity).env(clients::STORES_VARIABLE, &stores);
         cargo
     };
     say::step("building all tests");

@@ -3,7 +3,8 @@
 //! In: the site and the choice. Out: a table and JSON under `bench/results/`. Cold starts: an engine that writes down
 //! when it began and when it was ready (the tests' fake one) is called while it is not loaded. Swaps: two copies of the small
 //! model on the real llama-server, in memory for one, are called in turn; the same is asked of llama-server's own
-//! router, and the engine's own time is taken from starting and ending it alone. Turns: see [`super::turn`]. Fails: when a part does not start.
+//! router, and the engine's own time is taken from starting and ending it alone. Turns: see [`super::turn`]; crowds: see
+//! [`super::herd`]. Fails: when a part does not start.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,6 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::figures::median;
+use super::herd::{self, CALLERS, Herd};
 use super::party::{free_port, wait, write};
 use super::turn::{self, Turn};
 use crate::http::{Call, send};
@@ -31,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const MODELS: [&str; 2] = ["one", "two"];
 /// What the fake engine is told to take for a load.
 const FAKE_LOAD: &str = "50ms";
+/// While a crowd comes.
+const LONG_LOAD: &str = "3s";
 const MS_PER_SEC: f64 = 1e3;
 const MICROS_PER_MS: f64 = 1e3;
 /// More than one and less than two of them fit.
@@ -40,6 +44,7 @@ const SEEN_P99_MS: f64 = 100.0;
 const OVERHEAD_MS: f64 = 150.0;
 const TURN_MS: f64 = 50.0;
 const PUBLISH_MS: f64 = 1.0;
+const FIRST_MS: f64 = 500.0;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -73,6 +78,8 @@ struct Findings {
     engine_call: f64,
     /// Over 10,000 deployments and 1,000 instances.
     turn: Turn,
+    /// A thousand callers at once.
+    herd: Herd,
 }
 
 impl Findings {
@@ -92,6 +99,9 @@ pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
     let fake = site.target().join("release/fake-engine");
     say::step("cold starts");
     let (spawn, seen) = cold(site, &binary, &fake, choice.starts)?;
+    say::step("a thousand callers at once, on a model that is not loaded");
+    shell::run(site.cargo().args(["build", "--release", "--package", "bench", "--jobs", &jobs.to_string()]))?;
+    let herd = crowd(site, &binary, &fake)?;
     say::step("the engine alone");
     let (engine_load, engine_end, engine_call) = alone(site, &real)?;
     let swaps = choice.starts / 2;
@@ -117,6 +127,7 @@ pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
         engine_end,
         engine_call,
         turn,
+        herd,
     };
     tell(site, &findings)
 }
@@ -143,6 +154,9 @@ fn penstock(site: &Site, binary: &Path, engine: &Path, more: &Value) -> Result<S
         .map(|name| {
             let mut one = json!({ "name": name, "model": format!("file:{}", copy(site, folder.path(), name)?.display()) });
             one["env"] = more["env"].clone();
+            if let Some(depth) = more.get("max_queue") {
+                one["max_queue"] = depth.clone();
+            }
             Ok(one)
         })
         .collect::<Result<_>>()?;
@@ -215,6 +229,19 @@ fn cold(site: &Site, binary: &Path, fake: &Path, starts: u32) -> Result<(Vec<f64
     }
     server.leash.stop()?;
     Ok((spawn, seen))
+}
+
+/// A thousand callers while the engine loads.
+fn crowd(site: &Site, binary: &Path, fake: &Path) -> Result<Herd> {
+    let notes = Scratch::new("diary")?;
+    let diary = notes.path().join("diary");
+    let env = json!({ "FAKE_ENGINE_DIARY": diary, "FAKE_ENGINE_LOAD": LONG_LOAD, "FAKE_ENGINE_TOKENS": "1" });
+    let server = penstock(site, binary, fake, &json!({ "env": env, "max_queue": CALLERS }))?;
+    let rig = site.target().join("release/penstock-bench");
+    let starts = || Ok(fs::read_to_string(&diary)?.lines().filter(|line| line.split(' ').nth(2) == Some("begun")).count());
+    let herd = herd::send(&rig, server.address, MODELS[0], starts).with_context(|| server.leash.last_lines())?;
+    server.leash.stop()?;
+    Ok(herd)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of today have 51 bits")]
@@ -313,6 +340,10 @@ fn tell(site: &Site, findings: &Findings) -> Result<()> {
     let turn = &findings.turn;
     page.push_str(&row("idle turn over 10,000 deployments and 1,000 instances, median", TURN_MS, turn.idle));
     page.push_str(&row("publishing one change on a board of 10,000, median", PUBLISH_MS, turn.publish));
+    let crowd = &findings.herd;
+    page.push_str(&row("1,000 callers at once on a model at zero: first byte, p99", FIRST_MS, crowd.first_p99));
+    let lost = if crowd.failed == 0 && crowd.starts == 1 { "yes" } else { "**no**" };
+    let _ = writeln!(page, "| the same: failed calls, and starts | 0 and 1 | {} and {} | {lost} |", crowd.failed, crowd.starts);
     let router = findings.router_swap.map_or_else(|| "not to be had".to_owned(), |time| format!("{time:.0} ms"));
     let _ = writeln!(
         page,
@@ -320,6 +351,7 @@ fn tell(site: &Site, findings: &Findings) -> Result<()> {
          | swap, llama-server's router | {router} |\n| engine alone: load, end, call | {:.0}, {:.0}, {:.0} ms |",
         findings.spawn_p50, findings.seen_p50, findings.swap, findings.engine_load, findings.engine_end, findings.engine_call
     );
+    let _ = writeln!(page, "| a caller of the thousand: first byte, end | {:.0}, {:.0} ms (p50, p99) |", crowd.first_p50, crowd.whole_p99);
     let _ = writeln!(
         page,
         "| all turns of one changed wish, and an idle one | {:.1} ms |\n\

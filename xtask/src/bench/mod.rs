@@ -30,6 +30,8 @@ mod plot;
 
 mod turn;
 
+mod herd;
+
 mod check;
 
 pub(crate) mod fleet;

@@ -25,6 +25,8 @@ use crate::{dist, say, shell, site};
 /// Until the rig must have said where it listens.
 const START: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// For `sh -c`: runs the words after it with as many open files as may be.
+pub(super) const MANY_FILES: &str = r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#;
 
 /// The stage.
 #[derive(Debug)]
@@ -119,7 +121,6 @@ impl Stage {
 
 /// Starts a program on one core, with as many open files as it may have.
 fn on_core(core: usize, program: &Path, arguments: &[&str], environment: &[(&str, &Path)], folder: &Path) -> Result<Leash> {
-    const MANY_FILES: &str = r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#;
     let core = core.to_string();
     let program = program.to_str().context("a path that is no text")?;
     let mut words = vec!["-c", MANY_FILES, "sh", "taskset", "-c", core.as_str(), program];

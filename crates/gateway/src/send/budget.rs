@@ -40,9 +40,14 @@ impl Budget {
         self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(WHOLE)).is_ok()
     }
 
+    /// True while it is as good as a new one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.load(Relaxed) >= MOST
+    }
+
     fn earn(&self, parts: u32) {
         // A full reserve is the usual state, and is only looked at: no two cores write to the same place for nothing.
-        if self.0.load(Relaxed) < MOST {
+        if !self.is_full() {
             let _ = self.0.fetch_update(Relaxed, Relaxed, |left| Some((left + parts).min(MOST))); // never refused
         }
     }

@@ -10,7 +10,7 @@ use board::{Lease, Member};
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Uri};
-use spec::{Endpoint, HttpVersion, InstanceId, Name};
+use spec::{Endpoint, HttpVersion, InstanceId};
 use wire::openai::Shape;
 
 use super::budget::Budget;
@@ -26,8 +26,6 @@ const MOST_HEADERS: usize = 16;
 /// Where calls go.
 #[derive(Debug)]
 pub(crate) struct Target {
-    /// The deployment it serves.
-    pub(super) deployment: Name,
     id: InstanceId,
     pub(super) endpoint: Endpoint,
     key: Option<Secret>,
@@ -74,7 +72,6 @@ impl Target {
         let uris = [chat?, completions?, embeddings?];
         let starts = SHAPES.map(|shape| headers.each_ref().map(|headers| start(&path(shape), authority(&uri), headers)));
         Ok(Self {
-            deployment: lease.entry.name.clone(),
             id: member.id.clone(),
             endpoint: member.endpoint.clone(),
             key: member.key.clone(),

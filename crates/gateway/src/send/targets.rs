@@ -2,13 +2,15 @@
 //!
 //! In: a lease. Out: its target, made when the member is first used. Holds: a lock that is written only when a member
 //! is new; targets of members that are gone leave when the next one comes, or when the idle connections are looked at.
+//! What a deployment may still retry outlives its members: engines that die one after another bring no fresh reserve.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base::tasks::{self, Task};
 use board::{Lease, Member};
+use spec::Name;
 
 use super::budget::Budget;
 use super::target::Target;
@@ -22,21 +24,24 @@ type Known = HashMap<usize, (Weak<Member>, Arc<Target>)>;
 
 /// All targets.
 #[derive(Debug, Default)]
-pub(super) struct Targets(RwLock<Known>);
+pub(super) struct Targets {
+    known: RwLock<Known>,
+    budgets: Mutex<HashMap<Name, Arc<Budget>>>,
+}
 
 impl Targets {
     /// The target of this lease.
     pub(super) fn of(&self, lease: &Lease) -> Result<Arc<Target>, Error> {
         let at = Arc::as_ptr(&lease.member).addr();
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, target)) = known.get(&at) {
             return Ok(Arc::clone(target));
         }
         drop(known);
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let target = match known.values().find(|(_, target)| target.is_of(lease)) {
             Some((_, same)) => Arc::clone(same),
-            None => Arc::new(Target::new(lease, budget(&known, lease))?),
+            None => Arc::new(Target::new(lease, self.budget(&lease.entry.name))?),
         };
         // As long as the weak handle is here, nobody else can lie at this place.
         known.retain(|_, (member, _)| member.strong_count() > 0);
@@ -45,7 +50,7 @@ impl Targets {
     }
 
     fn look(&self) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (member, _)| member.strong_count() > 0);
         let targets: Vec<Arc<Target>> = known.values().map(|(_, target)| Arc::clone(target)).collect();
         drop(known);
@@ -53,13 +58,15 @@ impl Targets {
             target.pool.let_go();
             target.lines.let_go();
         }
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|_, budget| Arc::strong_count(budget) > 1 || !budget.is_full());
     }
-}
 
-/// The retries of a deployment are those of all its members together.
-fn budget(known: &Known, lease: &Lease) -> Arc<Budget> {
-    let same = known.values().find(|(_, target)| target.deployment == lease.entry.name);
-    same.map_or_else(Arc::default, |(_, target)| Arc::clone(&target.budget))
+    /// The retries of a deployment are those of all its members together, also of those to come.
+    fn budget(&self, deployment: &Name) -> Arc<Budget> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(budgets.entry(deployment.clone()).or_default())
+    }
 }
 
 /// Lets idle connections go, as long as there is anybody to hold them.

@@ -39,6 +39,22 @@ async fn an_outage_is_not_made_worse_by_retries() {
 }
 
 #[tokio::test]
+async fn engines_that_are_replaced_all_the_time_bring_no_fresh_retries() {
+    let house = House::new().await;
+    let mut tried = 0;
+    for round in 0..20 {
+        let engine = |at| Fake::unix(house.dir.path(), &format!("{round}-{at}.sock"), |_, _| fake::whole("503 Service Unavailable", BUSY));
+        let engines = [engine(0), engine(1)];
+        let members = engines.each_ref().map(|engine| (&engine.endpoint, 64));
+        house.publish([limited(entry("m", STREAMS, &members), |spec| spec.max_ejected = 0)]);
+        let calls = join_all((0..50).map(|_| house.chat(CHAT))).await;
+        assert!(calls.iter().all(|answer| answer.status == 503));
+        tried += engines.iter().map(|engine| engine.seen().len()).sum::<usize>();
+    }
+    assert!((1001..=1100).contains(&tried), "1,000 calls became {tried} tries");
+}
+
+#[tokio::test]
 async fn what_cannot_be_connected_to_costs_no_more_retries_either() {
     let house = House::new().await;
     let gone = [Endpoint::Unix(PathBuf::from("/nonexistent/a")), Endpoint::Unix(PathBuf::from("/nonexistent/b"))];
