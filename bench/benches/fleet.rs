@@ -338,6 +338,7 @@ fn entry(number: usize) -> Arc<Entry> {
     Arc::new(Entry {
         name: name(number),
         revision: 1,
+        generation: 1,
         created: Timestamp::from_millis(0),
         spec: Arc::new(Deployment::named(name(number))),
         dialect: Dialect { chat: true, completions: true, embeddings: true, always_stream: false, stream_usage: true },

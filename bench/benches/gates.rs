@@ -63,6 +63,7 @@ fn entry(members: usize) -> Arc<Entry> {
     Arc::new(Entry {
         name: name(),
         revision: 1,
+        generation: 1,
         created: Timestamp::from_millis(0),
         spec: Arc::new(Deployment::named(name())),
         dialect: Dialect { chat: true, completions: true, embeddings: true, always_stream: false, stream_usage: true },

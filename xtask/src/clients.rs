@@ -1,6 +1,6 @@
 //! Life of the client libraries that Penstock is tried with: found in the cache, or installed once
 //! from PyPI and npm in exactly the versions that the lists beside the tests name; and of the identity provider that people log in
-//! with, and of their browser, which is Debian's Chromium.
+//! with, of their browser, which is Debian's Chromium, and of a server that speaks as an object store does.
 //!
 //! In: the site. Out: a folder with a Python environment and a `node_modules`, and a note of the
 //! versions. Fails: never as a whole; of what cannot be had here the tests say `skipped:`. Costs:
@@ -21,11 +21,14 @@ use crate::{digest, say, shell};
 pub(crate) const CLIENTS_VARIABLE: &str = "PENSTOCK_TEST_CLIENTS";
 /// Tells tests where the identity provider is.
 pub(crate) const IDENTITY_VARIABLE: &str = "PENSTOCK_TEST_IDENTITY";
+/// Tells tests where the server is that speaks as an object store does.
+pub(crate) const STORES_VARIABLE: &str = "PENSTOCK_TEST_STORES";
 
 const LISTS: &str = "crates/app/tests/clients";
 const PYTHON_LIST: &str = "python/requirements.txt";
 const NODE_LISTS: [&str; 2] = ["node/package.json", "node/package-lock.json"];
 const IDENTITY_LISTS: [&str; 2] = ["identity/package.json", "identity/package-lock.json"];
+const STORES_LISTS: [&str; 2] = ["stores/package.json", "stores/package-lock.json"];
 /// Written when an installation is whole; without it the next run begins anew.
 const WHOLE: &str = "whole";
 /// What is told of the long list for Python.
@@ -53,18 +56,29 @@ pub(crate) fn obtain(site: &Site) -> Result<PathBuf> {
 
 /// A certified identity provider, and a real browser with something to drive it.
 pub(crate) fn obtain_identity(site: &Site) -> Result<PathBuf> {
-    const DIGITS: usize = 8;
-    let lists = site.root.join(LISTS);
-    let folder = site.cache.join(format!("identity-{}", &digest::of_file(&lists.join(IDENTITY_LISTS[1]))?[..DIGITS]));
-    fs::create_dir_all(&site.cache)?;
-    let lock = File::create(folder.with_extension("lock"))?;
-    lock.lock().context("cannot lock the folder of the identity provider")?;
-    if let Err(error) = node(&lists, IDENTITY_LISTS, &folder) {
-        say::note(&format!("no identity provider: {error:#}"));
-    }
+    let folder = obtain_servers(site, "identity", IDENTITY_LISTS)?;
     // To be there is enough: as root it does not even say its version without more flags.
     if let Err(error) = packages::ensure(&[Need { program: "chromium", proof: &[], package: "chromium" }]) {
         say::note(&format!("no browser: {error:#}"));
+    }
+    Ok(folder)
+}
+
+/// A server that speaks as Azure's blob storage does.
+pub(crate) fn obtain_stores(site: &Site) -> Result<PathBuf> {
+    obtain_servers(site, "stores", STORES_LISTS)
+}
+
+/// Servers for node, in a folder of their own.
+fn obtain_servers(site: &Site, what: &str, files: [&str; 2]) -> Result<PathBuf> {
+    const DIGITS: usize = 8;
+    let lists = site.root.join(LISTS);
+    let folder = site.cache.join(format!("{what}-{}", &digest::of_file(&lists.join(files[1]))?[..DIGITS]));
+    fs::create_dir_all(&site.cache)?;
+    let lock = File::create(folder.with_extension("lock"))?;
+    lock.lock().with_context(|| format!("cannot lock the folder of {what}"))?;
+    if let Err(error) = node(&lists, files, &folder) {
+        say::note(&format!("no {what}: {error:#}"));
     }
     Ok(folder)
 }

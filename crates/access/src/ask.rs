@@ -42,6 +42,9 @@ pub struct NewToken {
     /// From when on it is refused.
     #[serde(default)]
     pub expires_at: Option<Timestamp>,
+    /// A login makes it.
+    #[serde(skip)]
+    pub from_login: bool,
 }
 
 impl NewToken {
@@ -58,6 +61,7 @@ impl NewToken {
             limits: Limits::default(),
             budget: Budget::default(),
             expires_at: None,
+            from_login: false,
         }
     }
 }

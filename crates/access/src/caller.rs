@@ -57,6 +57,8 @@ pub(crate) struct Life {
     stepping_down: AtomicBool,
     /// It was used since its last use was written down.
     used: AtomicBool,
+    /// A login has made it: it stands for its person.
+    of_login: bool,
 }
 
 /// Of whom somebody may see or change what is theirs.
@@ -78,7 +80,8 @@ impl Caller {
     pub(crate) fn holding(token: &Token, hash: Hash, of: Of) -> Self {
         let Of { allowance, owner, shared } = of;
         let expires = token.expires_at.map_or(NEVER, Timestamp::as_millis);
-        Self { hash, words: Words::new(token.id.as_str(), &token.name), allowance, owner, shared, expires, life: Arc::default() }
+        let life = Arc::new(Life { of_login: token.from_login, ..Life::default() });
+        Self { hash, words: Words::new(token.id.as_str(), &token.name), allowance, owner, shared, expires, life }
     }
 
     /// The same holder after the token has changed: what is used now stays used.
@@ -111,6 +114,11 @@ impl Caller {
     /// The project that the use is booked on.
     pub fn project(&self) -> Option<&str> {
         self.shared.as_deref().map(|shared| &*shared.name)
+    }
+
+    /// The same to keep.
+    pub fn project_name(&self) -> Option<Arc<str>> {
+        self.shared.as_deref().map(|shared| Arc::clone(&shared.name))
     }
 
     /// Whose token or session it is.
@@ -168,6 +176,17 @@ impl Caller {
         called.map_err(|_a_right| Error::Forbidden { what: Denied::Inference })
     }
 
+    /// Whether the deployments of all projects are there for their calls: for who calls, and sees them all.
+    pub fn calls_everywhere(&self) -> bool {
+        let rights = self.rights();
+        rights.has(Verb::Use, Kind::Calls) && rights.has(Verb::Get, Kind::Deployments)
+    }
+
+    /// Whether what belongs to this project is there for their calls: what belongs to none is for all.
+    pub fn calls_reach(&self, project: Option<&str>) -> bool {
+        project.is_none() || project == self.project() || self.calls_everywhere()
+    }
+
     /// Whether they may call this model.
     pub fn may_infer(&self, model: &str) -> Result<(), Error> {
         self.may_call()?;
@@ -216,6 +235,12 @@ impl Caller {
             return Err(Error::Expired { at: Timestamp::from_millis(self.expires) });
         }
         Ok(())
+    }
+
+    /// The end that what they make may have at most. The token of a login ends so that its person logs in again; what they make is theirs as much as
+    /// what they make with a browser.
+    pub(crate) fn latest_end(&self) -> Option<Timestamp> {
+        (self.expires != NEVER && !self.life.of_login).then(|| Timestamp::from_millis(self.expires))
     }
 
     pub(crate) fn is_revoked(&self) -> bool {

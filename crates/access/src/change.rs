@@ -65,6 +65,7 @@ impl Access {
             limits: new.limits,
             budget: new.budget,
             expires_at: new.expires_at,
+            from_login: new.from_login,
             created_at: Timestamp::now(),
             last_used_at: None,
         };
@@ -116,6 +117,19 @@ impl Access {
         to_the_end(async move {
             let _alone = this.alone().await;
             this.forget(&id).await
+        })
+        .await
+    }
+
+    /// Forgets tokens that open nothing any more.
+    pub(crate) async fn forget_all(&self, ids: &[TokenId]) -> Result<(), Error> {
+        let (this, ids) = (self.clone(), ids.to_vec());
+        to_the_end(async move {
+            let _alone = this.alone().await;
+            for id in ids {
+                this.forget(&id).await?;
+            }
+            Ok(())
         })
         .await
     }
@@ -183,12 +197,9 @@ impl Access {
     async fn check_room(&self, project: Option<&str>) -> Result<(), Error> {
         let Some(name) = project else { return Ok(()) };
         let most = self.shared(name).project.load().as_ref().and_then(|project| project.quota.tokens);
-        match most {
-            Some(most) if self.inner.store.count_tokens_of(name).await? >= u64::from(most) => {
-                Err(Error::Quota { project: name.to_owned(), what: "tokens", most })
-            }
-            _ => Ok(()),
-        }
+        let Some(most) = most else { return Ok(()) };
+        let used = self.inner.store.count_tokens_of(name).await?;
+        if used >= u64::from(most) { Err(Error::Quota { project: name.to_owned(), what: "tokens", most, used }) } else { Ok(()) }
     }
 
     async fn make_first(&self) -> Result<Option<Secret>, Error> {
@@ -235,6 +246,7 @@ impl Access {
             limits: Limits::default(),
             budget: Budget::default(),
             expires_at: None,
+            from_login: false,
             created_at: Timestamp::now(),
             last_used_at: None,
         };

@@ -116,14 +116,16 @@ pub enum Error {
         tokens: usize,
     },
     /// A project has as many as it may have.
-    #[error("project `{project}` may have {most} {what}, and has them")]
+    #[error("project `{project}` may have {most} {what}, and has {used}")]
     Quota {
         /// Which.
         project: String,
         /// Of what.
         what: &'static str,
-        /// So many.
+        /// So many it may have.
         most: u32,
+        /// So many it has.
+        used: u64,
     },
     /// There is no such project.
     #[error("there is no project `{0}`")]
@@ -131,13 +133,13 @@ pub enum Error {
     /// There is a project of this name.
     #[error("there is a project `{0}` already")]
     ProjectExists(Name),
-    /// Tokens belong to the project: without it they would have no limits.
-    #[error("project `{name}` has tokens: {tokens}")]
+    /// Something belongs to the project: without it tokens would have no limits, and nobody would know whose the rest is.
+    #[error("project `{name}` still has {}", things(owned))]
     ProjectInUse {
         /// The project.
         name: Name,
-        /// How many.
-        tokens: usize,
+        /// What belongs to it.
+        owned: Box<store::Owned>,
     },
     /// There are more than are kept in memory.
     #[error("there are {most} {what} already")]
@@ -170,6 +172,19 @@ pub enum Error {
     /// It could not be remembered.
     #[error("the tokens could not be stored")]
     Store(#[from] store::Error),
+}
+
+/// What belongs to a project, with some of its names.
+fn things(owned: &store::Owned) -> String {
+    const NAMED: usize = 3;
+    let named = |noun: &str, names: &[Name]| {
+        let words = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let more = if names.len() > NAMED { ", …" } else { "" };
+        (!names.is_empty()).then(|| format!("{} {noun} ({words}{more})", names.len()))
+    };
+    let tokens = (owned.tokens > 0).then(|| format!("{} tokens", owned.tokens));
+    let all = [tokens, named("deployments", &owned.deployments), named("models", &owned.models)];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What a limit of a minute leaves room for, and when.
@@ -255,10 +270,14 @@ impl Fault for Error {
             Self::NoRole(_) => "list the roles to see which there are; admin, operator, developer and viewer are built in",
             Self::BuiltIn(_) => "make a role of your own with the rights that you want",
             Self::RoleInUse { .. } => "give them another role first",
-            Self::Quota { .. } => "remove one that nobody uses any more, or raise the quota of the project",
+            Self::Quota { project, what, .. } => {
+                return Some(format!(
+                    "remove one that nobody uses any more, or raise the quota: `penstock project set {project} --most-{what} COUNT`"
+                ));
+            }
             Self::NoProject(_) => "list the projects to see which there are",
             Self::ProjectExists(_) | Self::UserExists(_) | Self::RoleExists(_) => "change it, or choose another name",
-            Self::ProjectInUse { .. } => "revoke its tokens, or move them to another project, first",
+            Self::ProjectInUse { .. } => "remove them, or move them to another project, first",
             Self::NotForgotten { .. } => "revoke it again when the store answers, before the next restart",
             Self::NotFound(_) => "list the tokens to see which there are",
             Self::LastAdmin(_) | Self::LastAdminUser(_) | Self::LastAdminRole => "make another token with the scope `admin` first",

@@ -1,8 +1,16 @@
 //! May they give that? Nobody gives what they may not do themselves.
 //!
-//! In: who gives; a token, roles, rights. Out: nothing. Fails: [`Denied::Beyond`]. Holds: nothing.
+//! In: who gives; a token, roles, rights. Out: nothing. Fails: [`Denied::Beyond`], [`Denied::Looser`]. Holds: nothing.
+//!
+//! What somebody may is not what they may this minute: a user who is shut out has their roles still, and gets more tomorrow. So a user is weighed by
+//! the roles that are stored, and a token by what it says of itself, since its owner may grow into that. A token that is bounded (models, limits,
+//! budget, an end) makes none, and changes none into one, that is bounded less.
 
-use spec::{Name, Rights, Token, UserId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base::Timestamp;
+use spec::{Budget, Limits, Name, Rights, Token, UserId};
 
 use crate::access::Access;
 use crate::allowance::Said;
@@ -24,42 +32,107 @@ impl Access {
         names.into_iter().try_for_each(|name| self.check_rights_given(giver, roles.rights(name)))
     }
 
-    /// Whether they may change this user: nobody changes who may more.
+    /// Whether they may change this user: nobody changes who may more, or could if they were let in.
     pub fn check_over(&self, giver: &Caller, user: &UserId) -> Result<(), Error> {
-        let member = self.member(user).ok_or_else(|| Error::NoUser(user.to_string()))?;
-        self.check_as(giver, Rights::ALL, Some(&member.owner))
+        let user = self.owner(user)?;
+        self.check_as(giver, Rights::ALL, &user)
     }
 
     /// Whether they may make this token.
     pub fn check_gives(&self, giver: &Caller, new: &NewToken) -> Result<(), Error> {
         let said = Said { scopes: new.scopes.clone(), role: new.role.clone(), rights: new.rights, ..Said::default() };
-        self.check_said(giver, &said, new.owner.as_ref())
+        self.check_said(giver, &said, new.owner.as_ref())?;
+        self.check_stated(giver, &said, new.owner.as_ref())?;
+        let models = new.models.as_ref().map(|models| models.iter().cloned().collect());
+        check_models(giver, models.as_ref())?;
+        check_limits(giver, &new.limits)?;
+        check_budget(giver, &new.budget)?;
+        check_end(giver, new.expires_at)
     }
 
     /// Whether they may make this of a token.
     pub fn check_patch(&self, giver: &Caller, before: &Token, patch: &Patch) -> Result<(), Error> {
-        let said = Said::by(&patch.clone().apply(before.clone()));
-        self.check_said(giver, &Said::by(before), before.owner.as_ref())?;
-        self.check_said(giver, &said, before.owner.as_ref())
+        let after = patch.clone().apply(before.clone());
+        let (was, said) = (Said::by(before), Said::by(&after));
+        self.check_said(giver, &was, before.owner.as_ref())?;
+        self.check_said(giver, &said, before.owner.as_ref())?;
+        let roles = self.inner.roles.load();
+        if said.role != was.role || !was.rights(&roles).includes(said.rights(&roles)) {
+            self.check_stated(giver, &said, before.owner.as_ref())?;
+        }
+        patch.models.as_ref().map_or(Ok(()), |_| check_models(giver, said.models.as_ref()))?;
+        patch.limits.as_ref().map_or(Ok(()), |limits| check_limits(giver, limits))?;
+        patch.budget.as_ref().map_or(Ok(()), |budget| check_budget(giver, budget))?;
+        patch.expires_at.map_or(Ok(()), |end| check_end(giver, end))
     }
 
+    fn owner(&self, id: &UserId) -> Result<Arc<Owner>, Error> {
+        Ok(self.member(id).ok_or_else(|| Error::NoUser(id.to_string()))?.owner)
+    }
+
+    /// Whether they may all that a token may that says this, as far as its owner could by their roles.
     fn check_said(&self, giver: &Caller, said: &Said, owner: Option<&UserId>) -> Result<(), Error> {
         let rights = said.rights(&self.inner.roles.load());
         match owner {
             Some(id) => {
-                let member = self.member(id).ok_or_else(|| Error::NoUser(id.to_string()))?;
-                self.check_as(giver, rights, Some(&member.owner))
+                let owner = self.owner(id)?;
+                self.check_as(giver, rights, &owner)
             }
-            None => self.check_as(giver, rights, None),
+            None => self.check_rights_given(giver, rights),
         }
     }
 
-    /// Whether they may all that somebody may who has these rights, as far as this user has them.
-    fn check_as(&self, giver: &Caller, rights: Rights, user: Option<&Owner>) -> Result<(), Error> {
-        let Some(user) = user else { return self.check_rights_given(giver, rights) };
-        self.check_rights_given(giver, rights.and(user.everywhere()))?;
-        let within = user.projects();
+    /// Whether what a token says of itself is theirs to give, whatever its owner may: for oneself, what one's own token says; for another, what
+    /// one may.
+    fn check_stated(&self, giver: &Caller, said: &Said, owner: Option<&UserId>) -> Result<(), Error> {
+        let rights = said.rights(&self.inner.roles.load());
+        let is_own = owner.is_some() && giver.user().map(|user| user.id()) == owner;
+        let own = if is_own { giver.allowance.rights() } else { giver.rights() };
+        if own.includes(rights) { Ok(()) } else { Err(Error::Forbidden { what: Denied::Beyond }) }
+    }
+
+    /// Whether they may all that somebody may who has these rights, as far as this user has them by their roles.
+    fn check_as(&self, giver: &Caller, rights: Rights, user: &Owner) -> Result<(), Error> {
+        let (everywhere, within) = user.by_roles();
+        self.check_rights_given(giver, rights.and(everywhere))?;
         let beyond = |(project, theirs): (&Name, &Rights)| !giver.rights_within(project.as_str()).includes(rights.and(*theirs));
         if within.iter().any(beyond) { Err(Error::Forbidden { what: Denied::Beyond }) } else { Ok(()) }
     }
+}
+
+fn check_models(giver: &Caller, wanted: Option<&BTreeSet<String>>) -> Result<(), Error> {
+    let own = giver.allowance.said.models.as_ref();
+    held(own.is_none_or(|own| wanted.is_some_and(|wanted| wanted.is_subset(own))), "models")
+}
+
+fn check_limits(giver: &Caller, wanted: &Limits) -> Result<(), Error> {
+    let own = &giver.allowance.said.limits;
+    let all = tight(own.requests_per_minute, wanted.requests_per_minute)
+        && tight(own.tokens_per_minute, wanted.tokens_per_minute)
+        && tight(own.concurrency, wanted.concurrency);
+    held(all, "limits")
+}
+
+fn check_budget(giver: &Caller, wanted: &Budget) -> Result<(), Error> {
+    let own = &giver.allowance.said.budget;
+    let tokens = tight(own.tokens_per_hour, wanted.tokens_per_hour)
+        && tight(own.tokens_per_day, wanted.tokens_per_day)
+        && tight(own.tokens_per_month, wanted.tokens_per_month);
+    let money = tight(own.usd_per_hour, wanted.usd_per_hour)
+        && tight(own.usd_per_day, wanted.usd_per_day)
+        && tight(own.usd_per_month, wanted.usd_per_month);
+    held(tokens && money, "budget")
+}
+
+fn check_end(giver: &Caller, wanted: Option<Timestamp>) -> Result<(), Error> {
+    held(tight(giver.latest_end(), wanted), "expires_at")
+}
+
+/// Whether it is bounded where the giver is, and as tightly.
+fn tight<T: PartialOrd>(own: Option<T>, wanted: Option<T>) -> bool {
+    own.is_none_or(|own| wanted.is_some_and(|wanted| wanted <= own))
+}
+
+fn held(holds: bool, field: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::Forbidden { what: Denied::Looser(field) }) }
 }

@@ -127,7 +127,7 @@ fn forget_one(all: &mut HashMap<IpAddr, Guesser>) {
 }
 
 /// Who has one address of a long one's network has them all.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> NETWORK << NETWORK).into()),
         short @ IpAddr::V4(_) => short,

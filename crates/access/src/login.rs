@@ -3,7 +3,7 @@
 //! the config names providers ([`config`]); what each says about itself is asked for and kept (`provider`, over `net`). A person
 //! comes with a browser (`code`), which carries something sealed (`seal`) to the provider and back, or with a program that has none
 //! (`device`); a program may bring a token that the provider made (`jwt`). What the provider says is proven (`proof`), and becomes a `Person` with what
-//! their groups may do here (`person`), who then is a user, and whose browser has a session (`session`). All of it is asked
+//! their groups may do here (`person`), who then is a user, and whose browser has a session (`session`); what is over is forgotten (`sweep`). All of it is asked
 //! at the `desk`. What goes wrong is an [`Error`].
 
 mod config;
@@ -18,6 +18,7 @@ mod jwt;
 mod take;
 
 mod session;
+mod sweep;
 
 mod person;
 mod proof;

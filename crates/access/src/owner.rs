@@ -27,38 +27,35 @@ pub struct Owner {
 #[derive(Debug)]
 struct Rest {
     name: Arc<str>,
+    /// What their roles stand for everywhere, also while they are let in no more.
+    everywhere: Rights,
+    /// The same within projects.
     within: BTreeMap<Name, Rights>,
 }
 
 impl Owner {
     pub(crate) fn new(user: &User, roles: &Roles) -> Self {
-        let rest = Rest { name: user.name.as_str().into(), within: BTreeMap::new() };
-        let owner = Self {
-            id: user.id.clone(),
-            everywhere: LiveRights::default(),
-            is_in: AtomicBool::new(false),
-            rest: ArcSwap::from_pointee(rest),
-        };
+        let owner = Self::gone(&user.id);
         owner.set(user, roles);
         owner
     }
 
     /// One who is not there any more: may do nothing.
     pub(crate) fn gone(id: &UserId) -> Self {
-        let rest = ArcSwap::from_pointee(Rest { name: id.as_str().into(), within: BTreeMap::new() });
-        Self { id: id.clone(), everywhere: LiveRights::default(), is_in: AtomicBool::new(false), rest }
+        let rest = Rest { name: id.as_str().into(), everywhere: Rights::NONE, within: BTreeMap::new() };
+        let (is_in, rest) = (AtomicBool::new(false), ArcSwap::from_pointee(rest));
+        Self { id: id.clone(), everywhere: LiveRights::default(), is_in, rest }
     }
 
     /// As the user is from now on.
     pub(crate) fn set(&self, user: &User, roles: &Roles) {
         let sum = |names: &mut dyn Iterator<Item = &Name>| names.fold(Rights::NONE, |all, role| all.or(roles.rights(role)));
         let within = user.roles_within().into_iter().map(|(project, names)| (project.clone(), sum(&mut names.into_iter())));
-        let within = if user.disabled { BTreeMap::new() } else { within.collect() };
-        let everywhere = if user.disabled { Rights::NONE } else { sum(&mut user.roles_everywhere().into_iter()) };
+        let (within, everywhere) = (within.collect(), sum(&mut user.roles_everywhere().into_iter()));
         // Who may less may less from here on.
         self.is_in.store(!user.disabled, Ordering::Release);
-        self.everywhere.set(everywhere);
-        self.rest.store(Arc::new(Rest { name: user.name.as_str().into(), within }));
+        self.everywhere.set(if user.disabled { Rights::NONE } else { everywhere });
+        self.rest.store(Arc::new(Rest { name: user.name.as_str().into(), everywhere, within }));
     }
 
     /// From here on neither they nor their tokens are let in.
@@ -66,7 +63,7 @@ impl Owner {
         self.is_in.store(false, Ordering::Release);
         self.everywhere.set(Rights::NONE);
         let name = self.name();
-        self.rest.store(Arc::new(Rest { name, within: BTreeMap::new() }));
+        self.rest.store(Arc::new(Rest { name, everywhere: Rights::NONE, within: BTreeMap::new() }));
     }
 
     /// The user's id.
@@ -91,17 +88,23 @@ impl Owner {
 
     /// What they may within this project, beyond what they may everywhere.
     pub fn within(&self, project: &str) -> Rights {
-        self.rest.load().within.get(project).copied().unwrap_or(Rights::NONE)
+        if self.is_in() { self.rest.load().within.get(project).copied().unwrap_or(Rights::NONE) } else { Rights::NONE }
     }
 
     /// The projects in which they may do something, and what.
     pub fn projects(&self) -> BTreeMap<Name, Rights> {
-        self.rest.load().within.clone()
+        if self.is_in() { self.rest.load().within.clone() } else { BTreeMap::new() }
+    }
+
+    /// What they could do everywhere, and within projects, if they were let in: for who wants to let them in, or to make something for them.
+    pub(crate) fn by_roles(&self) -> (Rights, BTreeMap<Name, Rights>) {
+        let rest = self.rest.load();
+        (rest.everywhere, rest.within.clone())
     }
 
     /// The projects within which they may do this.
     pub(crate) fn projects_with(&self, verb: Verb, kind: Kind) -> Vec<Name> {
-        let rest = self.rest.load();
-        rest.within.iter().filter(|(_, rights)| rights.has(verb, kind)).map(|(name, _)| name.clone()).collect()
+        let theirs = self.projects();
+        theirs.into_iter().filter(|(_, rights)| rights.has(verb, kind)).map(|(name, _)| name).collect()
     }
 }

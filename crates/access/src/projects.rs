@@ -1,8 +1,7 @@
 //! How do projects come, change and go?
 //!
 //! In: what an operator wants. Out: the store is changed first, then what their callers read. Fails:
-//! on a wish that makes no sense, on a name that is taken, and when tokens would be left without the
-//! limits that they share. Holds: the one writer's place.
+//! on a wish that makes no sense, on a name that is taken, and while something belongs to what is to go. Holds: the one writer's place.
 
 use std::sync::Arc;
 
@@ -112,17 +111,18 @@ impl Access {
         .await
     }
 
-    /// Removes a project that no token belongs to.
+    /// Removes a project that nothing belongs to.
     pub async fn delete_project(&self, name: &Name) -> Result<(), Error> {
         let (this, name) = (self.clone(), name.clone());
         to_the_end(async move {
             let _alone = this.alone().await;
             this.get_project(&name).await?;
-            let tokens = this.inner.store.count_tokens_of(name.as_str()).await?;
-            if tokens > 0 {
-                return Err(Error::ProjectInUse { name, tokens: usize::try_from(tokens).unwrap_or(usize::MAX) });
+            let owned = this.inner.store.owned_by(&name).await?;
+            // Between the look and the deletion something may have come: then the store deletes nothing.
+            if !owned.is_nothing() || !this.inner.store.delete_project(&name).await? {
+                let owned = Box::new(this.inner.store.owned_by(&name).await?);
+                return Err(Error::ProjectInUse { name, owned });
             }
-            this.inner.store.delete_project(&name).await?;
             this.shared(name.as_str()).project.store(None);
             Ok(())
         })

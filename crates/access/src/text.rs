@@ -42,6 +42,11 @@ impl Hash {
         (!text.is_empty() && text.len() <= LONGEST).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
 
+    /// Of any text, however long.
+    pub(crate) fn of_any(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
     /// That of no token.
     pub(crate) fn of_nobody() -> Self {
         Self([0; 32])

@@ -90,6 +90,8 @@ pub struct Login {
     pub email: Option<String>,
     /// What their groups stand for.
     pub mapped: Grants,
+    /// When the provider said so.
+    pub as_of: Timestamp,
 }
 
 impl Access {
@@ -139,7 +141,7 @@ impl Access {
         .await
     }
 
-    /// Somebody has logged in: makes the user at the first time, and takes over what the provider says now.
+    /// Somebody has logged in: makes the user at the first time, and takes over what the provider says, unless what is known was said later.
     pub async fn login_user(&self, login: Login) -> Result<User, Error> {
         let this = self.clone();
         to_the_end(async move {
@@ -147,7 +149,10 @@ impl Access {
             let now = Timestamp::now();
             let user = match this.inner.store.find_user(&login.provider, &login.subject).await? {
                 Some(user) if user.disabled => return Err(Error::Disabled { user: user.name }),
-                Some(user) => User { email: login.email.or(user.email.clone()), mapped: login.mapped, last_login_at: Some(now), ..user },
+                Some(user) if user.last_login_at.is_some_and(|last| last > login.as_of) => return Ok(user),
+                Some(user) => {
+                    User { email: login.email.or(user.email.clone()), mapped: login.mapped, last_login_at: Some(login.as_of), ..user }
+                }
                 None => this.first_login(login, now).await?,
             };
             this.keep_user(user).await
@@ -169,7 +174,7 @@ impl Access {
             disabled: false,
             created_at: now,
             updated_at: now,
-            last_login_at: Some(now),
+            last_login_at: Some(login.as_of),
         })
     }
 

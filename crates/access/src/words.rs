@@ -140,6 +140,12 @@ pub enum Denied {
     Project(String),
     /// More than they may themselves.
     Beyond,
+    /// This, which takes the right to change the server: it reaches what its user reaches.
+    Server(&'static str),
+    /// What is bounded less than they are themselves.
+    Looser(&'static str),
+    /// To go on with a stream that began when they saw something else.
+    Other,
 }
 
 impl fmt::Display for Denied {
@@ -152,6 +158,9 @@ impl fmt::Display for Denied {
             Self::Unlisted => f.write_str("ask this: it stands in no row of the authorization table"),
             Self::Project(name) => write!(f, "act for project `{name}`"),
             Self::Beyond => f.write_str("give what it may not do itself"),
+            Self::Server(what) => write!(f, "{what}: that takes the right `update server`, which operators and admins have, or the config"),
+            Self::Looser(field) => write!(f, "give a token wider `{field}` than its own"),
+            Self::Other => f.write_str("go on listening: what it may see has changed"),
         }
     }
 }

@@ -10,6 +10,7 @@ use store::Store;
 
 const TOKENS: usize = 25_000;
 const MOST_BYTES: usize = 300;
+const DOORS: usize = 4;
 
 fn token(number: usize) -> Token {
     Token {
@@ -28,6 +29,7 @@ fn token(number: usize) -> Token {
         budget: spec::Budget { tokens_per_day: Some(1_000_000), ..spec::Budget::default() },
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(i64::try_from(number).expect("small")),
+        from_login: false,
         last_used_at: None,
     }
 }
@@ -46,12 +48,14 @@ async fn a_token_that_is_not_in_use_takes_at_most_three_hundred_bytes() {
     for some in (0..TOKENS).collect::<Vec<_>>().chunks(10_000) {
         store.put_tokens(&some.iter().map(|number| token(*number)).collect::<Vec<_>>()).await.expect("tokens");
     }
-    // The database's own memory is there after the first reading.
-    let first = Access::open(store.clone(), Mode::Tokens).await.expect("a door");
-    let before = resident();
-    let access = Access::open(store, Mode::Tokens).await.expect("another door, with as much behind it");
-    let each = resident().saturating_sub(before) / TOKENS;
-    assert_eq!((first.tokens(), access.tokens()), (TOKENS, TOKENS));
+    // A connection to the database has its own memory after its first reading; which one a door reads by is chance, so the least of some counts.
+    let (mut doors, mut each) = (Vec::new(), usize::MAX);
+    for _ in 0..DOORS {
+        let before = resident();
+        doors.push(Access::open(store.clone(), Mode::Tokens).await.expect("another door, with as much behind it"));
+        each = each.min(resident().saturating_sub(before) / TOKENS);
+    }
+    assert!(doors.iter().all(|door| door.tokens() == TOKENS));
     println!("{each} bytes for each token");
     assert!((100..=MOST_BYTES).contains(&each), "{each} bytes for each token");
 }

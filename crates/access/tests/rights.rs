@@ -175,6 +175,7 @@ async fn who_logs_in_is_made_once_and_follows_their_groups() {
         name: "ann".to_owned(),
         email: Some("ann@example.org".to_owned()),
         mapped: Grants { roles: roles.iter().map(|role| name(role)).collect(), projects: BTreeMap::new() },
+        as_of: base::Timestamp::now(),
     };
     let first = house.access.login_user(login(&["developer"])).await.expect("a user");
     assert_eq!(first.name, "ann@corp/4711", "another ann was there");
@@ -233,7 +234,7 @@ async fn the_last_use_of_a_token_is_written_behind_its_back() {
 #[tokio::test]
 async fn a_project_has_no_more_tokens_than_its_quota() {
     let house = house().await;
-    let quota = spec::Allotment { tokens: Some(2) };
+    let quota = spec::Allotment { tokens: Some(2), ..spec::Allotment::default() };
     let new = access::NewProject {
         name: name("red"),
         description: None,

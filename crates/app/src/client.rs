@@ -98,7 +98,11 @@ pub enum Command {
     Run(run::Run),
     /// List what is served
     #[command(visible_alias = "ls")]
-    List,
+    List {
+        /// Only what belongs to this project
+        #[arg(long, value_name = "NAME")]
+        project: Option<String>,
+    },
     /// List running instances
     Ps,
     /// Watch who holds how much of the machines' memory, and what runs there
@@ -274,7 +278,7 @@ impl Command {
 
 fn ask(command: Command, server: &Server, output: Output) -> Result<(), Failure> {
     match command {
-        Command::List => look::list(server, output),
+        Command::List { project } => look::list(server, project.as_deref(), output),
         Command::Ps => look::instances(server, output),
         Command::Top(words) => top::top(server, &words, output),
         Command::Allocation(verb) => allocation::allocation(server, verb, output),

@@ -82,7 +82,7 @@ impl House {
         let (closing, closed) = watch::channel(false);
         let story = story::tell(&rooms, &settings).await?;
         let watchers = watchers::Watchers::start(&settings)?;
-        let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms));
+        let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms, door::readings(&rules)));
         let url = rooms::url(address, rules.certificates.is_some());
         let control = rooms.control(rooms.logins(&settings, &url).await?, url, closed);
         let lock = token::Address::write(&settings.data_dir(), &rooms::url(address, rules.certificates.is_some()))?;

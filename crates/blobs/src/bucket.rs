@@ -101,13 +101,20 @@ impl Bucket {
         }
     }
 
-    /// Its bytes from here on, if it still is in this state.
+    /// Its bytes from here on, if it still is in this state; a store that does not look at the condition is looked at itself.
     pub async fn read(&self, name: &str, from: u64, state: Option<&str>) -> Result<BoxStream<'static, Result<Bytes, Error>>, Error> {
         let range = (from > 0).then_some(GetRange::Offset(from));
         let if_match = state.filter(|state| state.starts_with('"')).map(str::to_owned);
+        let wanted = if_match.clone();
         let got = self.store.get_opts(&self.path(name), GetOptions { range, if_match, ..GetOptions::default() }).await;
+        let other = || Error::OtherState { url: format!("{self}/{name}") };
+        let got = match got {
+            Ok(got) if got.meta.e_tag.is_some() && wanted.is_some() && got.meta.e_tag != wanted => return Err(other()),
+            Err(object_store::Error::Precondition { .. }) => return Err(other()),
+            got => got.map_err(Error::store(&self.url))?,
+        };
         let url = self.url.clone();
-        Ok(got.map_err(Error::store(&self.url))?.into_stream().map(move |bytes| bytes.map_err(Error::store(&url))).boxed())
+        Ok(got.into_stream().map(move |bytes| bytes.map_err(Error::store(&url))).boxed())
     }
 
     /// Where an object of this name lies.

@@ -78,6 +78,13 @@ impl Claims {
         ByteSize(claims.iter().filter(|(other, _)| *other != id).map(|(_, coming)| left(coming)).sum())
     }
 
+    /// Bytes that the files of others will have.
+    pub(crate) fn whole_of_others(&self, id: &PartId) -> ByteSize {
+        let claims = self.lock();
+        let whole = |coming: &Coming| coming.total.unwrap_or(coming.offset);
+        ByteSize(claims.iter().filter(|(other, _)| *other != id).map(|(_, coming)| whole(coming)).sum())
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<PartId, Coming>> {
         self.0.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -89,23 +89,31 @@ impl Blobs {
 
     fn sweep(&self, sweep: &Sweep) -> Result<Collected, Error> {
         let grace = sweep.grace.unwrap_or(self.config().grace);
+        let mut done = self.sweep_blobs(sweep, self.layout().each_blob()?)?;
+        self.sweep_parts(sweep.dry_run, grace, &mut done)?;
+        done.blobs.sort();
+        if !sweep.dry_run {
+            self.sweep_leftovers(grace)?;
+        }
+        Ok(done)
+    }
+
+    /// Of these blobs, as they were when they were listed. Whoever has used one since then has touched it: it is looked at again.
+    pub(crate) fn sweep_blobs(&self, sweep: &Sweep, listed: Vec<(Digest, Metadata)>) -> Result<Collected, Error> {
+        let grace = sweep.grace.unwrap_or(self.config().grace);
         let mut done = Collected::default();
         let folders = links::all(self.layout())?;
-        for (digest, seen) in self.layout().each_blob()? {
+        for (digest, seen) in listed {
             let size = ByteSize(seen.len());
             let goes = !sweep.keep.contains(&digest) && is_old(&seen, grace);
-            let gone = goes && self.holds().if_free(&digest, || sweep.dry_run || self.take_away(&digest, &folders)) == Some(true);
-            if gone {
+            let still = || self.layout().blob(&digest).metadata().is_ok_and(|now| is_old(&now, grace));
+            let act = || still() && (sweep.dry_run || self.take_away(&digest, &folders));
+            if goes && self.holds().if_free(&digest, act) == Some(true) {
                 done.freed += size;
                 done.blobs.push((digest, size));
             } else {
                 done.kept += 1;
             }
-        }
-        self.sweep_parts(sweep.dry_run, grace, &mut done)?;
-        done.blobs.sort();
-        if !sweep.dry_run {
-            self.sweep_leftovers(grace)?;
         }
         Ok(done)
     }
@@ -141,7 +149,8 @@ impl Blobs {
         Ok(())
     }
 
-    /// What a crash left: parts without a state, folders without a list; and the states of parts that have become blobs.
+    /// What a crash left: parts without a state, folders without a list; the states of parts that have become blobs; folders that were
+    /// made while one of their blobs went.
     fn sweep_leftovers(&self, grace: Duration) -> Result<(), Error> {
         let old = |path: &Path| path.metadata().is_ok_and(|seen| is_old(&seen, grace));
         for path in crate::layout::entries(&self.layout().parts())? {
@@ -152,8 +161,14 @@ impl Blobs {
                 let _ = fs::remove_file(&path); // the next sweep tries again
             }
         }
-        for (folder, _) in links::all(self.layout())?.iter().filter(|(folder, files)| files.is_empty() && old(folder)) {
-            links::remove(folder)?;
+        for (folder, files) in links::all(self.layout())?.iter().filter(|(folder, _)| old(folder)) {
+            let is_gone = |digest: &Digest| self.layout().blob(digest).try_exists().is_ok_and(|is_here| !is_here);
+            match files.iter().find(|file| is_gone(&file.digest)) {
+                // Who holds it brings it back, and the folder is as good as new then.
+                Some(lost) => self.holds().if_free(&lost.digest, || if is_gone(&lost.digest) { links::remove(folder) } else { Ok(()) }),
+                None => files.is_empty().then(|| links::remove(folder)),
+            }
+            .unwrap_or(Ok(()))?;
         }
         Ok(())
     }

@@ -124,6 +124,12 @@ pub enum Error {
     /// This machine has no certificates.
     #[error("no connection can be made: {0}")]
     NoTls(String),
+    /// An object was replaced while it was read.
+    #[error("{url} has changed")]
+    OtherState {
+        /// Which.
+        url: String,
+    },
     /// The object store failed or refused.
     #[error("the object store {url} failed")]
     Store {
@@ -175,6 +181,7 @@ impl Fault for Error {
             Self::Mismatch { .. } | Self::Length { .. } | Self::BadName(_) | Self::BadUrl(_) | Self::BadOption { .. } => Kind::Invalid,
             Self::Private { .. } => Kind::Forbidden,
             Self::Slow { .. } => Kind::Timeout,
+            Self::OtherState { .. } => Kind::Upstream,
             Self::Store { .. } | Self::Line { .. } | Self::TooManyHops(_) | Self::Downgraded { .. } | Self::TooLong { .. } => {
                 Kind::Upstream
             }
@@ -214,13 +221,15 @@ impl Fault for Error {
             Self::BadName(_) => "use the file's bare name, without a folder",
             Self::Io { .. } => "check the disk and the rights of `data_dir`",
             Self::BadUrl(_) => "write https://HOST/PATH",
-            Self::Private { .. } => "an operator can allow it: name the address, its range or the host in `outbound.allow_private`",
+            Self::Private { .. } => "an operator can allow it: name the address, its range or the host in `outbound.allow`",
             Self::Slow { .. } | Self::Line { .. } => "check the network and whether the other side is up; what has come is kept",
             Self::TooManyHops(_) | Self::Downgraded { .. } | Self::TooLong { .. } => "check the address, or ask who runs it",
             Self::NoTls(_) => "install the certificates (`ca-certificates`), or name their file in SSL_CERT_FILE",
             Self::Store { source, .. } if is_denied(source) => {
-                "check the credentials of the store (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), and what they may do"
+                "check the credentials of the store and what they may do (S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; Google: \
+                 GOOGLE_APPLICATION_CREDENTIALS; Azure: AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY)"
             }
+            Self::OtherState { .. } => "fetch it again",
             Self::Store { .. } => "check `blobs.url`, `blobs.options` and whether the store is up",
             Self::BadOption { .. } => "see the reference of `blobs.options`",
             Self::CacheFull { .. } => "raise `blobs.cache`, or stop what is not needed",

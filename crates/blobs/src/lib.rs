@@ -35,7 +35,7 @@ pub use error::Error;
 pub use hold::Hold;
 pub use import::Import;
 pub use links::Folder;
-pub use part::{Begin, Part};
+pub use part::{Begin, CHUNK, Part};
 pub use remote::Conditions;
 pub use state::{PartId, PartState};
 

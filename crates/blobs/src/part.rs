@@ -3,12 +3,12 @@
 //! In: bytes in their order. Out: the blob, once its digest is the one that was promised. Fails: with the
 //! offset that is wanted, with both digests, with the numbers of the disk. Holds: one file; one megabyte
 //! that is not yet written, and one that a thread hashes and writes meanwhile. Dropping it keeps what is
-//! written for whoever goes on.
+//! written for whoever goes on; a sudden end costs less than a [`CHUNK`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::{ByteSize, Timestamp};
 use bytes::Bytes;
@@ -23,14 +23,22 @@ use crate::error::Error;
 use crate::room;
 use crate::state::{PartId, PartState};
 
+/// Of what came, less than this comes again after a sudden end: what is behind the last note of how far the file is, the block that is
+/// being written, the one that waits, and what lies in the buffers of a connection.
+pub const CHUNK: u64 = 8 << 20;
 /// Written and hashed at once.
 const BLOCK: usize = 1 << 20;
 /// How far it is gets written down after so many bytes.
 const CHECKPOINT: u64 = 4 << 20;
+const _: () = assert!(CHECKPOINT + 2 * BLOCK as u64 + (1 << 20) < CHUNK);
+/// So much is sent on to the disk at a time while more comes, so that the last sync has little left to do.
+const SYNC: u64 = 32 << 20;
 /// Where nobody said how long the file will be, the disk is looked at after so many bytes.
 const LOOK: u64 = 64 << 20;
 /// Blobs do not change.
 const READ_ONLY: u32 = 0o444;
+/// What is not whole does.
+const WRITABLE: u32 = 0o600;
 
 /// What is known of a file before its first byte.
 #[derive(Debug, Clone)]
@@ -73,6 +81,9 @@ struct Writer {
     /// What is in the file.
     state: PartState,
     saved: u64,
+    /// What was sent on to the disk, and who waits for it there.
+    synced: u64,
+    syncing: Option<JoinHandle<()>>,
     /// Whole or given up: there is no state to keep.
     over: bool,
     /// Nobody else opens the file before the last write has ended.
@@ -97,12 +108,22 @@ impl Part {
             // It has become a blob, and whoever brought it never heard of it.
             File::open(&blob).map_err(Error::io(blob))?
         } else {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(Error::io(&path))?;
+            let mut file = writable(&path).map_err(Error::io(&path))?;
             file.set_len(at).and_then(|()| file.seek(SeekFrom::Start(at))).map_err(Error::io(&path))?;
             state.save(&path, &hash)?;
             file
         };
-        let writer = Writer { file, path: path.clone(), hash, saved: at, state: state.clone(), over: false, _claim: claim.clone() };
+        let writer = Writer {
+            file,
+            path: path.clone(),
+            hash,
+            saved: at,
+            synced: at,
+            syncing: None,
+            state: state.clone(),
+            over: false,
+            _claim: claim.clone(),
+        };
         let part =
             Self { blobs, path, claim, waiting: Vec::new(), waiting_len: 0, looked_at: at, work: Work::Idle(Box::new(writer)), state };
         part.check_room()?;
@@ -137,15 +158,22 @@ impl Part {
         if let Some(total) = self.state.total.filter(|total| after > *total) {
             return Err(Error::Length { wanted: total, found: after });
         }
-        self.state.offset = after;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(BLOCK - self.waiting_len));
+            self.state.offset += piece.len() as u64;
+            self.waiting_len += piece.len();
+            self.waiting.push(piece);
+            if self.waiting_len == BLOCK {
+                self.hand_over().await?;
+            }
+        }
         self.claim.grow(after);
-        self.waiting_len += bytes.len();
-        self.waiting.push(bytes);
         if self.state.total.is_none() && after - self.looked_at >= LOOK {
             self.looked_at = after;
             self.check_room()?;
         }
-        if self.waiting_len >= BLOCK { self.hand_over().await } else { Ok(()) }
+        Ok(())
     }
 
     /// Back to the first byte: what came is not what is wanted now.
@@ -262,7 +290,18 @@ impl Writer {
             self.hash.update(bytes);
             self.state.offset += bytes.len() as u64;
         }
+        self.send_on();
         if self.state.offset - self.saved >= CHECKPOINT { self.save() } else { Ok(()) }
+    }
+
+    /// Has another thread wait until the disk has what came so far. It opens the file for itself, so that an error is told to the last
+    /// sync as well, and here it is of no interest.
+    fn send_on(&mut self) {
+        let is_under_way = self.syncing.as_ref().is_some_and(|syncing| !syncing.is_finished());
+        let Some(runtime) = Handle::try_current().ok().filter(|_| !is_under_way && self.state.offset - self.synced >= SYNC) else { return };
+        self.synced = self.state.offset;
+        let path = self.path.clone();
+        self.syncing = Some(runtime.spawn_blocking(move || drop(File::open(path).and_then(|file| file.sync_data()))));
     }
 
     fn save(&mut self) -> Result<(), Error> {
@@ -274,7 +313,7 @@ impl Writer {
 
     fn restart(&mut self) -> Result<(), Error> {
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(Error::io(&self.path))?;
-        (self.hash, self.state.offset) = (Sha256::new(), 0);
+        (self.hash, self.state.offset, self.synced) = (Sha256::new(), 0, 0);
         self.save()
     }
 
@@ -302,7 +341,8 @@ impl Writer {
         let path = blobs.layout().blob(&found);
         let is_here = path.metadata().is_ok_and(|seen| seen.len() == size.0);
         if !is_here {
-            let mode = std::fs::Permissions::from_mode(READ_ONLY);
+            // Before it has its name: nobody sees a blob that can be written.
+            let mode = Permissions::from_mode(READ_ONLY);
             self.file.set_permissions(mode).and_then(|()| self.file.sync_all()).map_err(|error| self.failed(error))?;
             blobs.layout().admit(&self.path, &found)?;
         }
@@ -310,6 +350,14 @@ impl Writer {
         PartState::end(&self.path);
         Ok(Blob { digest: found, size, path, hold })
     }
+}
+
+/// Opens a part, also one that was cut off between its last byte and its name, and is read-only already.
+fn writable(path: &Path) -> io::Result<File> {
+    if path.metadata().is_ok_and(|seen| seen.permissions().readonly()) {
+        fs::set_permissions(path, Permissions::from_mode(WRITABLE))?;
+    }
+    OpenOptions::new().create(true).write(true).truncate(false).open(path)
 }
 
 impl Drop for Writer {

@@ -13,13 +13,13 @@ use base::ByteSize;
 use bytes::Bytes;
 use futures_util::stream::StreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use crate::blobs::{Blob, Blobs, blocking};
 use crate::bucket::Bucket;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::part::Begin;
+use crate::part::{Begin, Part};
 use crate::state::PartId;
 
 /// What is larger goes up in pieces.
@@ -47,11 +47,13 @@ pub enum Conditions {
 pub(crate) struct Remote {
     pub(crate) bucket: Bucket,
     conditions: OnceCell<Conditions>,
+    /// Who makes room in the cache says what it is for before the next one looks.
+    room: Semaphore,
 }
 
 impl Remote {
     pub(crate) fn new(bucket: Bucket) -> Self {
-        Self { bucket, conditions: OnceCell::new() }
+        Self { bucket, conditions: OnceCell::new(), room: Semaphore::new(1) }
     }
 
     /// Its length; none when the store does not have it.
@@ -161,29 +163,34 @@ impl Blobs {
     /// Brings a blob from the store into the cache; the unfinished file of an earlier try is gone on with.
     pub(crate) async fn bring(&self, remote: &Remote, digest: &Digest) -> Result<Blob, Error> {
         let size = remote.size(digest).await?.ok_or_else(|| Error::NoBlob(digest.clone()))?;
-        self.make_room(remote, size).await?;
         let id = PartId::of(&format!("store {digest}"));
+        let turn = remote.room.acquire().await.map_err(|_closed| Error::Interrupted)?;
+        match self.make_room(remote, size, Some(&id)).await {
+            // One that came to its end while we looked counted twice.
+            Err(Error::CacheFull { .. }) => self.make_room(remote, size, Some(&id)).await?,
+            made => made?,
+        }
         let mut part = self.begin(Begin { id, total: Some(size.0), note: digest.to_string() }).await?;
-        let mut bytes = remote.bucket.read(&name(digest), part.offset(), None).await?;
-        while let Some(chunk) = bytes.next().await {
-            match chunk {
-                Ok(chunk) => part.append(part.offset(), chunk).await?,
-                Err(error) => {
-                    part.flush().await?;
-                    return Err(error);
-                }
-            }
+        drop(turn);
+        // Of one that an earlier try has brought to its end there is nothing more to read.
+        if part.offset() < size.0
+            && let Err(error) = rest(remote, digest, &mut part).await
+        {
+            drop(part.flush().await); // what went wrong first is told
+            return Err(error);
         }
         part.finish_here(Some(digest)).await
     }
 
-    /// Takes from the cache what was not wanted for the longest time, until the newcomer fits.
-    async fn make_room(&self, remote: &Remote, wanted: ByteSize) -> Result<(), Error> {
+    /// Takes from the cache what was not wanted for the longest time, until a newcomer fits beside those that are on their way.
+    async fn make_room(&self, remote: &Remote, wanted: ByteSize, newcomer: Option<&PartId>) -> Result<(), Error> {
         let Some(most) = self.config().cache else { return Ok(()) };
+        // Before what is here: who comes to an end between the two looks is seen.
+        let coming = newcomer.map(|id| self.claims().whole_of_others(id)).unwrap_or_default();
         let layout = self.layout().clone();
         let mut here = blocking(move || layout.each_blob()).await?;
         here.sort_by_key(|(_, seen)| seen.modified().ok());
-        let mut used: ByteSize = here.iter().map(|(_, seen)| ByteSize(seen.len())).sum();
+        let mut used = coming + here.iter().map(|(_, seen)| ByteSize(seen.len())).sum();
         for (digest, seen) in here {
             if used + wanted <= most {
                 break;
@@ -197,11 +204,18 @@ impl Blobs {
         if used + wanted <= most { Ok(()) } else { Err(Error::CacheFull { most, used, wanted }) }
     }
 
-    /// What is whole here goes to the store, where there is one.
+    /// What is whole here goes to the store, where there is one; then it counts in the cache.
     pub(crate) async fn offload(&self, blob: &Blob) -> Result<(), Error> {
-        match self.remote() {
-            Some(remote) => remote.put(blob).await,
-            None => Ok(()),
+        let Some(remote) = self.remote() else { return Ok(()) };
+        remote.put(blob).await?;
+        self.shrink(remote).await;
+        Ok(())
+    }
+
+    /// Brings the cache back to its limit, as far as nobody holds what is in it.
+    async fn shrink(&self, remote: &Remote) {
+        if let Err(error) = self.make_room(remote, ByteSize::default(), None).await {
+            tracing::warn!(store = %remote.bucket, error = base::chain(&error), "the cache is larger than it may be");
         }
     }
 
@@ -216,6 +230,7 @@ impl Blobs {
                 sent += 1;
             }
         }
+        self.shrink(remote).await;
         Ok(sent)
     }
 
@@ -230,6 +245,15 @@ impl Blobs {
 
 fn name(digest: &Digest) -> String {
     format!("sha256/{}/{}", digest.hex().get(..2).unwrap_or_default(), digest.hex())
+}
+
+/// From where it is to its end.
+async fn rest(remote: &Remote, digest: &Digest, part: &mut Part) -> Result<(), Error> {
+    let mut bytes = remote.bucket.read(&name(digest), part.offset(), None).await?;
+    while let Some(chunk) = bytes.next().await {
+        part.append(part.offset(), chunk?).await?;
+    }
+    Ok(())
 }
 
 fn store_put(mode: PutMode) -> PutOptions {

@@ -1,6 +1,7 @@
 //! What holds for blobs, whatever happens to those who write them.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use crate::{Begin, Blobs, Config, Digest, Error, Import, PartId, Sweep};
 
 mod collecting;
+mod stores;
 mod storing;
 
 async fn stage() -> (TempDir, Blobs) {
@@ -100,6 +102,26 @@ async fn what_lies_behind_the_state_is_written_again_and_what_the_machine_lost_i
     torn[1_000_000] ^= 1;
     fs::write(&file, &torn).unwrap();
     assert_eq!(blobs.resume(&id).await.unwrap().offset(), 0);
+}
+
+#[tokio::test]
+async fn a_part_that_is_cut_off_before_it_has_its_name_can_be_written_by_who_goes_on() {
+    let (dir, blobs) = stage().await;
+    let (bytes, id) = (sample(5_000), PartId::of("somewhere"));
+    let (file, shelf) =
+        (dir.path().join("blobs/parts").join(id.as_str()), dir.path().join("blobs/sha256").join(&Digest::of(&bytes).hex()[..2]));
+    let mut part = blobs.begin(begin(&id, bytes.len())).await.unwrap();
+    part.append(0, bytes.clone()).await.unwrap();
+    fs::write(&shelf, "in the way").unwrap();
+    assert!(matches!(part.finish(None).await, Err(Error::Io { .. })), "it gets no name");
+    fs::remove_file(&shelf).unwrap();
+    // As it is left behind where the process is killed just before the rename. The mode says it for those who may not write all the same.
+    fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
+    let part = blobs.begin(begin(&id, bytes.len())).await.unwrap();
+    assert!(part.offset() == 5_000 && !file.metadata().unwrap().permissions().readonly());
+    let blob = part.finish(None).await.unwrap();
+    assert!(blob.path.metadata().unwrap().permissions().readonly());
+    assert_eq!(fs::read(&blob.path).unwrap(), bytes);
 }
 
 #[tokio::test]

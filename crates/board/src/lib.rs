@@ -147,6 +147,8 @@ pub struct Count {
 pub struct Board {
     view: ArcSwap<View>,
     pulse: Arc<Pulse>,
+    /// Ticks when something was published.
+    swaps: watch::Sender<()>,
     fallbacks: AtomicU64,
 }
 
@@ -174,7 +176,12 @@ impl Board {
             suspects: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         };
-        Arc::new(Self { view: ArcSwap::from_pointee(View::default()), pulse: Arc::new(pulse), fallbacks: AtomicU64::new(0) })
+        Arc::new(Self {
+            view: ArcSwap::from_pointee(View::default()),
+            pulse: Arc::new(pulse),
+            swaps: watch::Sender::new(()),
+            fallbacks: AtomicU64::new(0),
+        })
     }
     /// What is published now.
     pub fn table(&self) -> Arc<Table> {
@@ -187,6 +194,14 @@ impl Board {
         self.view.store(Arc::new(view));
         for (lane, entry) in told {
             lane.update(entry);
+        }
+        self.swaps.send_replace(());
+    }
+    /// Waits until what is published is so. Who only reads the table pays nothing for it.
+    pub async fn wait_for(&self, mut is_so: impl FnMut(&Table) -> bool) {
+        let mut swaps = self.swaps.subscribe(); // before the look, so that nothing falls between the two
+        while !is_so(&self.table()) {
+            let _ = swaps.changed().await; // fails only when the board is gone, and it is here
         }
     }
     /// What is behind a public name, for one call.

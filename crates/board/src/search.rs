@@ -41,15 +41,62 @@ pub struct Search {
     first: Option<Error>,
     /// There was nobody else: those that failed the call have been asked again.
     again: bool,
+    keeps_to: Option<Keep>,
+}
+
+/// Whose deployments a call goes to: those of this project, and those of none.
+#[derive(Debug)]
+struct Keep(Option<Arc<str>>);
+
+impl Keep {
+    fn is_there(&self, entry: &Entry) -> bool {
+        entry.spec.project.as_ref().is_none_or(|project| self.0.as_deref() == Some(project.as_str()))
+    }
 }
 
 impl Search {
     pub(crate) fn new(way: Way) -> Self {
         let (avoid, ruled_out, seen) = (Vec::new(), Vec::new(), Vec::new());
-        let mut search =
-            Self { way, serves: |_| true, aim: None, avoid, ruled_out, open: VecDeque::new(), seen, first: None, again: false };
+        let mut search = Self {
+            way,
+            serves: |_| true,
+            aim: None,
+            avoid,
+            ruled_out,
+            open: VecDeque::new(),
+            seen,
+            first: None,
+            again: false,
+            keeps_to: None,
+        };
         search.note_fallbacks();
         search
+    }
+
+    /// Keeps the call to the deployments of this project and of none, by whatever name they are reached; `false` when nothing behind this name
+    /// is there for it then.
+    pub fn keep_to(&mut self, project: Option<Arc<str>>) -> bool {
+        self.keeps_to = Some(Keep(project));
+        self.rule_out_others()
+    }
+
+    /// Rules out here what is another project's; `false` when that is all there is.
+    fn rule_out_others(&mut self) -> bool {
+        let Some(keep) = &self.keeps_to else { return true };
+        let is_there = |entry: &Arc<Entry>| keep.is_there(entry);
+        let (mine, others): (Vec<_>, Vec<_>) = match &self.way {
+            Way::Deployment(_, entry) if is_there(entry) => return true,
+            Way::Deployment(_, entry) => (Vec::new(), vec![entry.name.clone()]),
+            Way::Route(desk) if desk.entries().all(|entry| is_there(&entry)) => return true,
+            Way::Route(desk) => {
+                let (mine, others): (Vec<_>, Vec<_>) = desk.entries().partition(is_there);
+                (mine, others.iter().map(|entry| entry.name.clone()).collect())
+            }
+        };
+        for name in &others {
+            self.rule_out(name);
+        }
+        others.is_empty() || !mine.is_empty()
     }
 
     /// The public name that is being asked: of the deployment or route, or of the fallback that it has come to.
@@ -170,7 +217,7 @@ impl Search {
         while let Some(name) = self.open.pop_front() {
             let Some(way) = board.way(&name) else { continue };
             let before = std::mem::replace(&mut self.way, way);
-            if self.aim(self.serves, &Hint::default()).is_none() {
+            if !self.rule_out_others() || self.aim(self.serves, &Hint::default()).is_none() {
                 self.way = before;
                 continue;
             }

@@ -46,6 +46,8 @@ pub struct Entry {
     pub name: Name,
     /// The revision that serves.
     pub revision: u64,
+    /// The generation of the wish that it was made of.
+    pub generation: u64,
     /// When it was first stored.
     pub created: Timestamp,
     /// The wish, for its limits and time limits.

@@ -41,6 +41,7 @@ fn entry(state: State, slots: &[u32], max_queue: u32) -> Arc<Entry> {
     Arc::new(Entry {
         name: name(),
         revision: 1,
+        generation: 1,
         created: Timestamp::from_millis(0),
         spec: Arc::new(spec),
         dialect: Dialect { chat: true, completions: true, embeddings: true, always_stream: false, stream_usage: true },

@@ -136,6 +136,8 @@ fn hide(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(hide),
+        // What stands behind the `?` of an address may open what it names.
+        Value::String(text) if text.contains("://") => text.truncate(text.find('?').unwrap_or(text.len())),
         _ => {}
     }
 }
@@ -162,6 +164,12 @@ mod tests {
         );
         let wanted = json!({"name": "a", "env": {"HF_TOKEN": HIDDEN}, "inner": [{"token": HIDDEN, "prefix": "psk_ab"}]});
         assert_eq!(told, Some(wanted));
+    }
+
+    #[test]
+    fn what_stands_behind_an_address_is_left_out() {
+        let told = shown(&json!({"source": "https://h/m.gguf?X-Signature=s", "description": "why?"}));
+        assert_eq!(told, Some(json!({"source": "https://h/m.gguf", "description": "why?"})));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use spec::deployment::Origin;
-use spec::{Deployment, EventKind, Invalid, Name, Record};
+use spec::{Deployment, EventKind, Invalid, Kind, Name, Record, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,7 +22,7 @@ use crate::page::{Page, limit};
 use crate::precondition::{Expect, etag};
 use crate::query::{ListQuery, Named, Query};
 use crate::shown::{Shown, Sight};
-use crate::{House, models, view, watch};
+use crate::{House, belongs, models, view, watch};
 
 mod actions;
 mod history;
@@ -44,30 +44,39 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
 #[utoipa::path(get, path = "/api/v1/deployments", operation_id = "list_deployments", tag = "deployments", params(ListQuery),
     responses((status = 200, description = "A page of deployments, or the stream of their changes",
         content((Page<view::Deployment> = "application/json"), (String = "text/event-stream")))))]
-async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Result<Response, Error> {
+async fn list(State(house): State<House>, admin: Admin, Query(query): Query<ListQuery>) -> Result<Response, Error> {
+    let theirs = belongs::seen(&admin, Verb::List, Kind::Deployments)?;
+    let standing = admin.standing(&house).and(belongs::sees_still(Verb::List, Kind::Deployments, theirs.clone()));
+    let wanted = query.project.as_deref().map(Name::parse).transpose()?;
+    let is_shown = move |project: Option<&Name>| {
+        belongs::is_among(theirs.as_deref(), project) && wanted.as_ref().is_none_or(|wanted| project == Some(wanted))
+    };
     if query.watch {
-        let (tick, closing) = (house.fleet.watch(), house.closing.clone());
-        let all = move || Sight::now(&house).all().iter().map(|shown| (shown.name.to_string(), json!(shown))).collect();
-        return Ok(watch::respond(watch::changes(tick, all), closing));
+        let tick = house.fleet.watch();
+        let all = move || {
+            let all = Sight::now(&house).all();
+            all.iter().filter(|shown| is_shown(shown.project())).map(|shown| (shown.name.to_string(), json!(shown))).collect()
+        };
+        return Ok(watch::respond(watch::changes(tick, all), standing));
     }
     let limit = limit(query.limit)?;
     let records = house.store.list_deployments().await?;
     let sight = Sight::now(&house);
-    let shown = records.into_iter().map(|record| sight.show(record)).collect();
+    let shown = records.into_iter().filter(|record| is_shown(record.spec.project.as_ref())).map(|record| sight.show(record)).collect();
     Ok(axum::Json(Page::cut(shown, query.after.as_deref(), limit, |shown: &Shown| shown.name.as_str())).into_response())
 }
 
 /// Create a deployment
 ///
 /// Everything that can be checked is checked before anything is stored. The answer does not wait for
-/// instances: watch the deployment, or read its `status`.
+/// instances: watch the deployment, or read its `status`. `args`, `env` and a file that does not lie in `models_dir` take the right
+/// `update server`.
 #[utoipa::path(post, path = "/api/v1/deployments", operation_id = "create_deployment", tag = "deployments",
     request_body = view::DeploymentSpec,
     responses((status = 202, description = "Stored; the fleet brings it about", body = view::Deployment,
         headers(("ETag" = String, description = "The generation"), ("Location" = String, description = "The deployment")))))]
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Deployment>) -> Result<Response, Error> {
-    wish::check(&house, &wanted).await?;
-    wish::check_outside(&house, &wanted, None, &admin)?;
+    wish::check(&house, &admin, None, &wanted).await?;
     let record = house.store.create_deployment(&wanted, Origin::Api).await?;
     admin.after(&record.spec);
     wish::announce(&house, EventKind::DeploymentCreated, &record, &admin).await;
@@ -79,8 +88,8 @@ async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Dep
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "The deployment", body = view::Deployment,
         headers(("ETag" = String, description = "The generation")))))]
-async fn get(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
-    let record = stored(&house, &name).await?;
+async fn get(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
+    let record = ours(&house, &admin, Verb::Get, &name).await?;
     let tag = etag(record.generation);
     Ok(([(ETAG, tag)], axum::Json(Sight::now(&house).show(record))).into_response())
 }
@@ -104,7 +113,8 @@ async fn replace(
     Json(body): Json<Value>,
 ) -> Result<Response, Error> {
     let wanted = named(body, &name)?;
-    wish::check(&house, &wanted).await?;
+    let before = house.store.get_deployment(&name).await?;
+    wish::check(&house, &admin, before.as_ref(), &wanted).await?;
     let record = wish::put(&house, &name, (&expect, &admin), |_| Ok(wanted.clone())).await?;
     Ok(accepted(&house, record).await)
 }
@@ -133,7 +143,8 @@ async fn change(
         merge(&mut document, patch.clone());
         named(document, &name)
     };
-    wish::check(&house, &merged(Some(&stored(&house, &name).await?))?).await?;
+    let before = ours(&house, &admin, Verb::Update, &name).await?;
+    wish::check(&house, &admin, Some(&before), &merged(Some(&before))?).await?;
     let record = wish::put(&house, &name, (&expect, &admin), merged).await?;
     Ok(accepted(&house, record).await)
 }
@@ -146,7 +157,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "ETag of the generation to delete")),
     responses((status = 202, description = "On its way out", body = view::Deployment)))]
 async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, expect: Expect) -> Result<Response, Error> {
-    let record = stored(&house, &name).await?;
+    let record = ours(&house, &admin, Verb::Delete, &name).await?;
     expect.check(&name, Some(&record))?;
     let routes = crate::routes::map(&house).await?.routes_to(&name);
     if !routes.is_empty() {
@@ -154,6 +165,13 @@ async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, ex
     }
     let record = wish::delete(&house, &name, &admin).await?.ok_or_else(|| Error::not_found("deployment", &name))?;
     Ok(accepted(&house, record).await)
+}
+
+/// The stored wish of this name, with which who asks may do this.
+pub(crate) async fn ours(house: &House, admin: &Admin, verb: Verb, name: &Name) -> Result<Record, Error> {
+    let record = stored(house, name).await?;
+    belongs::may(admin, verb, (Kind::Deployments, record.spec.project.as_ref()), || Error::not_found("deployment", name))?;
+    Ok(record)
 }
 
 /// The stored wish of this name.

@@ -46,6 +46,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         (name = "secrets", description = "Keys of others that this server keeps, and shows to their servers"),
         (name = "tokens", description = "Who may call, and how much"),
         (name = "users", description = "People, accounts of programs, and what they may"),
+        (name = "login", description = "How browsers log in and out, and programs get tokens for their people"),
         (name = "server", description = "How the server does"),
         (name = "modserv", description = "The service API of older clients, in its envelope `{code, message, data}`"),
     ),
@@ -65,7 +66,8 @@ pub(crate) fn complete(mut document: utoipa::openapi::OpenApi) -> utoipa::openap
             failure("application/problem+json", Problem::name().as_ref())
         };
         for operation in operations(item) {
-            operation.responses.responses.insert("default".to_owned(), RefOr::T(failure.clone()));
+            // A page, and OAuth, have their own words for what goes wrong.
+            operation.responses.responses.entry("default".to_owned()).or_insert_with(|| RefOr::T(failure.clone()));
         }
     }
     document

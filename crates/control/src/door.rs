@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::login::{self, Asked};
 use crate::modserv::SERVICES;
 use crate::problem::{Problem, Refusal};
+use crate::standing::{Pass, Standing};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -57,6 +58,8 @@ impl RequestId {
 pub(crate) struct Admin {
     caller: Arc<access::Caller>,
     note: Note,
+    pass: Pass,
+    need: Need,
 }
 
 impl Admin {
@@ -71,6 +74,10 @@ impl Admin {
     /// Whether they may do this too.
     pub(crate) fn may(&self, verb: spec::Verb, kind: spec::Kind) -> Result<(), Error> {
         Ok(self.caller.may(verb, kind)?)
+    }
+    /// For a stream: whether they would still be let in.
+    pub(crate) fn standing(&self, house: &House) -> Standing {
+        Standing::new(house, self.pass.clone(), self.need)
     }
     /// Who did it, for the story.
     pub(crate) fn cause(&self) -> spec::Cause {
@@ -114,7 +121,8 @@ pub(crate) async fn admit(State(house): State<House>, request: Request, next: Ne
         }
     };
     let note = Note::of(&request, row);
-    request.extensions_mut().insert(Admin { caller: Arc::clone(&caller), note: note.clone() });
+    let pass = login::pass(&house, request.headers(), token(request.headers()));
+    request.extensions_mut().insert(Admin { caller: Arc::clone(&caller), note: note.clone(), pass, need: row.need });
     let mut response = match row.changes() {
         None => next.run(request).await,
         Some(_) => to_the_end(house, (note, Arc::clone(&caller)), request, next).await,

@@ -230,6 +230,9 @@ impl Error {
             }
             Self::NoRevision { .. } => "no_revision",
             Self::NoInstance(_) => "no_instance",
+            Self::Store(store::Error::Quota { .. })
+            | Self::Registry(registry::Error::Store(store::Error::Quota { .. }))
+            | Self::Access(access::Error::Quota { .. }) => "quota_reached",
             Self::Fleet(fleet::Error::NeverFree { .. }) => "does_not_fit",
             Self::Fleet(fleet::Error::NotFree { .. }) => "no_room",
             other => other.kind().as_str(),

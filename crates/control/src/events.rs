@@ -53,9 +53,10 @@ async fn list(State(house): State<House>, admin: Admin, headers: HeaderMap, Quer
         Some(id) => id,
         None => before_newest(&house, &which, newest).await?,
     };
-    let closing = house.closing.clone();
+    let audit = which.but.is_none();
+    let standing = admin.standing(&house).and(move |caller| if audit { caller.may(Verb::List, Kind::Audit) } else { Ok(()) });
     let story = Story { house, which, after, bell, queue: VecDeque::new(), looked: false };
-    Ok(watch::respond(story.stream(), closing))
+    Ok(watch::respond(story.stream(), standing))
 }
 
 async fn page(house: &House, which: &Which, after: Option<u64>, most: u32) -> Result<Page<Event>, Error> {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use fleet::Trial;
 use serde_json::{Value, json};
-use spec::{Deployment, Invalid, Name, Revision};
+use spec::{Deployment, Invalid, Name, Revision, Source};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::Admin;
 use crate::error::Error;
 use crate::json::{Json, from_value, merge};
-use crate::{House, view};
+use crate::{House, belongs, view};
 
 /// The name of what is only asked about.
 const NAMELESS: &str = "fit";
@@ -31,9 +32,12 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
 #[utoipa::path(post, path = "/api/v1/fit", operation_id = "fit", tag = "deployments",
     request_body(content((Object = "application/json")), description = "Some fields of a DeploymentSpec: `model`, or the `name` of a deployment"),
     responses((status = 200, description = "What would happen", body = view::Trial)))]
-async fn fit(State(house): State<House>, Json(asked): Json<Value>) -> Result<axum::Json<Trial>, Error> {
-    let spec = whole(&house, asked).await?;
+async fn fit(State(house): State<House>, admin: Admin, Json(asked): Json<Value>) -> Result<axum::Json<Trial>, Error> {
+    let (spec, stored) = whole(&house, asked).await?;
     spec.check()?;
+    if let Some(source) = spec.model.as_ref().filter(|source| stored.as_ref() != Some(*source)) {
+        belongs::check_source(&house, &admin, source).await?;
+    }
     let version = match spec.model.as_ref().filter(|_| spec.engine().needs_model()) {
         Some(source) => Some(house.registry.resolve(source).await.map_err(|source| Error::Model { field: "model", source })?),
         None => None,
@@ -42,8 +46,8 @@ async fn fit(State(house): State<House>, Json(asked): Json<Value>) -> Result<axu
     Ok(axum::Json(house.fleet.fit(&revision).await?))
 }
 
-/// What was asked, over the deployment that it names.
-async fn whole(house: &House, asked: Value) -> Result<Deployment, Error> {
+/// What was asked, over the deployment that it names; with the model that this has.
+async fn whole(house: &House, asked: Value) -> Result<(Deployment, Option<Source>), Error> {
     let Value::Object(mut fields) = asked else {
         return Err(Invalid::one("body", "it is no object", "send {\"model\": \"file:PATH\"} or {\"name\": \"DEPLOYMENT\"}").into());
     };
@@ -53,7 +57,7 @@ async fn whole(house: &House, asked: Value) -> Result<Deployment, Error> {
         Some(name) => house.store.get_deployment(&name).await?,
         None => None,
     };
-    let mut document = stored.map_or_else(|| json!({}), |record| json!(record.spec));
+    let mut document = stored.as_ref().map_or_else(|| json!({}), |record| json!(record.spec));
     merge(&mut document, Value::Object(fields));
-    from_value(document)
+    Ok((from_value(document)?, stored.and_then(|record| record.spec.model)))
 }

@@ -10,6 +10,7 @@ use spec::Instance;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::Admin;
 use crate::error::Error;
 use crate::page::{Page, limit};
 use crate::query::{Ident, ListQuery, Query};
@@ -25,11 +26,11 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
 #[utoipa::path(get, path = "/api/v1/instances", operation_id = "list_instances", tag = "instances", params(ListQuery),
     responses((status = 200, description = "A page of instances, or the stream of their changes",
         content((Page<view::Instance> = "application/json"), (String = "text/event-stream")))))]
-async fn list(State(house): State<House>, Query(query): Query<ListQuery>) -> Result<Response, Error> {
+async fn list(State(house): State<House>, admin: Admin, Query(query): Query<ListQuery>) -> Result<Response, Error> {
     if query.watch {
-        let (tick, closing) = (house.fleet.watch(), house.closing.clone());
+        let (tick, standing) = (house.fleet.watch(), admin.standing(&house));
         let all = move || house.fleet.snapshot().instances.iter().map(|i| (i.id.to_string(), json!(i))).collect();
-        return Ok(watch::respond(watch::changes(tick, all), closing));
+        return Ok(watch::respond(watch::changes(tick, all), standing));
     }
     let limit = limit(query.limit)?;
     let mut instances = house.fleet.snapshot().instances.clone();

@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
+pub(crate) use spec::merge;
 use spec::{Name, Source};
 
 use crate::error::Error;
@@ -77,25 +78,6 @@ fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
 /// Reads JSON that is already here as `T`.
 pub(crate) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_path_to_error::deserialize(value).map_err(|error| Error::Misfit(Misfit(error)))
-}
-
-/// A JSON merge patch (RFC 7396): objects merge, `null` removes, all else replaces.
-pub(crate) fn merge(target: &mut Value, patch: Value) {
-    let Value::Object(changes) = patch else {
-        *target = patch;
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Value::Object(fields) = target else { return };
-    for (key, change) in changes {
-        if change.is_null() {
-            fields.shift_remove(&key);
-        } else {
-            merge(fields.entry(key).or_insert(Value::Null), change);
-        }
-    }
 }
 
 /// JSON of another shape than was asked for: where and why.

@@ -3,7 +3,7 @@
 //! Life of an operator's ask: at the [`door`] it gets a request id and must show a token that may
 //! operate Penstock; its path, query, conditions and body are read as typed values ([`query`],
 //! [`precondition`], [`json`]); a room's handler ([`deployments`], [`models`], [`tokens`], ...)
-//! checks it, stores what is wanted and pokes the fleet; what is seen comes from the fleet's
+//! checks it and whose it is ([`belongs`]), stores what is wanted and pokes the fleet; what is seen comes from the fleet's
 //! snapshot ([`shown`]), whole, in pages ([`page`]) or as a stream of changes ([`watch`]). Older
 //! clients ask [`modserv`]. People log in at [`login`]. What goes wrong is an [`Error`], which the door renders. The document of
 //! it all is made from the same routes ([`docs`]), its shapes are [`view`]; people get [`pages`].
@@ -44,12 +44,14 @@ mod users;
 mod webhooks;
 
 mod audit;
+mod belongs;
 mod door;
 mod json;
 mod page;
 mod precondition;
 mod query;
 mod shown;
+mod standing;
 pub mod view;
 mod watch;
 
@@ -97,12 +99,14 @@ pub(crate) type House = Arc<Parts>;
 /// of other rooms.
 pub fn router(parts: Parts) -> Router {
     let house: House = Arc::new(parts);
-    let (routes, document) = api().split_for_parts();
+    let (routes, mut document) = api().split_for_parts();
+    let (logins, of_logins) = login::routes().split_for_parts();
+    document.merge(of_logins);
     let guarded = routes
         .route("/api/v1/{*path}", any(door::no_route))
         .method_not_allowed_fallback(door::wrong_method)
         .route_layer(DefaultBodyLimit::max(json::MOST_BODY))
-        .merge(docs::routes(&docs::complete(document)).merge(pages::routes()).merge(login::routes()))
+        .merge(docs::routes(&docs::complete(document)).merge(pages::routes()).merge(logins))
         .method_not_allowed_fallback(door::wrong_method)
         .route_layer(from_fn_with_state(Arc::clone(&house), door::admit));
     guarded.route_layer(from_fn(door::finish)).with_state(house)
@@ -110,7 +114,9 @@ pub fn router(parts: Parts) -> Router {
 
 /// The OpenAPI document of the operators' API.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    docs::complete(api().into_openapi())
+    let mut document = api().into_openapi();
+    document.merge(login::routes().into_openapi());
+    docs::complete(document)
 }
 
 /// The routes behind the door, each with its entry in the document.

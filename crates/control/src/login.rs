@@ -15,32 +15,34 @@ use access::login::{Answer as FromProvider, Error as Trouble, LOGIN_TIME, csrf_t
 use access::{Address, Caller, Mode};
 use axum::extract::{DefaultBodyLimit, Form, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
-use base::{Fault as _, Timestamp};
+use axum::{Extension, Json};
+use base::{Fault as _, Secret, Timestamp};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use spec::{Cause, Event, EventKind};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::House;
 use crate::error::Error;
+use crate::standing::Pass;
+use crate::{House, view};
 
 pub(crate) mod cookie;
 pub(crate) mod forgery;
-mod oauth;
+pub(crate) mod oauth;
 mod page;
 
 use cookie::Jar;
 
 /// The way of browsers, and that of programs. Nobody needs a token here: this is where one gets one.
-pub(crate) fn routes() -> Router<House> {
-    Router::new()
-        .route("/auth/login", get(login))
-        .route("/auth/callback", get(callback))
-        .route("/auth/session", get(session))
-        .route("/auth/enter", post(enter))
-        .route("/auth/logout", post(logout))
+pub(crate) fn routes() -> OpenApiRouter<House> {
+    OpenApiRouter::new()
+        .routes(routes!(login))
+        .routes(routes!(callback))
+        .routes(routes!(session))
+        .routes(routes!(enter))
+        .routes(routes!(logout))
         .merge(oauth::routes())
         .layer(DefaultBodyLimit::max(MOST_FORM))
 }
@@ -63,10 +65,19 @@ pub(crate) async fn who(house: &House, asked: &Asked<'_>) -> Result<Arc<Caller>,
     }
     match (house.access.enter(token, from), token) {
         (Err(access::Error::Login(Trouble::Coming { .. })), Some(text)) => {
-            house.access.settle(text).await?;
+            house.access.settle(text, from).await?;
             Ok(house.access.enter(token, from)?)
         }
         (entered, _) => Ok(entered?),
+    }
+}
+
+/// What they have shown, as [`who`] looks at it.
+pub(crate) fn pass(house: &House, headers: &HeaderMap, token: Option<&str>) -> Pass {
+    let session = || Jar::of(house).session(headers).filter(|_| house.access.mode() == Mode::Tokens);
+    match token {
+        Some(token) => Pass::Token(Secret::new(token)),
+        None => session().map_or(Pass::Nothing, |cookie| Pass::Session(Secret::new(cookie))),
     }
 }
 
@@ -81,16 +92,21 @@ pub(crate) struct Asked<'a> {
 
 /// Who is logged in, for the pages of this server.
 #[derive(Debug, Serialize)]
-struct Inside {
-    name: String,
+pub(crate) struct Inside {
+    pub(crate) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider: Option<String>,
-    ends_at: Timestamp,
+    pub(crate) provider: Option<String>,
+    pub(crate) ends_at: Timestamp,
     /// For the header `x-csrf-token` of changes.
-    csrf_token: String,
+    pub(crate) csrf_token: String,
 }
 
-/// Who is logged in with this browser. What it tells can be read by pages of ours only.
+/// Say who is logged in with this browser
+///
+/// What it tells can be read by pages of this server only.
+#[utoipa::path(get, path = "/auth/session", operation_id = "get_session", tag = "login", security(()),
+    responses((status = 200, description = "Who", body = view::BrowserSession), (status = 401, description = "Nobody, or nobody any more",
+        body = crate::Problem, content_type = "application/problem+json")))]
 async fn session(State(house): State<House>, headers: HeaderMap) -> Result<Response, Error> {
     let cookie = Jar::of(&house).session(&headers).ok_or(access::Error::from(Trouble::NoSession))?;
     let (session, caller) = house.logins.session(&cookie)?;
@@ -106,7 +122,14 @@ struct Wanted {
     return_to: String,
 }
 
-/// The page, or the way to a provider.
+/// Show the login page, or go to an identity provider
+#[utoipa::path(get, path = "/auth/login", operation_id = "show_login", tag = "login", security(()),
+    params(("provider" = Option<String>, Query, description = "Where to log in; the page offers what there is when not given"),
+        ("return_to" = Option<String>, Query, description = "A path of this server to go to afterwards; the console when not given")),
+    responses((status = 200, description = "The page", body = String, content_type = "text/html"),
+        (status = 303, description = "To the provider, with a cookie that comes back from there",
+            headers(("Location" = String, description = "The provider's page"), ("Set-Cookie" = String, description = "What is carried there and back"))),
+        (status = "default", description = "The page, with what went wrong", body = String, content_type = "text/html")))]
 async fn login(State(house): State<House>, headers: HeaderMap, Query(wanted): Query<Wanted>) -> Response {
     let return_to = local_path(&wanted.return_to);
     let Some(provider) = wanted.provider else { return page::login(&house, &headers, return_to, None) };
@@ -119,11 +142,27 @@ async fn login(State(house): State<House>, headers: HeaderMap, Query(wanted): Qu
     }
 }
 
-/// A browser that a provider has sent back.
-async fn callback(State(house): State<House>, headers: HeaderMap, Query(answer): Query<FromProvider>) -> Response {
+/// Take a browser that an identity provider has sent back
+///
+/// The redirect URI of the authorization code flow with PKCE; nobody but a browser that began here gets further.
+#[utoipa::path(get, path = "/auth/callback", operation_id = "finish_login", tag = "login", security(()),
+    params(("code" = Option<String>, Query, description = "What the provider gives its token for"),
+        ("state" = Option<String>, Query, description = "What the browser was given along"),
+        ("iss" = Option<String>, Query, description = "Which provider answers"),
+        ("error" = Option<String>, Query, description = "Why not"),
+        ("error_description" = Option<String>, Query, description = "The same in words")),
+    responses((status = 303, description = "Logged in",
+            headers(("Location" = String, description = "Where the browser wanted to go"), ("Set-Cookie" = String, description = "The session"))),
+        (status = "default", description = "The page, with what went wrong", body = String, content_type = "text/html")))]
+async fn callback(
+    State(house): State<House>,
+    address: Option<Extension<Address>>,
+    headers: HeaderMap,
+    Query(answer): Query<FromProvider>,
+) -> Response {
     let jar = Jar::of(&house);
     let carries = jar.carries(&headers);
-    match house.logins.finish(carries.as_deref(), answer).await {
+    match house.logins.finish(carries.as_deref(), answer, from(address)).await {
         Ok(entered) => {
             forget(&house, &jar, &headers).await;
             tell(&house, &entered.user.name, "with a browser").await;
@@ -145,12 +184,19 @@ struct Typed {
     return_to: String,
 }
 
-/// Somebody has typed a token in.
+/// Log a browser in with a token of this server
+///
+/// For when no identity provider is there. Only pages of this server may send it.
+#[utoipa::path(post, path = "/auth/enter", operation_id = "enter", tag = "login", security(()),
+    request_body(content = view::EnterForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "Logged in",
+            headers(("Location" = String, description = "Where the browser wanted to go"), ("Set-Cookie" = String, description = "The session"))),
+        (status = "default", description = "The page, with what went wrong", body = String, content_type = "text/html")))]
 async fn enter(State(house): State<House>, address: Option<Extension<Address>>, headers: HeaderMap, Form(typed): Form<Typed>) -> Response {
     let return_to = local_path(&typed.return_to);
     let entered = async {
         forgery::check_origin(&house, &headers)?;
-        let caller = house.access.enter(Some(&typed.token), address.map(|Extension(Address(address))| address))?;
+        let caller = house.access.enter(Some(&typed.token), from(address))?;
         let cookie = house.logins.with_token(&caller).await?;
         tell(&house, caller.name(), "with a browser by a token").await;
         Ok::<_, Error>(cookie)
@@ -171,7 +217,14 @@ struct Leaving {
     csrf_token: String,
 }
 
-/// A browser leaves; it is sent on to the provider's own logout, where there is one.
+/// Log a browser out
+///
+/// It is sent on to the identity provider's own logout, where there is one.
+#[utoipa::path(post, path = "/auth/logout", operation_id = "logout", tag = "login", security(()),
+    request_body(content = view::LogoutForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "Logged out",
+        headers(("Location" = String, description = "The provider's logout, or the login page"),
+            ("Set-Cookie" = String, description = "Takes the session away")))))]
 async fn logout(State(house): State<House>, headers: HeaderMap, Form(leaving): Form<Leaving>) -> Result<Response, Error> {
     let jar = Jar::of(&house);
     let Some(cookie) = jar.session(&headers) else { return Ok(Redirect::to("/auth/login").into_response()) };
@@ -181,6 +234,11 @@ async fn logout(State(house): State<House>, headers: HeaderMap, Form(leaving): F
     let way_out = house.logins.end(&cookie).await?;
     let to = way_out.as_ref().map_or("/auth/login", |url| url.as_str());
     Ok(with_cookies(Redirect::to(to), [jar.nobody()]))
+}
+
+/// Where somebody asks from.
+fn from(address: Option<Extension<Address>>) -> Option<IpAddr> {
+    address.map(|Extension(Address(address))| address)
 }
 
 /// Somebody has logged in.

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use access::Caller;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::sse::Event;
@@ -20,15 +21,17 @@ use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{Stream, StreamExt as _, stream};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use spec::{Instance, InstanceId, Name, Phase};
+use spec::{Deployment, Instance, InstanceId, Kind, Name, Phase, Verb};
 use tokio::sync::watch::Receiver;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::deployments::stored;
+use crate::door::Admin;
 use crate::error::Error;
 use crate::query::{Ident, LogQuery, Named, Query};
-use crate::{House, watch};
+use crate::standing::Standing;
+use crate::{House, belongs, watch};
 
 /// So many digits tell the instances of a deployment apart.
 const SHORT_ID: usize = 8;
@@ -45,13 +48,14 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
     responses((status = 200, description = "The log", content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn of_instance(
     State(house): State<House>,
+    admin: Admin,
     Ident(id): Ident,
     headers: HeaderMap,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Error> {
     let log = house.fleet.logs(&InstanceId::new(id), from(&query)).await?;
     let pieces = log.map(|piece| piece.unwrap_or_else(|error| broke_off(&error.public())));
-    Ok(respond(pieces.boxed(), &headers, &house))
+    Ok(respond(pieces.boxed(), &headers, admin.standing(&house)))
 }
 
 /// Read the logs of a deployment
@@ -63,18 +67,30 @@ async fn of_instance(
     responses((status = 200, description = "The logs", content((String = "text/plain"), (String = "text/event-stream")))))]
 async fn of_deployment(
     State(house): State<House>,
+    admin: Admin,
     Named(name): Named,
     headers: HeaderMap,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, Error> {
-    stored(&house, &name).await?;
-    let tick = house.fleet.watch();
-    let mut logs = Logs { house: Arc::clone(&house), name, follow: query.follow, tick, seen: BTreeSet::new(), open: SelectAll::new() };
+    let record = stored(&house, &name).await?;
+    belongs::may(&admin, Verb::Get, (Kind::Logs, record.spec.project.as_ref()), || Error::not_found("deployment", &name))?;
+    let (tick, standing) = (house.fleet.watch(), admin.standing(&house).and(reads_still(&house, &record.spec)));
+    let mut logs = Logs { house, name, follow: query.follow, tick, seen: BTreeSet::new(), open: SelectAll::new() };
     logs.open_new(from(&query)).await?;
     if logs.seen.is_empty() && !query.follow {
         return Err(Error::NoInstance(logs.name));
     }
-    Ok(respond(logs.stream().boxed(), &headers, &house))
+    Ok(respond(logs.stream().boxed(), &headers, standing))
+}
+
+/// Whether they may read the logs of this deployment, to whatever project it may have gone.
+fn reads_still(house: &House, spec: &Deployment) -> impl Fn(&Caller) -> Result<(), access::Error> + use<> {
+    let (house, name, first) = (Arc::clone(house), spec.name.clone(), spec.project.clone());
+    move |caller| {
+        let snapshot = house.fleet.snapshot();
+        let project = snapshot.deployments.get(&name).map_or(first.as_ref(), |view| view.record.spec.project.as_ref());
+        caller.may_within(Verb::Get, Kind::Logs, project.map(Name::as_str))
+    }
 }
 
 fn from(query: &LogQuery) -> LogsFrom {
@@ -160,13 +176,12 @@ fn broke_off(why: &str) -> Bytes {
     Bytes::from(format!("-- the log breaks off here: {why}\n"))
 }
 
-fn respond(pieces: BoxStream<'static, Bytes>, headers: &HeaderMap, house: &House) -> Response {
-    let closing = house.closing.clone();
+fn respond(pieces: BoxStream<'static, Bytes>, headers: &HeaderMap, standing: Standing) -> Response {
     let wants_events = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/event-stream"));
     if wants_events {
-        return watch::respond(pieces.flat_map(|piece| stream::iter(lines(&piece))), closing);
+        return watch::respond(pieces.flat_map(|piece| stream::iter(lines(&piece))), standing);
     }
-    let pieces = pieces.map(Ok::<_, Infallible>).take_until(Box::pin(watch::closed(closing)));
+    let pieces = watch::allowed(pieces, standing, |error| broke_off(&error.public())).map(Ok::<_, Infallible>);
     let mut response = Body::from_stream(pieces).into_response();
     let answer = response.headers_mut();
     answer.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

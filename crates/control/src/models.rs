@@ -9,9 +9,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, LOCATION, WARNING};
 use http::{HeaderValue, StatusCode};
-use registry::{Bringing, Pull, Take, edits};
+use registry::{Allowed, Bringing, Pull, Take, edits};
 use serde_json::{Map, Value, json};
-use spec::{Card, Event, EventKind, Format, Model, Name, Record, Source, TagMove};
+use spec::{Card, Event, EventKind, Format, Invalid, Kind, Model, Name, Record, Source, TagMove, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -21,10 +21,11 @@ use crate::json::{Json, from_value, merge};
 use crate::page::{Page, limit};
 use crate::precondition::{Expect, etag};
 use crate::query::{Named, Query};
-use crate::{House, view};
+use crate::{House, belongs, view};
 
 mod pull;
 mod search;
+mod sent;
 mod shown;
 mod tags;
 mod upload;
@@ -50,9 +51,10 @@ const TRIES: usize = 8;
 /// In the order of their names; with a search only those that have all that it names.
 #[utoipa::path(get, path = "/api/v1/models", operation_id = "list_models", tag = "models", params(ModelQuery),
     responses((status = 200, description = "A page of models", body = Page<view::Model>)))]
-async fn list(State(house): State<House>, Query(query): Query<ModelQuery>) -> Result<Answer<Page<Shown>>, Error> {
+async fn list(State(house): State<House>, admin: Admin, Query(query): Query<ModelQuery>) -> Result<Answer<Page<Shown>>, Error> {
     let most = limit(query.limit)?;
-    let models = house.registry.find_all(&query.asked(most)?).await?;
+    let theirs = belongs::seen(&admin, Verb::List, Kind::Models)?;
+    let models = house.registry.find_all(&query.asked(most, theirs)?).await?;
     let records = house.store.list_deployments().await?;
     let shown = models.into_iter().map(|model| Shown::new(model, &records)).collect();
     Ok(Answer(Page::cut(shown, None, most, |model| model.name.as_str())))
@@ -62,7 +64,8 @@ async fn list(State(house): State<House>, Query(query): Query<ModelQuery>) -> Re
 ///
 /// Reads the headers of its files and hashes them, which takes a while for large ones. A name that is there already gets a new
 /// version if the content is new, and `latest` moves to it; of its card only the fields that are given change. What lies on another
-/// machine (`hf:`, `ollama:`, `https:`, `s3:`) is fetched: the answer is the operation, which goes on by itself.
+/// machine (`hf:`, `ollama:`, `https:`, `s3:`) is fetched: the answer is the operation, which goes on by itself. A file that does not lie
+/// in `models_dir`, and `keep: move`, take the right `update server`.
 #[utoipa::path(post, path = "/api/v1/models", operation_id = "register_model", tag = "models", request_body = view::Registration,
     responses((status = 201, description = "Registered", body = view::Model,
         headers(("Location" = String, description = "The model"), ("ETag" = String, description = "The generation"))),
@@ -72,14 +75,20 @@ async fn register(State(house): State<House>, admin: Admin, Json(body): Json<Val
     let wanted = Registration::read(body)?;
     let before = house.store.get_model(&wanted.name).await?;
     let card = wanted.card(before.as_ref())?;
-    let bringing = Bringing { card, by: by(&admin), ..wanted.bringing };
+    let (project, allowed) = may_bring(&house, &admin, (&wanted.name, before.as_ref()), card.as_ref()).await?;
+    belongs::check_source(&house, &admin, &wanted.source).await?;
+    if wanted.bringing.take == Take::Move {
+        belongs::may_server(&admin, "take a file of this machine away (`keep: move`)")?;
+    }
+    let bringing =
+        Bringing { patch: card.and(Some(Value::Object(wanted.fields))), allowed: Some(allowed), by: by(&admin), ..wanted.bringing };
     if wanted.source.is_remote() {
-        let pull = Pull { name: wanted.name, source: wanted.source, bringing };
+        let pull = Pull { name: wanted.name, source: wanted.source, project, bringing };
         return pull::begin(&house, &admin, pull).await;
     }
     let model = house.registry.register(&wanted.name, &wanted.source, &bringing).await.map_err(refuse("source"))?;
     told(&admin, before, &model);
-    let message = format!("model `{}` was registered from {} by token `{}`", model.name, model.source, admin.name());
+    let message = format!("model `{}` was registered from {} by token `{}`", model.name, model.source.told(), admin.name());
     house.fleet.tell(Event::now(EventKind::ModelRegistered, admin.cause(), message)).await;
     house.fleet.poke();
     answer(&house, StatusCode::CREATED, model).await
@@ -100,6 +109,7 @@ impl Registration {
         let (note, tags, format, keep) = (take("note"), take("tags"), take("format"), take("keep"));
         let needed = json!({ "name": take("name"), "source": take("source") });
         let Needed { name, source } = from_value(needed)?;
+        Invalid::from_problems(source.password_problem("source").into_iter().collect())?;
         let bringing = Bringing {
             note: note.map_or(Ok(String::new()), from_value)?,
             tags: tags.map_or(Ok(Vec::new()), from_value)?,
@@ -138,8 +148,8 @@ fn patched(before: Option<&Card>, patch: Value) -> Result<Card, Error> {
 #[utoipa::path(get, path = "/api/v1/models/{name}", operation_id = "get_model", tag = "models",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "The model", body = view::Model, headers(("ETag" = String, description = "The generation")))))]
-async fn get(State(house): State<House>, Named(name): Named) -> Result<Response, Error> {
-    let model = house.registry.get(&name).await?;
+async fn get(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
+    let model = ours(&house, &admin, Verb::Get, &name).await?;
     answer(&house, StatusCode::OK, model).await
 }
 
@@ -178,7 +188,7 @@ async fn change(
         ("If-Match" = Option<String>, Header, description = "ETag of the generation to forget")),
     responses((status = 204, description = "Forgotten")))]
 async fn remove(State(house): State<House>, admin: Admin, Named(name): Named, expect: Expect) -> Result<StatusCode, Error> {
-    let model = house.registry.get(&name).await?;
+    let model = ours(&house, &admin, Verb::Delete, &name).await?;
     expect.check_generation(&name, Some(model.generation))?;
     let users = users(&house.store.list_deployments().await?, &name);
     if !users.is_empty() {
@@ -191,6 +201,43 @@ async fn remove(State(house): State<House>, admin: Admin, Named(name): Named, ex
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The model of this name, with which who asks may do this.
+async fn ours(house: &House, admin: &Admin, verb: Verb, name: &Name) -> Result<Model, Error> {
+    let model = match house.registry.get(name).await {
+        // What is called nearly so may be another project's.
+        Err(registry::Error::NotFound { .. }) if belongs::seen(admin, verb, Kind::Models)?.is_some() => {
+            return Err(Error::not_found("model", name));
+        }
+        found => found?,
+    };
+    belongs::may(admin, verb, (Kind::Models, model.card.project.as_ref()), || Error::not_found("model", name))?;
+    Ok(model)
+}
+
+/// Whether who asks may bring a version of this model with this card, before anything of it is looked at; the project that it will belong to, and
+/// whose it may be when the version is here, which can take hours.
+async fn may_bring(
+    house: &House,
+    admin: &Admin,
+    (name, before): (&Name, Option<&Model>),
+    card: Option<&Card>,
+) -> Result<(Option<Name>, Allowed), Error> {
+    let belonged = before.map(|model| model.card.project.as_ref());
+    if let Some(project) = belonged {
+        belongs::may(admin, Verb::Update, (Kind::Models, project), || Error::not_found("model", name))?;
+    }
+    let project = card.map_or(belonged.flatten(), |card| card.project.as_ref());
+    if belonged != Some(project) {
+        belongs::may_make(admin, Kind::Models, project)?;
+        if let Some(project) = project {
+            house.store.has_room_for_a_model(project).await?;
+        }
+    }
+    let is_theirs = |of: Option<&Name>| belongs::may(admin, Verb::Update, (Kind::Models, of), || Error::not_found("model", name)).is_ok();
+    let projects = belonged.into_iter().chain([project]).filter(|of| is_theirs(*of)).map(Option::<&Name>::cloned).collect();
+    Ok((project.cloned(), Allowed { new: belonged.is_none(), projects }))
+}
+
 /// Changes a model as it is now, if it is as expected; tries again when somebody else was faster. Gives it before and after.
 async fn edited(
     house: &House,
@@ -199,9 +246,12 @@ async fn edited(
     edit: impl Fn(&Model) -> Result<(Model, Option<TagMove>), Error>,
 ) -> Result<(Model, Model), Error> {
     for _ in 0..TRIES {
-        let before = house.registry.get(name).await?;
+        let before = ours(house, admin, Verb::Update, name).await?;
         expect.check_generation(name, Some(before.generation))?;
         let (after, moved) = edit(&before)?;
+        if after.card.project != before.card.project {
+            belongs::may_make(admin, Kind::Models, after.card.project.as_ref())?;
+        }
         match house.registry.put(&after, moved.as_slice()).await {
             Err(registry::Error::Store(store::Error::StaleModel { .. })) => {}
             Err(error) => return Err(error.into()),
@@ -251,7 +301,10 @@ fn by(admin: &Admin) -> String {
 }
 
 fn refuse(field: &'static str) -> impl Fn(registry::Error) -> Error {
-    move |source| Error::Model { field, source }
+    move |source| match source {
+        registry::Error::Store(source) => Error::Store(source),
+        source => Error::Model { field, source },
+    }
 }
 
 /// An answer about a deployment, with a warning if its model should not be used any more.

@@ -80,7 +80,7 @@ fn done(message: &str, data: impl Serialize) -> Json<Envelope> {
 async fn deploy(State(house): State<House>, admin: Admin, AnyJson(ask): AnyJson<ServiceSpec>) -> Result<Json<Envelope>, Error> {
     ask.check_id("")?;
     let id = random_hex(ID_DIGITS);
-    let wanted = ask.wish(&house, labelled(Deployment::named(ask.model_name.clone()), &id)).await?;
+    let wanted = ask.wish((&house, &admin), labelled(Deployment::named(ask.model_name.clone()), &id)).await?;
     make_room(&house).await?;
     // The id first: a deployment without its id could never be asked for again.
     house.store.put_service(&id, &wanted.name).await?;
@@ -126,12 +126,12 @@ async fn update(
     ask.check_id(&id)?;
     match record_of(&house, &service).await?.filter(|record| !record.deleting) {
         Some(record) if record.spec.name == ask.model_name => {
-            let wanted = ask.wish(&house, labelled(record.spec, &id)).await?;
+            let wanted = ask.wish((&house, &admin), labelled(record.spec, &id)).await?;
             wish::put(&house, &ask.model_name, (&Expect::Something, &admin), |_| Ok(wanted.clone())).await?;
         }
         old => {
             let fresh = Deployment::named(ask.model_name.clone());
-            let wanted = ask.wish(&house, labelled(fresh, &id)).await?;
+            let wanted = ask.wish((&house, &admin), labelled(fresh, &id)).await?;
             create(&house, &admin, &wanted).await?;
             house.store.put_service(&id, &wanted.name).await?;
             if let Some(old) = old {
@@ -198,8 +198,9 @@ fn labelled(mut spec: Deployment, id: &str) -> Deployment {
 }
 
 async fn create(house: &House, admin: &Admin, wanted: &Deployment) -> Result<(), Error> {
-    wish::check_outside(house, wanted, None, admin)?;
+    wish::may_want(house, admin, None, wanted).await?;
     let record = house.store.create_deployment(wanted, Origin::Api).await?;
+    admin.after(&record.spec);
     wish::announce(house, EventKind::DeploymentCreated, &record, admin).await;
     Ok(())
 }

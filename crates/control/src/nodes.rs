@@ -102,7 +102,12 @@ async fn allocate(State(house): State<House>, admin: Admin, Ident(name): Ident, 
     params(("name" = String, Path, description = "The node"), ("id" = String, Path, description = "The allocation")),
     responses((status = 204, description = "Given back")))]
 async fn release(State(house): State<House>, admin: Admin, OfNode(name, id): OfNode) -> Result<StatusCode, Error> {
-    house.fleet.release(&name, &AllocationId::new(id), admin.cause()).await?;
+    let id = AllocationId::new(id);
+    let held = find(&house, &name)?.allocations.into_iter().find(|held| held.id == id);
+    house.fleet.release(&name, &id, admin.cause()).await?;
+    if let Some(held) = &held {
+        admin.before(held);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct ListQuery {
     pub(crate) limit: Option<usize>,
     /// Go on after this: the `next` of the page before.
     pub(crate) after: Option<String>,
+    /// Only those that belong to this project.
+    pub(crate) project: Option<String>,
     /// `1` streams server-sent events: `snapshot` with all items first, then `added`, `changed` and
     /// `removed` with one item each, until the client goes.
     #[serde(deserialize_with = "flag")]

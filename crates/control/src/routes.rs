@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use board::Table;
 use http::header::{ETAG, LOCATION};
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ mod shown;
 use shown::Shown;
 
 /// How long an answer waits until callers are sent by the new route.
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) fn routes() -> OpenApiRouter<House> {
     OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, replace, delete))
@@ -157,11 +158,11 @@ async fn answer(house: &House, status: StatusCode, record: RouteRecord) -> Respo
 /// Waits until calls go by it; a fleet that is slower than this acts all the same.
 async fn await_seen(house: &House, name: &Name, generation: Option<u64>) {
     house.fleet.poke();
-    let mut turns = house.fleet.watch();
-    let is_there = || house.board.table().routes.get(name).map(|record| record.generation) >= generation;
-    let is_gone = || !house.board.table().routes.contains_key(name);
-    let seen = turns.wait_for(|_| if generation.is_some() { is_there() } else { is_gone() });
-    let _ = tokio::time::timeout(SEEN_WITHIN, seen).await;
+    let goes_by_it = |table: &Table| {
+        let there = table.routes.get(name).map(|record| record.generation);
+        if generation.is_some() { there >= generation } else { there.is_none() }
+    };
+    let _ = tokio::time::timeout(SEEN_WITHIN, house.board.wait_for(goes_by_it)).await;
 }
 
 async fn tell(house: &House, kind: EventKind, name: &Name, admin: &Admin) {

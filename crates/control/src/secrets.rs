@@ -73,11 +73,14 @@ async fn list(State(house): State<House>) -> Result<Answer<Page<Shown>>, Error> 
 #[utoipa::path(post, path = "/api/v1/secrets", operation_id = "put_secret", tag = "secrets", request_body = view::NewSecret,
     responses((status = 200, description = "Changed", body = view::Secret), (status = 201, description = "Stored", body = view::Secret)))]
 async fn put(State(house): State<House>, admin: Admin, Json(wanted): Json<NewSecret>) -> Result<(StatusCode, Answer<Shown>), Error> {
+    let before = known(&house, &wanted.name).await?;
     let (held, is_new) = house.vault.put(&wanted.name, wanted.value).await?;
     house.fleet.keys_changed().await;
+    let now = shown(&house, held).await?;
+    told(&admin, before.as_ref(), Some(&now));
     let did = if is_new { "stored" } else { "given another value" };
-    tell(&house, EventKind::SecretStored, &admin, &format!("secret `{}` was {did}", held.name)).await;
-    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Answer(shown(&house, held).await?)))
+    tell(&house, EventKind::SecretStored, &admin, &format!("secret `{}` was {did}", now.name)).await;
+    Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Answer(now)))
 }
 
 /// Remove a secret
@@ -91,7 +94,9 @@ async fn remove(State(house): State<House>, admin: Admin, Named(name): Named) ->
     if !users.is_empty() {
         return Err(Error::SecretInUse { secret: name, users: users.iter().map(|user| format!("`{user}`")).collect() });
     }
+    let before = known(&house, &name).await?;
     house.vault.remove(&name).await?;
+    told(&admin, before.as_ref(), None);
     house.fleet.keys_changed().await;
     tell(&house, EventKind::SecretRemoved, &admin, &format!("secret `{name}` was removed")).await;
     Ok(StatusCode::NO_CONTENT)
@@ -105,8 +110,27 @@ async fn remove(State(house): State<House>, admin: Admin, Named(name): Named) ->
     responses((status = 200, description = "How many secrets there are", body = view::Rotated)))]
 async fn rotate(State(house): State<House>, admin: Admin) -> Result<Answer<Rotated>, Error> {
     let secrets = house.vault.rotate().await?;
+    admin.after(&Rotated { secrets });
     tell(&house, EventKind::MasterKeyRotated, &admin, &format!("the master key was rotated: {secrets} secrets were sealed anew")).await;
     Ok(Answer(Rotated { secrets }))
+}
+
+/// The secret of this name, if there is one.
+async fn known(house: &House, name: &Name) -> Result<Option<Shown>, Error> {
+    match house.vault.list().into_iter().find(|held| held.name == *name) {
+        Some(held) => shown(house, held).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Who audits it sees which secret it was and since when it says what it says; not what it says.
+fn told(admin: &Admin, before: Option<&Shown>, after: Option<&Shown>) {
+    if let Some(before) = before {
+        admin.before(before);
+    }
+    if let Some(after) = after {
+        admin.after(after);
+    }
 }
 
 async fn shown(house: &House, held: Held) -> Result<Shown, Error> {

@@ -43,6 +43,13 @@ pub(crate) struct Sight {
     pub(crate) snapshot: std::sync::Arc<Snapshot>,
 }
 
+impl Shown {
+    /// The project that it belongs to.
+    pub(crate) fn project(&self) -> Option<&Name> {
+        self.spec.project.as_ref()
+    }
+}
+
 impl Sight {
     /// As it is now.
     pub(crate) fn now(house: &House) -> Self {
@@ -175,7 +182,7 @@ pub(crate) struct ShownScaling {
     max: u32,
     wanted: u32,
     has: u32,
-    because: Vec<String>,
+    because: Vec<Reason>,
 }
 
 impl From<&Scaling> for ShownScaling {

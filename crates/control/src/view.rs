@@ -8,6 +8,7 @@ mod blobs;
 mod deployment;
 mod explain;
 mod instance;
+mod login;
 mod model;
 mod project;
 mod rollout;
@@ -22,6 +23,7 @@ pub use blobs::{BlobSummary, Prune, Pruned, PrunedBlob, PrunedPart, Unfinished};
 pub use deployment::{Deployment, DeploymentSpec, DeploymentStatus, Explanation, Prices, Replicas, StepView, Timeouts};
 pub use explain::{Grant, Here, Leaver, Share, Trial};
 pub use instance::{Allocation, Device, DeviceUse, Instance, NewAllocation, Node, Reason};
+pub use login::{BrowserSession, DeviceForm, DeviceLogin, EnterForm, GrantForm, GrantedToken, LogoutForm, OAuthFailure};
 pub use model::{
     Body, Contents, Layers, Model, ModelCard, ModelParameters, ModelSpec, ModelStatus, ModelVersion, NewVersion, Registration, SentFile,
     Serving, TagMove, TagTarget, TensorShape, Version, VersionFile, VersionNote,

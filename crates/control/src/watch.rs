@@ -1,7 +1,7 @@
 //! Streams of what changes, as server-sent events.
 //!
 //! In: a way to list something, and a tick. Out: `snapshot` with all items, then `added`, `changed`
-//! and `removed` with one item each. Fails: never; ends when the client goes or the server stops.
+//! and `removed` with one item each. Fails: never; ends when the client goes, when it may listen no more, or when the server stops.
 //! Holds: one serialised copy of the list for each watcher. From: Kubernetes' watch, made simpler.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,24 +10,58 @@ use std::time::Duration;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use base::Fault as _;
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::error::Error;
+use crate::standing::Standing;
 
 /// A silent stream says so often that it lives, so that no proxy closes it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Whether a listener may still listen is looked at before each piece, and so often while nothing comes.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Changes of so long a time are told together.
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Resolves when the server begins to stop, or its owner is gone.
-pub(crate) async fn closed(mut closing: watch::Receiver<bool>) {
+async fn closed(mut closing: watch::Receiver<bool>) {
     drop(closing.wait_for(|closing| *closing).await);
 }
 
-/// An answer of server-sent events that ends when the server stops.
-pub(crate) fn respond(events: impl Stream<Item = Event> + Send + 'static, closing: watch::Receiver<bool>) -> Response {
-    let events = events.map(Ok::<_, Infallible>).take_until(Box::pin(closed(closing)));
+/// What comes for as long as they may listen who began to; then what is said last, and why. Ends when the server stops.
+pub(crate) fn allowed<T: Send + 'static>(
+    pieces: impl Stream<Item = T> + Send + 'static,
+    standing: Standing,
+    last: fn(&Error) -> T,
+) -> impl Stream<Item = T> + Send {
+    let closing = standing.house().closing.clone();
+    let mut look = tokio::time::interval(LOOK_AGAIN);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let listens = stream::unfold(Some((pieces.boxed(), standing, look)), move |listener| async move {
+        let (mut pieces, standing, mut look) = listener?;
+        loop {
+            let piece = tokio::select! {
+                piece = pieces.next() => Some(piece?),
+                _ = look.tick() => None,
+            };
+            match (standing.check(), piece) {
+                (Err(error), _) => return Some((last(&error), None)),
+                (Ok(()), Some(piece)) => return Some((piece, Some((pieces, standing, look)))),
+                (Ok(()), None) => {}
+            }
+        }
+    });
+    listens.take_until(Box::pin(closed(closing)))
+}
+
+/// An answer of server-sent events. Why it ends early is said in a comment, which no reader takes for an event.
+pub(crate) fn respond(events: impl Stream<Item = Event> + Send + 'static, standing: Standing) -> Response {
+    let last = |error: &Error| Event::default().comment(format!("ended: {}", error.public().replace(['\r', '\n'], " ")));
+    let events = allowed(events, standing, last).map(Ok::<_, Infallible>);
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("still here")).into_response();
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response

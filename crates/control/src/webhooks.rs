@@ -10,6 +10,7 @@ use http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::Admin;
 use crate::error::Error;
 use crate::page::Page;
 use crate::query::Named;
@@ -34,8 +35,11 @@ async fn list(State(house): State<House>) -> Json<Page<Standing>> {
 #[utoipa::path(post, path = "/api/v1/webhooks/{name}/resume", operation_id = "resume_webhook", tag = "events",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 202, description = "It is tried", body = view::Webhook)))]
-async fn resume(State(house): State<House>, Named(name): Named) -> Result<(StatusCode, Json<Standing>), Error> {
+async fn resume(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<(StatusCode, Json<Standing>), Error> {
+    let standing = || house.webhooks.get(&name).ok_or_else(|| Error::not_found("webhook", &name));
+    admin.before(&standing()?);
     house.webhooks.resume(&name);
-    let standing = house.webhooks.get(&name).ok_or_else(|| Error::not_found("webhook", &name))?;
+    let standing = standing()?;
+    admin.after(&standing);
     Ok((StatusCode::ACCEPTED, Json(standing)))
 }

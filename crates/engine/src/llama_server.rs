@@ -22,8 +22,8 @@ pub(crate) struct LlamaServer;
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// Flags that `args` may not hold, and what to write instead.
-const OWNED: [(&[&str], &str); 12] = [
-    (&["-m", "--model", "-mu", "--model-url", "-hf", "--hf-repo"], "set model:"),
+const OWNED: [(&[&str], &str); 14] = [
+    (&["-m", "--model", "-mu", "--model-url", "-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"], "set model:"),
     (&["--host", "--port", "--reuse-port", "--path", "--api-prefix"], "use the gateway's address"),
     (&["-a", "--alias"], "set name:"),
     (&["-c", "--ctx-size"], "set context:"),
@@ -35,6 +35,8 @@ const OWNED: [(&[&str], &str); 12] = [
     (&["--embedding", "--embeddings"], "set embeddings: true"),
     (&["--sleep-idle-seconds"], "set replicas.sleep_after:"),
     (&["--models-dir", "--models-preset", "--tools", "--agent", "-ag", "--mcp-servers-config", "--mcp-servers-json"], "leave it out"),
+    (&["--tools-runtime", "--ui-mcp-proxy", "--webui-mcp-proxy", "--no-offline"], "leave it out"),
+    (&["--log-file", "--log-prompts-dir", "--slot-save-path", "--media-path"], "leave it out; `penstock logs` shows what engines write"),
 ];
 
 impl Engine for LlamaServer {
@@ -48,6 +50,9 @@ impl Engine for LlamaServer {
         let socket = socket_path(&order)?;
         let mut line = Line::new(&place.binary);
         line.must("--model", version.path.display())?;
+        if let Some(projector) = version.projector() {
+            line.must("--mmproj", projector.display())?;
+        }
         line.must("--alias", &spec.name)?;
         line.must("--host", socket)?;
         // Without -kvu the context is split between the slots, so each gets all that was promised.
@@ -86,6 +91,7 @@ impl Engine for LlamaServer {
         line.args.extend(spec.args.iter().cloned()); // later words win: a deployment may know better than its model's card
         order.args = line.args;
         order.env.clone_from(&spec.env);
+        order.env.retain(|name, _| spec::Deployment::takes_variable(name)); // a wish that was stored before such names were refused
         order.env.extend(devices::environment(&place.grant));
         order.env.insert("LLAMA_API_KEY".to_owned(), place.key.expose().to_owned()); // an argument could be read by all
         Ok(order)
@@ -151,18 +157,24 @@ fn as_the_card_says(line: &mut Line<'_>, version: &Version) -> Result<(), Error>
 
 fn owned_flags(args: &[String]) -> Result<(), Error> {
     for arg in args {
-        let flag = arg.split('=').next().unwrap_or(arg);
-        if let Some((_, instead)) = OWNED.iter().find(|(flags, _)| flags.contains(&flag)) {
-            return Err(Error::OwnedFlag { flag: flag.to_owned(), instead });
+        let flag = spelled(arg);
+        if let Some((_, instead)) = OWNED.iter().find(|(flags, _)| flags.contains(&flag.as_str())) {
+            return Err(Error::OwnedFlag { flag, instead });
         }
     }
     Ok(())
 }
 
+/// A flag as the engine reads it: without a value behind `=`, and in long ones `_` is `-`.
+fn spelled(arg: &str) -> String {
+    let flag = arg.split('=').next().unwrap_or(arg).trim();
+    if flag.starts_with("--") { flag.replace('_', "-") } else { flag.to_owned() }
+}
+
 /// The cache type is said in one place.
 fn cache_type_once(spec: &Deployment) -> Result<(), Error> {
     const FLAGS: [&str; 4] = ["-ctk", "--cache-type-k", "-ctv", "--cache-type-v"];
-    let twice = spec.args.iter().find(|arg| spec.cache_type.is_some() && FLAGS.contains(&arg.as_str()));
+    let twice = spec.args.iter().find(|arg| spec.cache_type.is_some() && FLAGS.contains(&spelled(arg).as_str()));
     twice.map_or(Ok(()), |flag| Err(Error::OwnedFlag { flag: flag.clone(), instead: "remove it, or cache_type:" }))
 }
 

@@ -106,6 +106,23 @@ fn what_the_card_of_a_model_says_reaches_the_command_line_before_the_deployments
 }
 
 #[test]
+fn a_model_that_sees_is_started_with_its_projector_and_takes_room_for_it() {
+    let file = |name: &str, size| spec::Part { name: name.into(), size: ByteSize(size), digest: String::new() };
+    let (plain, mut revision) = (revision(|_| {}), revision(|_| {}));
+    if let Some(version) = &mut revision.version {
+        version.contents.files = vec![file("tiny.gguf", 10), file("sub/mmproj-tiny.gguf", 1 << 20)];
+        version.contents.projector = Some("sub/mmproj-tiny.gguf".into());
+    }
+    let line = line(&revision, &place(&format!("{FLAGS} --mmproj")));
+    assert!(line.starts_with("--model /models/tiny.gguf --mmproj /models/sub/mmproj-tiny.gguf --alias tiny"), "{line}");
+    let engine = engine(EngineKind::LlamaServer);
+    let memory = |revision: &Revision| engine.memory(revision.version.as_ref(), &revision.spec).total().0;
+    assert_eq!(memory(&revision) - memory(&plain), 1 << 20);
+    let error = engine.order(&revision, &place(FLAGS)).unwrap_err();
+    assert!(matches!(error, Error::MissingFlag { flag: "--mmproj", .. }), "a build that cannot see says so: {error}");
+}
+
+#[test]
 fn flags_that_this_build_lacks_are_left_out_or_refused() {
     let older = FLAGS.replace("--no-ui", "--no-webui").replace("--offline", "").replace("--cors-origins", "");
     let line = line(&revision(|_| {}), &place(&older));
@@ -123,7 +140,16 @@ fn the_key_is_in_the_environment_and_nowhere_else() {
 
 #[test]
 fn an_argument_that_penstock_owns_is_refused_with_what_to_write() {
-    for arg in ["--api-key", "--host=0.0.0.0", "-m"] {
+    for arg in [
+        "--api-key",
+        "--host=0.0.0.0",
+        "-m",
+        "--mcp_servers_json",
+        "--mcp-servers_json={}",
+        "--log_file=/x",
+        "--slot-save-path",
+        "--media-path",
+    ] {
         let error = engine(EngineKind::LlamaServer).order(&revision(|d| d.args = vec![arg.into()]), &place(FLAGS)).unwrap_err();
         assert!(matches!(&error, Error::OwnedFlag { .. }), "{error}");
         assert!(base::Fault::hint(&error).is_some());

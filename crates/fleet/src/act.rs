@@ -172,12 +172,14 @@ fn start(owner: &mut Owner, id: &InstanceId, grant: Grant) {
     let (revision, key) = (Arc::clone(&item.revision), item.key.clone());
     let order = Launch { id: id.clone(), revision, key, created_at: item.created_at, grant };
     let kind = item.runtime;
-    let (yard, id, runtime) = (owner.yard.clone(), id.clone(), owner.runtime(kind));
+    let (yard, id, runtime, registry) = (owner.yard.clone(), id.clone(), owner.runtime(kind), owner.registry.clone());
     let work = async move {
-        match runtime {
-            Some(runtime) => launch::launch(yard, runtime, order).await,
-            None => Err(no_runtime(kind)),
-        }
+        let Some(runtime) = runtime else { return Err(no_runtime(kind)) };
+        let _held = match &order.revision.version {
+            Some(version) => registry.at_hand(version).await.map_err(|error| unresolved(&error))?,
+            None => registry::Held::default(),
+        };
+        launch::launch(yard, runtime, order).await
     };
     let broken = || Reason::new(ReasonCode::EngineExited, "its start failed inside penstock", "see the log of penstock");
     reporting(owner, "launch", work, move |result| Message::Started(id, result.unwrap_or_else(|| Err(broken()))));

@@ -53,6 +53,17 @@ impl Owner {
         self.board.watch_for_idle(self.world.items.values().any(|item| item.phase == Phase::Placing));
     }
 
+    /// Writes names that were stored a moment ago on the board, before anything is planned for them: whoever was told that they are stored
+    /// may call them.
+    pub(crate) fn publish_new_names(&mut self) {
+        let table = self.board.table();
+        let is_new =
+            |name: &Name| self.world.wishes.get(name).is_some_and(|wish| !wish.record.deleting) && !table.deployments.contains_key(name);
+        if self.world.wishes.touched().any(is_new) {
+            self.publish();
+        }
+    }
+
     /// What others may see of this turn.
     pub(crate) fn show(&mut self) {
         self.note_touched();

@@ -218,14 +218,14 @@ impl Handle {
         self.by_hand(name, Hand::Unload, "unload").await
     }
     async fn by_hand(&self, name: &Name, hand: Hand, kind: &str) -> Result<OperationId, Error> {
-        if self.store.get_deployment(name).await?.is_none_or(|record| record.deleting) {
-            return Err(Error::NoDeployment(name.clone()));
-        }
+        let record = self.store.get_deployment(name).await?.filter(|record| !record.deleting);
+        let record = record.ok_or_else(|| Error::NoDeployment(name.clone()))?;
         let now = Timestamp::now();
         let operation = Operation {
             id: OperationId::random(),
             kind: kind.to_owned(),
             target: name.clone(),
+            project: record.spec.project,
             state: OperationState::Running,
             progress: None,
             transfer: None,

@@ -47,10 +47,11 @@ pub struct DeviceView {
 pub(crate) fn nodes(world: &World) -> Vec<NodeView> {
     let ledger = Ledger::of(world);
     let mut holders: Vec<BTreeMap<Name, ByteSize>> = vec![BTreeMap::new(); ledger.lines.len()];
-    for item in world.items.values().filter(|item| item.holds_memory()) {
-        for (at, bytes) in ledger.of_item(item) {
+    let items = world.items.values().filter(|item| item.holds_memory()).map(|item| (&item.deployment, ledger.of_item(item)));
+    for (name, all) in items.chain(world.leaving.iter().map(|one| (&one.deployment, ledger.of_leaving(one)))) {
+        for (at, bytes) in all {
             if let Some(held) = holders.get_mut(at).filter(|_| bytes > ByteSize(0)) {
-                *held.entry(item.deployment.clone()).or_default() += bytes;
+                *held.entry(name.clone()).or_default() += bytes;
             }
         }
     }

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::ByteSize;
-use spec::{Allocation, Device, InstanceId, Name, Node, Phase};
+use spec::{Allocation, Device, Grant, InstanceId, Name, Node, Phase};
 
+use crate::leaving::Leaving;
 use crate::world::{Item, Room, Sight, World};
 
 /// A device whose memory cannot be read does not limit anybody.
@@ -36,7 +37,7 @@ pub struct Line {
     pub node: Option<String>,
     /// The device.
     pub device: Device,
-    /// Held by our instances.
+    /// Held by our instances, and by engines of ours that are on their way out.
     pub held: ByteSize,
     /// What of it the device does not show as used yet.
     pub promised: ByteSize,
@@ -54,12 +55,15 @@ impl Ledger {
         let mut ledger = Self::empty(&world.room);
         let staying = staying(world);
         let mut movable = vec![0; ledger.lines.len()];
-        for item in world.items.values().filter(|item| item.holds_memory()) {
-            for (at, bytes) in ledger.of_item(item) {
+        let items = world.items.values().filter(|item| item.holds_memory());
+        let items = items.map(|item| (ledger.of_item(item), Process::from(item), !staying.contains(&item.id)));
+        let leaving = world.leaving.iter().map(|one| (ledger.of_leaving(one), Process::from(one), true));
+        for (all, process, moves) in items.chain(leaving).collect::<Vec<_>>() {
+            for (at, bytes) in all {
                 let Some(line) = ledger.lines.get_mut(at) else { continue };
                 line.held += bytes;
-                line.promised += bytes.saturating_sub(taken(item, &line.device, bytes));
-                if let Some(sum) = movable.get_mut(at).filter(|_| !staying.contains(&item.id)) {
+                line.promised += bytes.saturating_sub(process.taken(&line.device, bytes));
+                if let Some(sum) = movable.get_mut(at).filter(|_| moves) {
                     *sum += signed(bytes);
                 }
             }
@@ -117,15 +121,23 @@ impl Ledger {
 
     /// What an instance holds, by device. One that was given nothing by name holds main memory.
     pub fn of_item(&self, item: &Item) -> Vec<(usize, ByteSize)> {
-        let mut all: Vec<(usize, ByteSize)> = if item.grant.shares.is_empty() {
-            self.host().map(|at| (at, item.memory)).into_iter().collect()
+        self.of_grant(&item.grant, item.memory)
+    }
+
+    /// The same of an engine that belongs to no instance any more.
+    pub fn of_leaving(&self, one: &Leaving) -> Vec<(usize, ByteSize)> {
+        self.of_grant(&one.grant, one.memory())
+    }
+
+    fn of_grant(&self, grant: &Grant, memory: ByteSize) -> Vec<(usize, ByteSize)> {
+        let mut all: Vec<(usize, ByteSize)> = if grant.shares.is_empty() {
+            self.host().map(|at| (at, memory)).into_iter().collect()
         } else {
             // A machine that was renamed, or whose memory is called otherwise since, still has it.
-            let find =
-                |share: &spec::Share| self.find(&item.grant.node, &share.device).or_else(|| self.host().filter(|_| share.kind.is_host()));
-            item.grant.shares.iter().filter_map(|share| Some((find(share)?, share.bytes))).collect()
+            let find = |share: &spec::Share| self.find(&grant.node, &share.device).or_else(|| self.host().filter(|_| share.kind.is_host()));
+            grant.shares.iter().filter_map(|share| Some((find(share)?, share.bytes))).collect()
         };
-        all.extend(self.budget().map(|at| (at, item.memory)));
+        all.extend(self.budget().map(|at| (at, memory)));
         all
     }
 
@@ -164,20 +176,42 @@ pub(crate) fn signed(bytes: ByteSize) -> i64 {
     i64::try_from(bytes.0).unwrap_or(UNKNOWN)
 }
 
-/// What an engine has taken of what it was given, as far as it can be seen.
-fn taken(item: &Item, device: &Device, given: ByteSize) -> ByteSize {
-    if device.kind.is_host() && item.grant.gpus().next().is_none() {
-        return item.resident().min(given);
+/// What can be seen of a process that was given memory.
+struct Process<'a> {
+    grant: &'a Grant,
+    pid: Option<u32>,
+    resident: ByteSize,
+    is_up: bool,
+}
+
+impl Process<'_> {
+    /// What it has taken of what it was given, as far as it can be seen.
+    fn taken(&self, device: &Device, given: ByteSize) -> ByteSize {
+        if device.kind.is_host() && self.grant.gpus().next().is_none() {
+            return self.resident.min(given);
+        }
+        // A card's driver may not know processes by the numbers that they have here, or not tell; but what is up has all that it needs.
+        if self.is_up {
+            return given;
+        }
+        self.pid.and_then(|pid| device.used_by(pid)).unwrap_or_default().min(given)
     }
-    // A card's driver may not know processes by the numbers that they have here, or not tell; but what is up has all that it needs.
-    if !item.phase.is_rising() && item.ready_at.is_some() {
-        return given;
+}
+
+impl<'a> From<&'a Item> for Process<'a> {
+    fn from(item: &'a Item) -> Self {
+        let pid = match &item.sight {
+            Sight::Running { pid, .. } => *pid,
+            Sight::Unknown | Sight::Absent | Sight::Exited(_) => None,
+        };
+        Self { grant: &item.grant, pid, resident: item.resident(), is_up: !item.phase.is_rising() && item.ready_at.is_some() }
     }
-    let pid = match &item.sight {
-        Sight::Running { pid, .. } => *pid,
-        Sight::Unknown | Sight::Absent | Sight::Exited(_) => None,
-    };
-    pid.and_then(|pid| device.used_by(pid)).unwrap_or_default().min(given)
+}
+
+impl<'a> From<&'a Leaving> for Process<'a> {
+    fn from(one: &'a Leaving) -> Self {
+        Self { grant: &one.grant, pid: one.pid, resident: one.resident, is_up: false } // nobody knows how far it had come
+    }
 }
 
 /// Those that are never made to leave: the pinned, and of each deployment as many as it has at least.

@@ -27,6 +27,7 @@ pub mod ways;
 
 pub mod evict;
 pub mod explain;
+pub mod leaving;
 pub mod ledger;
 
 pub mod fetching;
@@ -43,6 +44,7 @@ pub mod sleep;
 
 mod act;
 mod follow;
+mod held;
 mod holdings;
 mod jobs;
 mod launch;

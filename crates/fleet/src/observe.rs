@@ -16,6 +16,7 @@ use spec::{InstanceId, Name, RolloutStatus, RouteRecord, RuntimeKind, Seen, Seen
 use store::Changes;
 
 use crate::fetching::Fetching;
+use crate::leaving;
 use crate::restart::Restarts;
 use crate::scale::Lately;
 use crate::world::{Hand, Item, Resolve, Sight, Start, Wish, World};
@@ -142,6 +143,7 @@ pub fn sights(world: &mut World, mut seen: Sightings, measured: &BTreeSet<Runtim
             None => item.sight = Sight::Absent,
         }
     }
+    leaving::take_in(world, &seen, measured);
     seen.into_values().flat_map(BTreeMap::into_values).collect()
 }
 

@@ -107,6 +107,7 @@ fn bare(wish: &Wish, revision: Option<&Arc<Revision>>, old: Option<&Entry>) -> E
     Entry {
         name: name.clone(),
         revision: revision.map_or(wish.record.generation, |revision| revision.number),
+        generation: wish.record.generation,
         created: wish.record.created_at,
         dialect: engine::engine(spec.engine()).dialect(spec),
         version: old_version.cloned().or_else(|| version.cloned().map(Arc::new)),

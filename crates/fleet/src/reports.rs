@@ -28,7 +28,12 @@ pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Ar
     if let (Ok(revision), Some(wish)) = (&result, owner.world.wishes.get_mut(&which.name).filter(is_it)) {
         let (revision, record) = (Arc::clone(revision), wish.record.clone());
         if follow::is_another(owner, &record, &revision).await {
-            return; // the next generation is frozen instead
+            // The next generation is frozen instead; where there is none, because it was deleted or changed meanwhile, it is
+            // frozen again should it come back as it was.
+            if let Some(wish) = owner.world.wishes.get_mut(&which.name).filter(is_it) {
+                wish.resolve = Resolve::Pending;
+            }
+            return;
         }
     }
     let Some(wish) = owner.world.wishes.get_mut(&which.name).filter(is_it) else { return };

@@ -102,7 +102,8 @@ fn make_room(
 ) -> Option<Way> {
     let holders = || world.items.values().filter(|other| other.holds_memory());
     let mut soon = ledger.now.clone();
-    for (at, bytes) in holders().filter(|other| !other.is_serving()).flat_map(|other| ledger.of_item(other)) {
+    let leaving = world.leaving.iter().flat_map(|other| ledger.of_leaving(other));
+    for (at, bytes) in holders().filter(|other| !other.is_serving()).flat_map(|other| ledger.of_item(other)).chain(leaving) {
         if let Some(left) = soon.get_mut(at) {
             *left = left.saturating_add(crate::ledger::signed(bytes));
         }

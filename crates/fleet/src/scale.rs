@@ -37,8 +37,8 @@ pub struct Scaling {
     pub wanted: u32,
     /// So many serve or will.
     pub has: u32,
-    /// Why, with the numbers.
-    pub because: Vec<String>,
+    /// Why, one reason for each thing that it depends on.
+    pub because: Vec<Reason>,
 }
 
 /// How many instances there should be of this wish, given those that serve or will.
@@ -79,14 +79,15 @@ pub(crate) fn closed(wish: &Wish, now: Timestamp) -> Option<Reason> {
 fn why_less(wish: &Wish, count: u32) -> Reason {
     if count > 0 && !wish.record.spec.replicas.target.is_none() {
         let message = format!("{count} are enough for what is asked of them");
-        return Reason::new(ReasonCode::ScaledDown, message, "raise replicas.min or replicas.down_after to keep more");
+        let reason = Reason::new(ReasonCode::ScaledDown, message, "raise replicas.min or replicas.down_after to keep more");
+        return reason.with("instances", count);
     }
-    let idle = wish.keep_alive().map_or_else(String::new, base::clock::human::print);
-    Reason::new(
-        ReasonCode::KeepAliveOver,
-        format!("no caller for {idle}"),
-        "the next call loads it again; raise replicas.keep_alive or set pinned: true to keep it",
-    )
+    let Some(keep) = wish.keep_alive() else {
+        return Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it");
+    };
+    let message = format!("no caller for {}", base::clock::human::print(keep));
+    let remedy = "the next call loads it again; raise replicas.keep_alive or set pinned: true to keep it";
+    Reason::new(ReasonCode::KeepAliveOver, message, remedy).with("keep_alive_ms", load::millis(keep))
 }
 
 /// Those that work or did so not long ago, and one more where all are busy.
@@ -138,7 +139,12 @@ fn is_warm(item: &Item, wish: &Wish, now: Timestamp) -> bool {
     item.used.in_flight > 0 || wish.keep_alive().is_none_or(|keep| now.since(item.last_of_use()) < keep)
 }
 
-/// How the number came about, for people.
+fn in_use(count: u32, waiting: u32) -> Reason {
+    let message = format!("{count} work or are kept, {waiting} wait in line");
+    Reason::new(ReasonCode::InUse, message, "").with("instances", count).with("waiting", waiting)
+}
+
+/// How the number came about.
 pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
     let (min, max) = wish.bounds(world.now);
     let target = target(wish, serving, world);
@@ -146,25 +152,28 @@ pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
     let mut because = Vec::new();
     let replicas = &wish.record.spec.replicas;
     if (min, max) != (replicas.min, replicas.max) {
-        because.push(format!("between {min} and {max} now, by the schedule or because it is pinned"));
+        let message = format!("between {min} and {max} now, by the schedule or because it is pinned");
+        because.push(Reason::new(ReasonCode::Bounds, message, "").with("min", min).with("max", max));
     }
     because.extend(load::wants(wish, serving).into_iter().map(|want| want.because));
     let most = wish.wanted.most();
     if !replicas.target.is_none() && most > 0 {
-        let window = base::clock::human::print(replicas.down_after);
-        because.push(format!("{most} were wanted at most within the last {window}"));
+        because.push(load::lately(most, replicas.down_after));
     }
     let room = if most > has { room_for(most, serving, world) } else { u32::MAX };
     if room < most {
-        because.push(format!("there is room for {room}"));
+        let remedy = "unload others or make them smaller, or raise the memory budget";
+        let reason = Reason::new(ReasonCode::NoRoom, format!("there is room for {room}"), remedy);
+        because.push(reason.with("room_instances", room).with("wanted", most));
     }
     if most.min(room) > max {
-        because.push(format!("replicas.max allows {max}"));
+        let reason = Reason::new(ReasonCode::MaxReached, format!("replicas.max allows {max}"), "");
+        because.push(reason.with("max", max).with("wanted", most));
     }
     if target.count == 0 {
-        because.push(target.reason.message);
+        because.push(target.reason);
     } else if replicas.target.is_none() {
-        because.push(format!("{} work or are kept, {} wait in line", target.count, wish.demand.waiting));
+        because.push(in_use(target.count, wish.demand.waiting));
     }
     Scaling { min, max, wanted: target.count, has, because }
 }

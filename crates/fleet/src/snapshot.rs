@@ -196,6 +196,7 @@ pub(crate) fn instance(item: &Item) -> Instance {
         memory: resident.unwrap_or(item.memory),
         reserved: item.memory,
         measured: item.measured,
+        footprint: (item.noted > ByteSize(0)).then_some(item.noted),
         pid,
         endpoint: item.endpoint.as_ref().map(ToString::to_string),
         in_flight: item.used.in_flight,

@@ -207,9 +207,10 @@ pub(crate) fn look_at_load(owner: &mut Owner) {
         wish.wanted.note(worth, now, replicas.down_after);
         let most = wish.wanted.most();
         if most != before {
-            let why: Vec<String> = scale::load::wants(wish, items).into_iter().map(|want| want.because).collect();
-            let message = format!("{name}: its load is worth {most} instances, {before} before ({})", why.join("; "));
-            story.tell(Event::now(EventKind::Scaled, Cause::Load, message).of(&name));
+            let reason = scale::load::decided(wish, items);
+            let message = format!("{name}: its load is worth {most} instances, {before} before ({})", reason.message);
+            let event = Event::now(EventKind::Scaled, Cause::Load, message).of(&name);
+            story.tell(Event { reason: Some(reason), ..event });
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::snapshot::{Counters, Snapshot};
 use crate::steps::{self, Verb};
 use crate::story::Story;
 use crate::world::{Hand, Health, Room, World};
-use crate::{act, fetching, footprints, jobs, observe, plan, recover, reports, reserve, returns, room};
+use crate::{act, fetching, footprints, held, jobs, observe, plan, recover, reports, reserve, returns, room};
 
 /// What may happen to the owner.
 #[derive(Debug)]
@@ -88,6 +88,7 @@ pub(crate) struct Owner {
     pub(crate) probes: BTreeMap<InstanceId, Watched>,
     pub(crate) strangers: BTreeMap<InstanceId, Told>,
     pub(crate) jobs: Jobs,
+    pub(crate) files: held::Files,
     capacity: BTreeMap<RuntimeKind, Vec<Node>>,
     pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
     pub(crate) unpublished: Fresh,
@@ -178,6 +179,7 @@ impl Owner {
             probes: BTreeMap::new(),
             strangers: BTreeMap::new(),
             jobs: Jobs::new(),
+            files: held::Files::new(),
             capacity: BTreeMap::new(),
             snapshots,
             unpublished: Fresh::default(),
@@ -286,6 +288,7 @@ impl Owner {
     async fn observe(&mut self) {
         self.world.now = Timestamp::now();
         self.look_at_wishes().await;
+        self.publish_new_names();
         if crate::follow::follow(self).await {
             self.look_at_wishes().await; // at their next generation
         }
@@ -293,6 +296,7 @@ impl Owner {
         let measured = self.look_at_room().await; // after them: what engines take in between is not free any more
         let strangers = observe::sights(&mut self.world, seen, &measured);
         recover::send_away(self, strangers);
+        held::look(self);
         for (id, watched) in &self.probes {
             if let Some(item) = self.world.items.get_mut(id) {
                 item.pulse.beat = watched.beat();

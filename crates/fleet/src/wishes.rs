@@ -74,6 +74,10 @@ impl Wishes {
     pub fn touch_all(&mut self) {
         self.touched.extend(self.all.keys().cloned());
     }
+    /// The names of those that were touched since they were last taken.
+    pub(crate) fn touched(&self) -> impl Iterator<Item = &Name> {
+        self.touched.iter()
+    }
     /// The names of those that were touched since the last time, whether or not they are still there.
     pub fn take_touched(&mut self) -> BTreeSet<Name> {
         std::mem::take(&mut self.touched)

@@ -17,6 +17,7 @@ use crate::scale::Lately;
 
 use crate::fetching::Fetching;
 use crate::footprints::Footprints;
+use crate::leaving::Leaving;
 use crate::pulse::Pulse;
 use crate::returns::Cleared;
 use crate::sleep::Nap;
@@ -35,6 +36,8 @@ pub struct World {
     pub routes: Shelf<Arc<RouteRecord>>,
     /// By id.
     pub items: BTreeMap<InstanceId, Item>,
+    /// Engines of ours that belong to none of them and have not ended.
+    pub leaving: Vec<Leaving>,
     /// Machines and memory.
     pub room: Room,
     /// What earlier instances were seen to take.
@@ -269,11 +272,8 @@ impl World {
     }
     /// Memory held by everything that was started and has not ended.
     pub fn held(&self) -> ByteSize {
-        self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory).sum()
-    }
-    /// What of the held memory no machine shows as used yet, because its engine is still growing.
-    pub fn promised(&self) -> ByteSize {
-        self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory.saturating_sub(item.resident())).sum()
+        let items = self.items.values().filter(|item| item.holds_memory()).map(|item| item.memory);
+        items.chain(self.leaving.iter().map(Leaving::memory)).sum()
     }
 }
 

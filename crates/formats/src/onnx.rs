@@ -4,7 +4,7 @@
 //! that breaks the format, and on weights that lie in another file by a name which leads out of the folder. Blocks. Bounded: so
 //! many fields, and so many bytes of names. From: onnx.proto (the numbers of the fields), protobuf's encoding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
@@ -52,6 +52,10 @@ const FORMAT: &str = "ONNX";
 /// Beyond this a file is not looked through.
 const MOST_FIELDS: u64 = 4_000_000;
 const MOST_TENSORS: usize = 1_000;
+/// The largest graphs that are in use have some thousands.
+const MOST_WEIGHTS: usize = 200_000;
+/// Bytes of all names together.
+const MOST_TEXT: u64 = 32 << 20;
 
 /// Walks over a file.
 pub fn read(path: &Path) -> Result<Graph, Error> {
@@ -64,9 +68,9 @@ pub fn read(path: &Path) -> Result<Graph, Error> {
 
 /// Walks over a message of this length.
 pub fn parse(reader: impl Read + Seek, length: u64) -> Result<Graph, String> {
-    let mut walk = Walk::new(reader, MOST_FIELDS);
+    let mut walk = Walk::new(reader, MOST_FIELDS, MOST_TEXT);
     let mut graph = Graph::default();
-    let mut weights = Vec::new();
+    let mut weights = HashSet::new();
     let (mut has_graph, mut has_version) = (false, false);
     while let Some(field) = walk.next(length)? {
         match field {
@@ -84,12 +88,15 @@ pub fn parse(reader: impl Read + Seek, length: u64) -> Result<Graph, String> {
     }
     // Older files name each weight among the inputs too.
     graph.inputs.retain(|input| !weights.contains(&input.name));
+    if graph.inputs.len() > MOST_TENSORS {
+        return Err(format!("more than {MOST_TENSORS} inputs"));
+    }
     graph.files.sort();
     graph.files.dedup();
     Ok(graph)
 }
 
-type Found<'a> = (&'a mut Graph, &'a mut Vec<String>);
+type Found<'a> = (&'a mut Graph, &'a mut HashSet<String>);
 
 fn in_graph<R: Read + Seek>(walk: &mut Walk<R>, end: u64, (graph, weights): Found<'_>) -> Result<(), String> {
     while let Some(field) = walk.next(end)? {
@@ -100,8 +107,12 @@ fn in_graph<R: Read + Seek>(walk: &mut Walk<R>, end: u64, (graph, weights): Foun
             Field::Bytes(12, end) => graph.outputs.push(value(walk, end)?),
             other => walk.skip(&other)?,
         }
-        if graph.inputs.len() > MOST_TENSORS + weights.len() || graph.outputs.len() > MOST_TENSORS {
+        // Which of the inputs are weights is known at the end.
+        if graph.inputs.len() > MOST_TENSORS + MOST_WEIGHTS || graph.outputs.len() > MOST_TENSORS {
             return Err(format!("more than {MOST_TENSORS} inputs or outputs"));
+        }
+        if weights.len() > MOST_WEIGHTS {
+            return Err(format!("more than {MOST_WEIGHTS} weights"));
         }
     }
     Ok(())
@@ -120,7 +131,9 @@ fn weight<R: Read + Seek>(walk: &mut Walk<R>, end: u64, (graph, weights): Found<
                 }
             }
             Field::Number(2, number) => kind = number,
-            Field::Bytes(8, end) => weights.push(walk.text(end)?),
+            Field::Bytes(8, end) => {
+                weights.insert(walk.text(end)?);
+            }
             Field::Bytes(13, end) => graph.files.extend(location(walk, end)?),
             other => walk.skip(&other)?,
         }

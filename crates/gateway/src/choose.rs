@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::Caller;
-use board::{Board, Entry, Hint, Lease, Search, Wait};
+use board::{Board, Entry, Hint, Lease, Search, Table, Wait};
 use http::{HeaderMap, HeaderName};
-use spec::{Affinity, Dialect};
-use tokio::time::Instant;
+use spec::{Affinity, Dialect, Name};
 use wire::openai::{Ask, Shape};
 use wire::scan::Kind;
 
@@ -38,7 +37,8 @@ pub(crate) fn find(board: &Board, caller: &Caller, ask: &Ask) -> Result<Arc<Entr
 }
 
 fn look<'a>(board: &Board, caller: &Caller, ask: &Ask, hint: impl FnOnce(Affinity) -> Hint<'a>) -> Result<(Search, Arc<Entry>), Error> {
-    let mut search = board.find(&ask.model).ok_or_else(|| Error::UnknownModel { model: shown(&ask.model) })?;
+    let found = board.find(&ask.model).and_then(|search| kept_to(search, caller));
+    let mut search = found.ok_or_else(|| Error::UnknownModel { model: shown(&ask.model) })?;
     caller.may_infer(search.name().as_str())?;
     let (serves, what): (fn(&Dialect) -> bool, _) = match ask.shape {
         Shape::Chat => (|dialect| dialect.chat, "chat completions"),
@@ -53,6 +53,26 @@ fn look<'a>(board: &Board, caller: &Caller, ask: &Ask, hint: impl FnOnce(Affinit
     match aimed {
         Some(entry) => Ok((search, entry)),
         None => Err(Error::NotServed { model: search.name().clone(), what }),
+    }
+}
+
+/// The same for this caller; nothing where all that is behind the name belongs to others.
+fn kept_to(mut search: Search, caller: &Caller) -> Option<Search> {
+    (caller.calls_everywhere() || search.keep_to(caller.project_name())).then_some(search)
+}
+
+/// Whether a public name is there for this caller: they may call it, and not all that is behind it belongs to others.
+pub(crate) fn is_there(table: &Table, caller: &Caller, name: &str) -> bool {
+    caller.may_infer(name).is_ok() && (entry_for(table, caller, name).is_some() || table.entry(name).is_none())
+}
+
+/// The deployment behind a public name, if it is there for this caller; of a route, the first of its targets that is.
+pub(crate) fn entry_for<'a>(table: &'a Table, caller: &Caller, name: &str) -> Option<&'a Arc<Entry>> {
+    let is_there = |entry: &&Arc<Entry>| caller.calls_reach(entry.spec.project.as_ref().map(Name::as_str));
+    let targets = || table.routes.get(name).into_iter().flat_map(|route| &route.spec.targets);
+    match table.deployments.get(name) {
+        Some(entry) => Some(entry).filter(is_there),
+        None => targets().filter_map(|target| table.deployments.get(&target.deployment)).find(is_there),
     }
 }
 
@@ -93,20 +113,11 @@ pub(crate) async fn warm(board: &Board, entry: &Entry) -> Result<Lease, Error> {
 /// Whether the member of this lease, which has ended, leaves the board: the next lease is then one of whoever comes in its place.
 pub(crate) async fn has_left(board: &Board, lease: &Lease) -> bool {
     const KNOWN_WITHIN: Duration = Duration::from_secs(1);
-    const LOOK_EVERY: Duration = Duration::from_millis(10);
-    let serves = || {
-        let table = board.table();
+    let has_left = |table: &Table| {
         let entry = table.deployments.get(&lease.entry.name);
-        entry.is_some_and(|entry| entry.instances.iter().any(|member| member.id == lease.member.id))
+        entry.is_none_or(|entry| entry.instances.iter().all(|member| member.id != lease.member.id))
     };
-    let until = Instant::now() + KNOWN_WITHIN;
-    while serves() {
-        if Instant::now() >= until {
-            return false;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    true
+    tokio::time::timeout(KNOWN_WITHIN, board.wait_for(has_left)).await.is_ok()
 }
 
 /// What the call belongs to; not looked for where there is nothing to choose.

@@ -21,11 +21,12 @@ use tower::Service as _;
 
 use crate::Gateway;
 use crate::http::Arrived;
-use crate::layer::{Passing, Visit};
+use crate::layer::{Passing, UNMATCHED, Visit};
 use crate::metrics::Route;
+use crate::pages;
 use crate::passage::Peer;
-use crate::routes::{STRAIGHT, Straight, router};
-use crate::walk::go;
+use crate::routes::{STRAIGHT, Straight, face, router};
+use crate::walk::{go, refused};
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
@@ -91,6 +92,11 @@ where
         let Ways { gateway, straight, router } = &*self.ways;
         let peer = self.peer(&request);
         let path = request.uri().path();
+        if let Err(error) = pages::check(gateway, &request) {
+            let visit = Visit::begin(gateway, &request, gateway.metrics().route(UNMATCHED), Some(peer));
+            let refused = refused(&error, face(path));
+            return Answer(Way::Straight(Passing::new(Box::pin(async move { Ok(refused) }), visit)));
+        }
         if request.method() == Method::POST
             && let Some((way, route)) = straight.iter().find(|(way, _)| way.path == path)
         {

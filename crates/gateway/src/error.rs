@@ -85,6 +85,18 @@ pub enum Error {
     /// The body, or the engine's stream, is not what it should be.
     #[error(transparent)]
     Wire(wire::Error),
+    /// No token is needed, and it was asked for under somebody else's name.
+    #[error("`{host}` is not a name of this server, which asks nobody for a token")]
+    OtherName {
+        /// The name.
+        host: String,
+    },
+    /// No token is needed, and a page of another site may have caused it.
+    #[error("it comes from a page of {origin}, and this server asks nobody for a token")]
+    OtherPage {
+        /// Whose page.
+        origin: String,
+    },
     /// Turned away at the door.
     #[error(transparent)]
     Access(#[from] access::Error),

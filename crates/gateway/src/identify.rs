@@ -63,7 +63,7 @@ pub(crate) async fn identify_call(access: &Access, headers: &HeaderMap, from: Op
     let text = token(headers);
     let known = access.enter(text, from);
     let (Err(access::Error::Login(access::login::Error::Coming { .. })), Some(unknown)) = (&known, text) else { return Ok(known?) };
-    Box::pin(access.settle(unknown)).await?;
+    Box::pin(access.settle(unknown, from)).await?;
     Ok(access.enter(text, from)?)
 }
 

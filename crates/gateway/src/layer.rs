@@ -26,7 +26,7 @@ use crate::passage::{Arrival, Peer, REQUEST_ID};
 
 const PROCESSING_MS: HeaderName = HeaderName::from_static("openai-processing-ms");
 /// The label of paths that no route matches: they are the client's words, so without a bound.
-const UNMATCHED: &str = "unmatched";
+pub(crate) const UNMATCHED: &str = "unmatched";
 
 /// Names and counts every request.
 #[derive(Debug, Clone)]

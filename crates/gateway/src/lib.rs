@@ -1,6 +1,6 @@
 //! Life of a call:
 //!
-//! it comes in (`entrance`) and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
+//! it comes in (`entrance`), from no page of another site (`pages`), and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
 //! (`identify`), its body is read and scanned (`http`) into a `call`; its prompt is measured
 //! (`prompt`), what it will take is set aside (`admit`), a slot of an instance is found, or
 //! waited for (`choose`), the call is sent there (`send`), and the answer comes back as the
@@ -11,6 +11,7 @@
 mod routes;
 
 mod entrance;
+mod pages;
 
 mod layer;
 
@@ -126,6 +127,8 @@ pub struct Config {
     pub proxies: Option<Arc<Proxies>>,
     /// Whom remote engines' URLs may lead to.
     pub outbound: Guard,
+    /// Where browsers find this server, if not on this machine.
+    pub public_url: Option<String>,
 }
 
 impl Default for Config {
@@ -143,6 +146,7 @@ impl Default for Config {
             keeping: Keeping::default(),
             proxies: None,
             outbound: Guard::default(),
+            public_url: None,
         }
     }
 }

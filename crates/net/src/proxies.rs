@@ -15,6 +15,9 @@ static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 
+/// Stands for what cannot be read: no address, so that the list ends there.
+const UNREADABLE: &str = "?";
+
 /// Which header the proxies write. The other one is passed on as the client sent it, so that it is never read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +73,10 @@ impl Proxies {
                 let last = headers.get_all(&X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?;
                 last.rsplit(',').next().unwrap_or_default().trim().to_ascii_lowercase()
             }
-            Forwarding::Forwarded => elements(headers).iter().rev().find_map(|element| parameter(element, "proto"))?.to_ascii_lowercase(),
+            Forwarding::Forwarded => {
+                let mut known = elements(headers).into_iter().rev().take_while(|element| *element != UNREADABLE);
+                known.find_map(|element| parameter(element, "proto"))?.to_ascii_lowercase()
+            }
         };
         Some(said == "https")
     }
@@ -82,7 +88,7 @@ impl Proxies {
                 let values = headers.get_all(&X_FORWARDED_FOR).iter();
                 // What is no text is no address either, and ends the list where it stands.
                 values
-                    .flat_map(|value| value.to_str().unwrap_or("?").split(',').map(|hop| hop.trim().to_owned()).collect::<Vec<_>>())
+                    .flat_map(|value| value.to_str().unwrap_or(UNREADABLE).split(',').map(|hop| hop.trim().to_owned()).collect::<Vec<_>>())
                     .collect()
             }
             Forwarding::Forwarded => elements(headers).iter().map(|element| parameter(element, "for").unwrap_or_default()).collect(),
@@ -90,30 +96,49 @@ impl Proxies {
     }
 }
 
-/// The elements of all `Forwarded` headers; commas within quotes divide nothing.
-fn elements(headers: &HeaderMap) -> Vec<String> {
+/// The elements of all `Forwarded` headers. Of a value whose end lies within quotes nobody knows where its elements end: it counts as one that tells
+/// nothing.
+fn elements(headers: &HeaderMap) -> Vec<&str> {
     let values = headers.get_all(&FORWARDED).iter();
-    values.flat_map(|value| split(value.to_str().unwrap_or("?"), ',')).collect()
+    values.flat_map(|value| value.to_str().ok().and_then(|text| split(text, ',')).unwrap_or_else(|| vec![UNREADABLE])).collect()
 }
 
-fn split(text: &str, at: char) -> Vec<String> {
-    let (mut parts, mut quoted) = (vec![String::new()], false);
-    for letter in text.chars() {
-        quoted ^= letter == '"';
-        match parts.last_mut() {
-            _ if letter == at && !quoted => parts.push(String::new()),
-            Some(part) => part.push(letter),
-            None => {}
+/// The parts between these letters, of which those within quotes divide nothing; nothing when it ends within quotes.
+fn split(text: &str, at: char) -> Option<Vec<&str>> {
+    let (mut parts, mut from) = (Vec::new(), 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for (place, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if letter == at && !quoted => {
+                parts.push(text.get(from..place)?);
+                from = place + at.len_utf8();
+            }
+            _ => {}
         }
     }
-    parts
+    parts.push(text.get(from..)?);
+    (!quoted).then_some(parts)
 }
 
 fn parameter(element: &str, name: &str) -> Option<String> {
-    split(element, ';').iter().find_map(|pair| {
+    split(element, ';')?.iter().find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+        key.trim().eq_ignore_ascii_case(name).then(|| plain(value.trim()))
     })
+}
+
+/// A value without its quotes, in which `\x` stands for `x`.
+fn plain(value: &str) -> String {
+    let Some(inside) = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else { return value.to_owned() };
+    let mut escaped = false;
+    let is_said = |letter: &char| {
+        escaped = *letter == '\\' && !escaped;
+        !escaped
+    };
+    inside.chars().filter(is_said).collect()
 }
 
 /// `10.0.0.1`, `10.0.0.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.

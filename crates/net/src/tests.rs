@@ -222,6 +222,20 @@ fn the_header_that_the_proxies_do_not_write_is_not_read() {
 }
 
 #[test]
+fn quotes_hide_no_hop_and_open_ones_tell_nothing() {
+    let said = |text: &str| behind(Forwarding::Forwarded, "10.0.0.1:5", &[("forwarded", text)]);
+    assert_eq!(said(r#"for="a\\"b, for=6.6.6.6;by=", for=9.9.9.9"#), "10.0.0.1:5", "it ends within quotes");
+    assert_eq!(said(r#"for="\"", for=9.9.9.9"#), "9.9.9.9");
+    assert_eq!(said(r#"by="x\", for=9.9.9.9, for=6.6.6.6""#), "10.0.0.1:5", "all of it is one name, and no address");
+    assert_eq!(said(r#"for=6.6.6.6;by="x\""#), "10.0.0.1:5", "what it escapes does not end it");
+    assert_eq!(said(r#"for=6.6.6.6, for="9.9.9.9"#), "10.0.0.1:5");
+    assert_eq!(said(r#"for=6.6.6.6, for="\9.9.9.9""#), "9.9.9.9");
+    let proxies = Proxies::new(vec!["10.0.0.0/8".parse().expect("a range")], Forwarding::Forwarded).expect("some");
+    let map = headers(&[("forwarded", r#"for=6.6.6.6;proto=https, for="9.9.9.9"#)]);
+    assert_eq!(proxies.is_secure("10.0.0.1:5".parse().expect("an address"), &map), None);
+}
+
+#[test]
 fn whether_the_client_speaks_tls_is_the_proxys_word_too() {
     let secure = |header, peer: &str, said: &[(&'static str, &str)]| {
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().expect("a range")], header).expect("some");
@@ -239,5 +253,12 @@ proptest! {
     fn whatever_a_client_writes_it_never_becomes_another_address_than_the_one_that_its_proxy_saw(said in "[ -~]{0,60}") {
         let told = format!("{said}, 9.9.9.9");
         prop_assert_eq!(behind(Forwarding::XForwardedFor, "10.0.0.1:5", &[("x-forwarded-for", &told)]), "9.9.9.9");
+    }
+
+    #[test]
+    fn no_quote_of_a_client_makes_another_address_of_what_its_proxy_saw(said in r#"(, for=6\.6\.6\.6;by=|for=|,|;|"|\\|x){0,8}"#) {
+        let told = format!("{said}, for=9.9.9.9");
+        let client = behind(Forwarding::Forwarded, "10.0.0.1:5", &[("forwarded", &told)]);
+        prop_assert!(client == "9.9.9.9" || client == "10.0.0.1:5", "{}", client);
     }
 }

@@ -1,16 +1,24 @@
 //! A version comes: a file that somebody names, or files that are here as blobs.
 //!
 //! In: a name, where the files are, what is said of them. Out: the model with the new version, its tags moved. Fails: on what
-//! cannot be used, before anything is stored. A version that is there already is not stored twice; its tags move all the same.
+//! cannot be used, before anything is stored; on a model that changed hands while the version came. What is here already is not stored
+//! twice; its tags move all the same.
 //! Bounded: [`MOST_VERSIONS`] of a model; then the oldest one goes that no tag and no revision names.
 
+use std::time::Duration;
+
 use base::Timestamp;
-use blobs::{Digest, Import};
-use spec::{Card, Contents, Format, Keep, LATEST, Listed, Model, Name, Part, Source, TagMove, Version};
+use blobs::{Digest, Hold, Import};
+use serde_json::Value;
+use spec::{Card, Format, Keep, LATEST, Listed, Model, Name, Part, Source, TagMove, Version};
+use store::FileStamp;
 
 use crate::digest;
 use crate::edits;
 use crate::error::Error;
+use crate::inspect::Seen;
+use crate::parts;
+use crate::place;
 use crate::progress::Progress;
 use crate::registry::Registry;
 
@@ -18,6 +26,9 @@ use crate::registry::Registry;
 const MOST_VERSIONS: usize = 100;
 /// Tries of a change while others change the same model.
 const TRIES: usize = 8;
+/// Looks at whether the disk has the database's last change for good, and the time between two.
+const MOST_LOOKS: usize = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// What is said of a version that comes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,8 +43,21 @@ pub struct Bringing {
     pub format: Option<Format>,
     /// What becomes of a file of this machine.
     pub take: Take,
-    /// What is said of the model; nothing leaves it as it is.
+    /// What is said of the model if it is new; one that is there keeps what is said of it.
     pub card: Option<Card>,
+    /// What is changed of that, whichever it is then: a merge patch (RFC 7396).
+    pub patch: Option<Value>,
+    /// Whose the model may be when the version is here; whosever it is when nothing is said.
+    pub allowed: Option<Allowed>,
+}
+
+/// Whose a model may be for a version to come to it: who brings it was allowed that much when they asked, and it may have changed hands since.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// It may be one that is not there yet.
+    pub new: bool,
+    /// It may belong to these projects; nothing among them is one that belongs to none.
+    pub projects: Vec<Option<Name>>,
 }
 
 /// What becomes of a file of this machine.
@@ -61,13 +85,18 @@ impl Registry {
     pub async fn register(&self, name: &Name, source: &Source, bringing: &Bringing) -> Result<Model, Error> {
         bringing.check()?;
         match source {
-            Source::File(path) => {
-                let seen = self.resolve_file(path, bringing.format, &Progress::new()).await?;
-                let kept = self.take(&seen, bringing.take).await?;
+            Source::File(path) if bringing.take == Take::Reference => {
+                let version = self.resolve_file(path, bringing.format, &Progress::new()).await?;
                 // A relative path would mean another file after a start with another config.
-                let model = self.note(name, &Source::File(seen.path.clone()), kept, bringing).await?;
+                self.note(name, &Source::File(version.path.clone()), version, bringing).await
+            }
+            Source::File(path) => {
+                let seen = self.look(place::absolute(path, &self.inner.config)?, bringing.format).await?;
+                let (from, files) = (Source::File(seen.facts.path.clone()), seen.files.clone());
+                let version = self.take(seen).await?;
+                let model = self.note(name, &from, version, bringing).await?;
                 if bringing.take == Take::Move {
-                    remove_files(&seen)?; // only now that nothing but the blobs is needed
+                    self.remove_files(&files).await?;
                 }
                 Ok(model)
             }
@@ -83,8 +112,8 @@ impl Registry {
             return self.note(name, &Source::File(served.path.clone()), served, bringing).await; // a file in the folder of models
         };
         let version = from.version(&served.digest).map_or(served, |listed| listed.version.clone());
-        let is_new = self.inner.store.get_model(name).await?.is_none();
-        let card = bringing.card.clone().or_else(|| is_new.then(|| from.card.clone()));
+        // Whose it is is said by who brings it.
+        let card = bringing.card.clone().or(Some(Card { project: None, ..from.card }));
         self.note(name, &from.source, version, &Bringing { card, ..bringing.clone() }).await
     }
 
@@ -105,7 +134,11 @@ impl Registry {
         let is_folder = files.len() > 1 && files.iter().any(|(name, _)| name.ends_with(".safetensors"));
         let whole = is_folder || (declared == Some(Format::Opaque) && files.len() > 1);
         let path = if whole { folder.path.clone() } else { folder.path.join(main) };
-        let seen = self.look(path, declared).await?;
+        let mut seen = self.look(path, declared).await?;
+        let projector = files.iter().skip(1).find(|(name, _)| seen.facts.format == Format::Gguf && parts::is_projector(name));
+        if let Some((name, _)) = projector {
+            seen = self.look_at_projector(seen, &folder.path, name.clone()).await?;
+        }
         let mut parts = Vec::with_capacity(seen.files.len());
         for file in &seen.files {
             let name = file.path.strip_prefix(&folder.path).unwrap_or(&file.path).to_string_lossy().into_owned();
@@ -117,35 +150,47 @@ impl Registry {
         if let Some((unused, _)) = files.iter().find(|(name, _)| parts.iter().all(|part| part.name != *name)) {
             return Err(Error::Unused { name: unused.clone(), main: main.clone() });
         }
-        let facts = seen.facts;
-        let contents = Contents { files: parts, keep: Keep::Blobs, ..facts.contents };
-        Ok(Version { digest: digest::over(facts.format, &contents.files), contents, ..facts })
+        Ok(seen.version(parts, Keep::Blobs))
     }
 
-    /// Takes the files of a version in, if that is wanted.
-    async fn take(&self, version: &Version, take: Take) -> Result<Version, Error> {
-        if take == Take::Reference {
-            return Ok(version.clone());
+    /// Takes the files of a version in; they are read once, and hashed as they are copied.
+    async fn take(&self, seen: Seen) -> Result<Version, Error> {
+        let mut holds = Vec::with_capacity(seen.files.len());
+        let mut parts = Vec::with_capacity(seen.files.len());
+        for file in &seen.files {
+            let hold = self.take_file(file).await?;
+            let (name, digest) = (digest::name_below(&seen.root, &file.path), hold.digest().to_string());
+            parts.push(Part { name, size: base::ByteSize(file.len), digest });
+            holds.push(hold);
         }
-        let (blobs, root) = (self.blobs()?, root_of(version));
-        let mut holds = Vec::new();
-        for part in &version.contents.files {
-            let path = root.join(&part.name);
-            let digest: Digest = part.digest.parse()?;
-            holds.push(blobs.hold(&digest));
-            if blobs.size(&digest).await?.is_none() && blobs.import(&path, Import::Copy, |_| {}).await?.digest != digest {
-                return Err(Error::Changing { path });
+        self.kept(&seen.version(parts, Keep::Blobs)).await
+    }
+
+    async fn take_file(&self, file: &FileStamp) -> Result<Hold, Error> {
+        let blobs = self.blobs()?;
+        if let Some(known) = self.inner.store.get_digest(file).await? {
+            let hold = blobs.hold(&known.parse()?);
+            if blobs.size(hold.digest()).await?.is_some() {
+                return Ok(hold);
             }
         }
-        let contents = Contents { keep: Keep::Blobs, ..version.contents.clone() };
-        self.kept(&Version { contents, ..version.clone() }).await
+        let blob = blobs.import(&file.path, Import::Copy, |_| {}).await?;
+        self.learn(file, &blob.digest.to_string()).await?;
+        Ok(blob.hold)
     }
 
     pub(crate) async fn note(&self, name: &Name, source: &Source, version: Version, bringing: &Bringing) -> Result<Model, Error> {
+        // A sweep that is under way leaves them, and the next one finds them named.
+        let _held = self.hold(&version);
         let _alone = self.inner.one_writer.acquire().await;
+        self.must_be_here(&version).await?;
         for _ in 0..TRIES {
             let before = self.inner.store.get_model(name).await?;
-            let (mut model, moves) = with_version(before.unwrap_or_else(|| fresh(name, source)), source, &version, bringing);
+            if bringing.allowed.as_ref().is_some_and(|allowed| !allowed.is(before.as_ref())) {
+                return Err(Error::Taken(name.clone()));
+            }
+            let model = spoken_of(before, (name, source), bringing)?;
+            let (mut model, moves) = with_version(model, source, &version, bringing);
             self.make_room(&mut model).await?;
             match self.inner.store.put_model(&model, &moves).await {
                 Err(store::Error::StaleModel { .. }) => {}
@@ -153,6 +198,46 @@ impl Registry {
             }
         }
         Err(Error::Busy(name.clone()))
+    }
+
+    /// The file of a model has become another one: its newest version, unless somebody has changed the model since it was read.
+    pub(crate) async fn note_change(&self, read: &Model, version: &Version, by: &str) -> Result<bool, Error> {
+        let _alone = self.inner.one_writer.acquire().await;
+        let (mut model, moves) = with_version(read.clone(), &read.source, version, &Bringing::by(by));
+        self.make_room(&mut model).await?;
+        match self.inner.store.put_model(&model, &moves).await {
+            Err(store::Error::StaleModel { .. }) => Ok(false),
+            stored => Ok(stored.map(|_| true)?),
+        }
+    }
+
+    /// What a sweep took before it was held is gone, and is not named.
+    async fn must_be_here(&self, version: &Version) -> Result<(), Error> {
+        let kept = version.contents.files.iter().filter(|_| version.contents.keep == Keep::Blobs);
+        for part in kept {
+            let digest: Digest = part.digest.parse()?;
+            if self.blobs()?.size(&digest).await?.is_none() {
+                return Err(blobs::Error::NoBlob(digest).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Only now that nothing but the blobs is needed, also after a loss of power.
+    async fn remove_files(&self, files: &[FileStamp]) -> Result<(), Error> {
+        let mut looks = 1;
+        while !self.inner.store.make_durable().await? {
+            if looks == MOST_LOOKS {
+                tracing::warn!(files = ?files.iter().map(|file| &file.path).collect::<Vec<_>>(), "moved files stay: the database is not yet on the disk");
+                return Ok(());
+            }
+            looks += 1;
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        for FileStamp { path, .. } in files {
+            std::fs::remove_file(path).map_err(|source| Error::io(path.clone(), source))?;
+        }
+        Ok(())
     }
 
     /// Forgets the oldest versions that nobody names.
@@ -180,19 +265,24 @@ impl Bringing {
     }
 }
 
-/// The folder that the names of a version's files count from.
-fn root_of(version: &Version) -> std::path::PathBuf {
-    let is_folder = version.path.is_dir();
-    if is_folder { version.path.clone() } else { version.path.parent().unwrap_or(&version.path).to_owned() }
+impl Allowed {
+    fn is(&self, before: Option<&Model>) -> bool {
+        before.map_or(self.new, |model| self.projects.contains(&model.card.project))
+    }
 }
 
-fn remove_files(version: &Version) -> Result<(), Error> {
-    let root = root_of(version);
-    for part in &version.contents.files {
-        let path = root.join(&part.name);
-        std::fs::remove_file(&path).map_err(|source| Error::io(path, source))?;
+/// The model as it is now, or a new one, with what is said of it.
+fn spoken_of(before: Option<Model>, (name, source): (&Name, &Source), bringing: &Bringing) -> Result<Model, Error> {
+    let card = bringing.card.clone().filter(|_| before.is_none());
+    let mut model = before.unwrap_or_else(|| fresh(name, source));
+    let patched = match (&bringing.patch, card) {
+        (Some(patch), card) => Some(edits::patched(card.as_ref().unwrap_or(&model.card), patch)?),
+        (None, card) => card,
+    };
+    if let Some(card) = patched {
+        edits::set_card(&mut model, card);
     }
-    Ok(())
+    Ok(model)
 }
 
 fn fresh(name: &Name, source: &Source) -> Model {
@@ -216,9 +306,6 @@ fn with_version(mut model: Model, source: &Source, version: &Version, bringing: 
     let digest = &version.digest;
     let now = Timestamp::now();
     model.source = source.clone();
-    if let Some(card) = &bringing.card {
-        edits::set_card(&mut model, card.clone());
-    }
     let at = model.versions.iter().position(|listed| listed.version.digest == *digest);
     let mut listed = match at.map(|at| model.versions.remove(at)) {
         // What is kept stays kept, whoever names another copy of it.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use base::{ByteSize, Timestamp, tasks};
 use sha2::{Digest as _, Sha256};
-use spec::{Format, Part};
+use spec::{Contents, Format, Keep, Part, Version};
 use store::FileStamp;
 
 use crate::error::Error;
@@ -45,6 +45,15 @@ pub(crate) fn over(format: Format, parts: &[Part]) -> String {
     }
 }
 
+impl Seen {
+    /// What it is together, of which each file is kept so.
+    pub(crate) fn version(self, files: Vec<Part>, keep: Keep) -> Version {
+        let facts = self.facts;
+        let contents = Contents { files, keep, ..facts.contents };
+        Version { digest: over(facts.format, &contents.files), contents, ..facts }
+    }
+}
+
 impl Registry {
     /// The files of a version with the digest of each.
     pub(crate) async fn digests(&self, seen: &Seen, progress: &Progress) -> Result<Vec<Part>, Error> {
@@ -67,13 +76,19 @@ impl Registry {
             return Ok(known);
         }
         let digest = hashed(file.path.clone(), progress.clone()).await?;
+        self.learn(file, &digest).await?;
+        Ok(digest)
+    }
+
+    /// Remembers what was found, if the file is still as it was before it was read.
+    pub(crate) async fn learn(&self, file: &FileStamp, digest: &str) -> Result<(), Error> {
         if parts::stamp(&file.path)? != *file {
             return Err(Error::Changing { path: file.path.clone() });
         }
         if is_settled(file) {
-            self.inner.store.put_digest(file, &digest).await?;
+            self.inner.store.put_digest(file, digest).await?;
         }
-        Ok(digest)
+        Ok(())
     }
 
     async fn known(&self, file: &FileStamp, progress: &Progress) -> Result<Option<String>, Error> {
@@ -86,7 +101,7 @@ impl Registry {
 }
 
 /// What a file is called within its model.
-fn name_below(root: &Path, path: &Path) -> String {
+pub(crate) fn name_below(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
 

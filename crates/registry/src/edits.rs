@@ -4,6 +4,7 @@
 //! version that is not there, on words that are too long. Whoever stores it checks that nobody was faster.
 
 use base::Timestamp;
+use serde_json::{Value, json};
 use spec::{Card, Invalid, LATEST, Model, TagMove, tag_problem};
 
 use crate::error::Error;
@@ -19,6 +20,16 @@ pub fn with_card(before: &Model, card: Card) -> Result<Model, Error> {
     let mut model = touched(before);
     set_card(&mut model, card);
     Ok(model)
+}
+
+/// A card with what a merge patch (RFC 7396) changes of it.
+pub(crate) fn patched(card: &Card, patch: &Value) -> Result<Card, Error> {
+    let mut document = json!(card);
+    spec::merge(&mut document, patch.clone());
+    let hint = "read the model again, and say what is to change of it";
+    let card: Card = serde_json::from_value(document).map_err(|error| Invalid::one("card", error.to_string(), hint))?;
+    card.check()?;
+    Ok(card)
 }
 
 pub(crate) fn set_card(model: &mut Model, card: Card) {

@@ -94,6 +94,14 @@ pub enum Error {
         /// What may have been meant.
         suggestion: Option<&'static str>,
     },
+    /// The part that turns images or sounds into what the model reads is something else.
+    #[error("{} is of the architecture `{architecture}`, and a projector of `clip` was meant", path.display())]
+    NoProjector {
+        /// Which file.
+        path: PathBuf,
+        /// What its header says.
+        architecture: String,
+    },
     /// It is none of the formats that are known by themselves.
     #[error("{} is of no format that is known", path.display())]
     UnknownFormat {
@@ -155,6 +163,9 @@ pub enum Error {
     /// It keeps changing under this change.
     #[error("the model `{0}` changes faster than this change can be made")]
     Busy(Name),
+    /// It changed hands while a version of it came.
+    #[error("the model `{0}` was made, removed or given to another project while this came")]
+    Taken(Name),
     /// Something still names the version.
     #[error("the version {digest} of `{name}` is used by {}", users.join(", "))]
     VersionInUse {

@@ -163,7 +163,12 @@ impl Registry {
         let fetched_now = Fetched { files, revision: plan.revision, at: Timestamp::now() };
         self.inner.store.put_fetched(&source.to_string(), &fetched_now).await?;
         tracing::info!(source = %source, bytes = fetched, digest = version.digest, "model fetched");
-        Ok(Pulled { version, card: plan.card, fetched })
+        let template = plan.template.filter(|_| !version.has_template);
+        let card = match template {
+            Some(text) => Some(Card { chat_template: Some(text), ..plan.card.unwrap_or_default() }),
+            None => plan.card,
+        };
+        Ok(Pulled { version, card, fetched })
     }
 
     /// The plan, also where the other side has to be asked more than once.

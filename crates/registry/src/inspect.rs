@@ -38,6 +38,17 @@ pub(crate) fn look(path: &Path, declared: Option<Format>) -> Result<Seen, Error>
     }
 }
 
+/// The model with the part that turns images or sounds into what it reads.
+pub(crate) fn with_projector(seen: Seen, path: &Path, name: String) -> Result<Seen, Error> {
+    let file = parts::stamp(path)?;
+    let can = gguf::projects(&file)?;
+    let mut facts = seen.facts;
+    facts.size += base::ByteSize(file.len);
+    facts.contents.capabilities.extend(can);
+    facts.contents.projector = Some(name);
+    Ok(Seen { files: seen.files.into_iter().chain([file]).collect(), facts, ..seen })
+}
+
 fn look_at_folder(path: &Path, declared: Option<Format>) -> Result<Seen, Error> {
     match declared {
         None | Some(Format::Safetensors) => {}

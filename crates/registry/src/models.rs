@@ -4,11 +4,13 @@
 //! [`Error::NoVersion`], [`Error::Changed`]. A file that has changed under the same path is a new
 //! version; `latest` moves on to it, and the old digest can no longer be served.
 
+use std::path::Path;
+
+use base::tasks;
 use blobs::Digest;
 use spec::{Keep, LATEST, Listed, Model, Name, Serving, Source, TagMove, Version};
 use store::ModelQuery;
 
-use crate::arrive::Bringing;
 use crate::error::Error;
 use crate::place;
 use crate::progress::Progress;
@@ -16,6 +18,8 @@ use crate::registry::Registry;
 
 /// Fewer digits of a digest could mean several versions.
 const LEAST_DIGITS: usize = 12;
+/// Looks at a name whose model is changed meanwhile.
+const TRIES: usize = 8;
 /// Who moves `latest` when a file has changed under its path.
 const THE_FILE: &str = "the file, which has changed";
 
@@ -81,6 +85,22 @@ impl Registry {
         if self.inner.store.remove_model(name, expect).await? { Ok(()) } else { Err(self.not_found(name).await?) }
     }
 
+    /// The model that a name with a tag names, without its versions and whether it has such a tag or not.
+    pub async fn named(&self, name: &Name, tag: Option<&str>) -> Result<Option<Model>, Error> {
+        Ok(self.find_bare(name, tag).await?.map(|(model, _)| model))
+    }
+
+    /// Whether a file in the folder of models has this name, which no model has.
+    pub fn has_file(&self, name: &Name) -> bool {
+        place::among_models(name.as_str(), &self.inner.config).is_some()
+    }
+
+    /// Whether a file that somebody names lies where the operator has put models for all.
+    pub async fn is_for_all(&self, typed: &Path) -> bool {
+        let (typed, config) = (typed.to_owned(), self.inner.config.clone());
+        tasks::blocking("whose-file", move || place::is_for_all(&typed, &config)).await.unwrap_or(false)
+    }
+
     /// What a source means in the registry at this moment; nothing if it names no model there, or no version.
     pub async fn meaning(&self, source: &Source) -> Result<Option<Meaning>, Error> {
         let Source::Registry { name, tag } = source else { return Ok(None) };
@@ -102,14 +122,19 @@ impl Registry {
     }
 
     pub(crate) async fn resolve_name(&self, name: &Name, tag: Option<&str>, progress: &Progress) -> Result<Version, Error> {
-        let Some((model, tag)) = self.find(name, tag).await? else {
-            return self.resolve_unregistered(name, tag, progress).await;
-        };
-        let version = match tag {
-            None | Some(LATEST) if !model.latest_is_set => self.newest(&model, progress).await?,
-            tag => self.fixed(&model, tag.unwrap_or(LATEST), progress).await?,
-        };
-        Ok(model.as_served(version))
+        for _ in 0..TRIES {
+            let Some((model, tag)) = self.find(name, tag).await? else {
+                return self.resolve_unregistered(name, tag, progress).await;
+            };
+            let version = match tag {
+                None | Some(LATEST) if !model.latest_is_set => self.newest(&model, progress).await?,
+                tag => Some(self.fixed(&model, tag.unwrap_or(LATEST), progress).await?),
+            };
+            if let Some(version) = version {
+                return Ok(model.as_served(version));
+            }
+        }
+        Err(Error::Busy(name.clone()))
     }
 
     /// `a:b` may be the tag `b` of `a`, or a model that is called so.
@@ -145,19 +170,18 @@ impl Registry {
         }
     }
 
-    /// A file that somebody else keeps may have become another one; that is the newest version then.
-    async fn newest(&self, model: &Model, progress: &Progress) -> Result<Version, Error> {
+    /// A file that somebody else keeps may have become another one; that is the newest version then. None when somebody has changed the
+    /// model since it was read: what they made of it counts, and is to be looked at.
+    pub(crate) async fn newest(&self, model: &Model, progress: &Progress) -> Result<Option<Version>, Error> {
         let latest = wanted(model, LATEST)?;
-        let Keep::Reference = latest.version.contents.keep else { return self.kept(&latest.version).await };
+        let Keep::Reference = latest.version.contents.keep else { return self.kept(&latest.version).await.map(Some) };
         let path = match &model.source {
             Source::File(path) => path,
             _ => &latest.version.path,
         };
         let version = self.resolve_file(path, Some(latest.version.format), progress).await?;
-        if version.digest != latest.version.digest {
-            self.note(&model.name, &model.source, version.clone(), &Bringing::by(THE_FILE)).await?;
-        }
-        Ok(version)
+        let is_noted = version.digest == latest.version.digest || self.note_change(model, &version, THE_FILE).await?;
+        Ok(is_noted.then_some(version))
     }
 
     /// A version that must be exactly what it was.

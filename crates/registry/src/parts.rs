@@ -55,6 +55,15 @@ pub(crate) fn all(path: &Path) -> Result<Vec<FileStamp>, Error> {
         .collect()
 }
 
+/// How the name of a file begins that turns images or sounds into what a model reads.
+pub(crate) const PROJECTOR: &str = "mmproj";
+
+/// Whether it is such a file, by its name.
+pub(crate) fn is_projector(name: &str) -> bool {
+    let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
+    file.starts_with(PROJECTOR) && near::is_model(Path::new(name))
+}
+
 /// A file as it is now.
 pub(crate) fn stamp(path: &Path) -> Result<FileStamp, Error> {
     let seen = path.metadata().map_err(|source| Error::io(path.to_owned(), source))?;

@@ -35,6 +35,16 @@ pub(crate) fn among_models(name: &str, config: &Config) -> Option<PathBuf> {
         .and_then(|path| made_absolute(&path).ok())
 }
 
+/// Whether this path, as somebody typed it, leads into the folder of models: what lies there is for all who bring models. Links are followed, so that
+/// none leads out of it, and what Penstock keeps itself is for nobody. Blocks.
+pub(crate) fn is_for_all(typed: &Path, config: &Config) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    let Some(models) = config.models_dir.as_ref().and_then(|models| real(&config.base_dir.join(models))) else { return false };
+    let Some(path) = absolute(typed, config).ok().and_then(|path| real(&path)) else { return false };
+    let own = config.own_dir.as_deref().and_then(real);
+    path.starts_with(&models) && own.is_none_or(|own| !path.starts_with(&own) || models.starts_with(&own))
+}
+
 /// Without `.` and `..`, as far as that is right in the presence of links: links stay as they are.
 fn made_absolute(path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|source| Error::Read { path: path.to_owned(), source })

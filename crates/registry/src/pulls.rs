@@ -30,6 +30,8 @@ pub struct Pull {
     pub name: Name,
     /// From where.
     pub source: Source,
+    /// The project that it will belong to.
+    pub project: Option<Name>,
     /// What is said of it.
     pub bringing: Bringing,
 }
@@ -45,6 +47,7 @@ pub(crate) struct Pulls(Arc<Mutex<HashMap<OperationId, Running>>>);
 struct Running {
     name: Name,
     source: Source,
+    project: Option<Name>,
     /// Dropping it ends the pull.
     _task: Task,
 }
@@ -55,7 +58,8 @@ impl Pulls {
     }
 
     fn same(&self, pull: &Pull) -> Option<OperationId> {
-        self.lock().iter().find(|(_, running)| running.name == pull.name && running.source == pull.source).map(|(id, _)| id.clone())
+        let is_same = |one: &Running| (&one.name, &one.source, &one.project) == (&pull.name, &pull.source, &pull.project);
+        self.lock().iter().find(|(_, running)| is_same(running)).map(|(id, _)| id.clone())
     }
 }
 
@@ -76,20 +80,21 @@ impl Registry {
             id: OperationId::random(),
             kind: PULL.to_owned(),
             target: pull.name.clone(),
+            project: pull.project.clone(),
             state: OperationState::Running,
             progress: None,
             transfer: Some(Transfer::default()),
             reason: None,
-            message: format!("`{}` is looked for at {}", pull.name, pull.source),
+            message: format!("`{}` is looked for at {}", pull.name, pull.source.told()),
             created_at: now,
             updated_at: now,
         };
         self.inner.store.put_operation(&operation).await?;
         let (this, id) = (self.clone(), operation.id.clone());
-        let (name, source) = (pull.name.clone(), pull.source.clone());
+        let (name, source, project) = (pull.name.clone(), pull.source.clone(), pull.project.clone());
         let mut pulls = self.inner.pulls.lock();
         let task = tasks::spawn("pull", this.follow(operation.clone(), pull, told));
-        pulls.insert(id, Running { name, source, _task: task });
+        pulls.insert(id, Running { name, source, project, _task: task });
         drop(pulls);
         Ok(operation)
     }
@@ -130,8 +135,7 @@ impl Registry {
 
     async fn bring(&self, pull: &Pull, progress: &Progress) -> Result<Model, Error> {
         let pulled = self.pull(&pull.source, progress).await?;
-        let is_new = self.inner.store.get_model(&pull.name).await?.is_none();
-        let card = pull.bringing.card.clone().or_else(|| pulled.card.filter(|_| is_new));
+        let card = pull.bringing.card.clone().or(pulled.card);
         self.note(&pull.name, &pull.source, pulled.version, &Bringing { card, ..pull.bringing.clone() }).await
     }
 
@@ -186,6 +190,7 @@ fn code(error: &Error) -> ReasonCode {
     match error {
         Error::Blobs(blobs::Error::DiskFull { .. } | blobs::Error::CacheFull { .. }) => ReasonCode::DiskFull,
         Error::UnknownArchitecture { .. } | Error::UnknownFormat { .. } => ReasonCode::ModelUnknown,
+        Error::Taken(_) => ReasonCode::Superseded,
         _ => match error.kind() {
             Kind::NotFound => ReasonCode::ModelMissing,
             Kind::Invalid => ReasonCode::ModelCorrupt,

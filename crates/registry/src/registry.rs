@@ -10,7 +10,7 @@ use base::{ByteSize, tasks};
 use blobs::Blobs;
 use blobs::web::Web;
 use futures_util::future::BoxFuture;
-use spec::{Contents, Format, Source, Version};
+use spec::{Format, Keep, Source, Version};
 use store::Store;
 use tokio::sync::Semaphore;
 
@@ -20,7 +20,7 @@ use crate::fetch::flights::Flights;
 use crate::inspect::Seen;
 use crate::progress::Progress;
 use crate::pulls::Pulls;
-use crate::{digest, inspect, place};
+use crate::{inspect, place};
 
 /// Where models are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub base_dir: PathBuf,
     /// What `~` stands for.
     pub home: Option<PathBuf>,
+    /// Where Penstock keeps what is its own: no file in it is a model for all.
+    pub own_dir: Option<PathBuf>,
     /// A model with more bytes than this is refused; none for no limit.
     pub max_size: Option<ByteSize>,
     /// How files of other machines come here.
@@ -111,9 +113,15 @@ impl Registry {
     pub(crate) async fn resolve_file(&self, typed: &Path, declared: Option<Format>, progress: &Progress) -> Result<Version, Error> {
         let seen = self.look(place::absolute(typed, &self.inner.config)?, declared).await?;
         let files = self.digests(&seen, progress).await?;
-        let facts = seen.facts;
-        let contents = Contents { files, ..facts.contents };
-        Ok(Version { digest: digest::over(facts.format, &contents.files), contents, ..facts })
+        Ok(seen.version(files, Keep::Reference))
+    }
+
+    /// The same model with its projector.
+    pub(crate) async fn look_at_projector(&self, seen: Seen, folder: &Path, name: String) -> Result<Seen, Error> {
+        let path = folder.join(&name);
+        let named = path.clone();
+        let looked = tasks::blocking("inspect", move || inspect::with_projector(seen, &path, name)).await;
+        looked.unwrap_or(Err(Error::Interrupted { path: named }))
     }
 
     /// The files and what their headers say.

@@ -2,7 +2,8 @@
 //!
 //! In: the digest and the length of a file, then its bytes from where it stopped. Out: how far it is; at the end a blob that is what
 //! was promised. Fails: on room that is not there, on bytes for another place, on content that is not what was promised. An upload
-//! is known by its digest: whoever sends the same file goes on with the same upload, and what is here is not sent again.
+//! is known by its digest and by who began it: they go on with it and end it, nobody else; who sends the same file has an upload of their own. What is
+//! here is not sent again by those who may know that it is here.
 
 use base::ByteSize;
 use blobs::{Begin, Digest, Part, PartId};
@@ -10,6 +11,21 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::registry::Registry;
+
+/// Who sends a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// Whose upload it is.
+    pub who: String,
+    /// Whether they may have the file if it is here already; else they show that they have it by sending it.
+    pub may_have: bool,
+}
+
+impl Sender {
+    fn part(&self, digest: &Digest) -> PartId {
+        PartId::of(&format!("upload of {digest} by {}", self.who))
+    }
+}
 
 /// How far an upload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,42 +53,54 @@ impl Registry {
     }
 
     /// Begins an upload, or says how far it is.
-    pub async fn begin_upload(&self, digest: &Digest, length: u64) -> Result<Upload, Error> {
+    pub async fn begin_upload(&self, by: &Sender, digest: &Digest, length: u64) -> Result<Upload, Error> {
         if let Some(most) = self.max_size().filter(|most| length > most.0) {
             return Err(Error::TooLarge { path: digest.to_string().into(), size: ByteSize(length), most });
         }
         if length == 0 {
             return Err(Error::Empty { path: digest.to_string().into() });
         }
-        match self.upload(digest).await {
+        match self.upload(by, digest).await {
             Err(Error::NoUpload(_)) => {}
             Ok(known) if known.length == length => return Ok(known),
             Ok(known) => return Err(blobs::Error::Length { wanted: known.length, found: length }.into()),
             Err(error) => return Err(error),
         }
-        let begin = Begin { id: id(digest), total: Some(length), note: digest.to_string() };
-        let mut part = self.blobs()?.begin(begin).await?;
-        let offset = part.flush().await?.offset;
-        Ok(Upload { digest: digest.clone(), offset, length })
+        let begin = Begin { id: by.part(digest), total: Some(length), note: digest.to_string() };
+        let part = self.blobs()?.begin(begin).await?;
+        Receiving { digest: digest.clone(), length, part }.end().await
     }
 
     /// How far an upload is; one that is whole is a blob.
-    pub async fn upload(&self, digest: &Digest) -> Result<Upload, Error> {
+    pub async fn upload(&self, by: &Sender, digest: &Digest) -> Result<Upload, Error> {
         let blobs = self.blobs()?;
-        if let Some(size) = blobs.size(digest).await? {
+        if by.may_have
+            && let Some(size) = blobs.size(digest).await?
+        {
             return Ok(Upload { digest: digest.clone(), offset: size.0, length: size.0 });
         }
-        match blobs.part(&id(digest)).await {
+        match blobs.part(&by.part(digest)).await {
+            Ok(state) if state.total == Some(state.offset) => self.finished(by, digest).await,
             Ok(state) => Ok(Upload { digest: digest.clone(), offset: state.offset, length: state.total.unwrap_or(state.offset) }),
             Err(blobs::Error::NoPart(_)) => Err(Error::NoUpload(digest.clone())),
             Err(error) => Err(error.into()),
         }
     }
 
+    /// All of it came, and who took it was cut off before it was a blob; who still makes it one is not disturbed.
+    async fn finished(&self, by: &Sender, digest: &Digest) -> Result<Upload, Error> {
+        let part = match self.blobs()?.resume(&by.part(digest)).await {
+            Err(blobs::Error::NoPart(_)) => return Err(Error::NoUpload(digest.clone())), // somebody was faster: begin it again, and see
+            part => part?,
+        };
+        let length = part.state().total.unwrap_or(part.offset());
+        Receiving { digest: digest.clone(), length, part }.end().await
+    }
+
     /// Goes on with an upload from this byte.
-    pub async fn receive(&self, digest: &Digest, at: u64) -> Result<Receiving, Error> {
-        let known = self.upload(digest).await?;
-        let part = match self.blobs()?.resume(&id(digest)).await {
+    pub async fn receive(&self, by: &Sender, digest: &Digest, at: u64) -> Result<Receiving, Error> {
+        let known = self.upload(by, digest).await?;
+        let part = match self.blobs()?.resume(&by.part(digest)).await {
             Err(blobs::Error::NoPart(_)) => return Err(blobs::Error::Offset { have: known.offset, sent: at }.into()), // it is whole
             part => part?,
         };
@@ -84,9 +112,9 @@ impl Registry {
     }
 
     /// Gives an upload up; what is whole already stays.
-    pub async fn abort_upload(&self, digest: &Digest) -> Result<(), Error> {
-        match self.blobs()?.abort(&id(digest)).await {
-            Err(blobs::Error::NoPart(_)) => self.upload(digest).await.map(drop),
+    pub async fn abort_upload(&self, by: &Sender, digest: &Digest) -> Result<(), Error> {
+        match self.blobs()?.abort(&by.part(digest)).await {
+            Err(blobs::Error::NoPart(_)) => self.upload(by, digest).await.map(drop),
             done => Ok(done?),
         }
     }
@@ -106,8 +134,4 @@ impl Receiving {
         }
         Ok(Upload { digest: self.digest, offset, length: self.length })
     }
-}
-
-fn id(digest: &Digest) -> PartId {
-    PartId::of(&format!("upload of {digest}"))
 }

@@ -129,6 +129,12 @@ impl Error {
         let io = Self::io(what, path);
         move |errno| io(errno.into())
     }
+    /// True when only this process or machine had too little left to look: descriptors, memory.
+    pub(crate) fn is_shortage(&self) -> bool {
+        let (Self::Io { source, .. } | Self::Talk { source, .. }) = self else { return false };
+        let errno = source.raw_os_error().map(nix::errno::Errno::from_raw);
+        matches!(errno, Some(nix::errno::Errno::EMFILE | nix::errno::Errno::ENFILE | nix::errno::Errno::ENOMEM))
+    }
 }
 
 impl Fault for Error {
@@ -174,5 +180,20 @@ impl Fault for Error {
             _ => return None,
         };
         Some(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::Error;
+
+    #[test]
+    fn too_few_descriptors_say_nothing_of_an_instance() {
+        let failed = |source: io::Error| Error::io("read", "order.json")(source).is_shortage();
+        assert!(failed(io::Error::from_raw_os_error(nix::libc::EMFILE)));
+        assert!(!failed(io::Error::from_raw_os_error(nix::libc::EACCES)));
+        assert!(!failed(io::ErrorKind::UnexpectedEof.into()));
     }
 }

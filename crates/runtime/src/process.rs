@@ -179,6 +179,8 @@ impl Runtime for ProcessRuntime {
         while let Some(one) = looks.next().await {
             match one {
                 Ok(found) => seen.extend(found),
+                // Then this says nothing of the instance, which may well live.
+                Err(error) if error.is_shortage() => return Err(error),
                 // One folder that cannot be read must not hide the others.
                 Err(error) => tracing::error!(error = base::chain(&error), "an instance's folder cannot be read"),
             }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod context;
+mod environment;
 pub mod keep_alive;
 mod key;
 mod renewal;
@@ -41,6 +42,9 @@ use crate::source::Source;
 pub struct Deployment {
     /// The public model name that clients send.
     pub name: Name,
+    /// The project that it belongs to: who has a role within that may do with it what the role says, and it counts for the project's quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Name>,
     /// Where the model comes from; not for remote engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Source>,
@@ -236,6 +240,7 @@ impl Deployment {
     pub fn named(name: Name) -> Self {
         Self {
             name,
+            project: None,
             model: None,
             engine: None,
             runtime: None,

@@ -3,8 +3,9 @@
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::instance::{InstanceId, Phase, Reason};
+use crate::instance::{InstanceId, Phase};
 use crate::name::Name;
+use crate::reason::Reason;
 
 mod audit;
 mod cause;

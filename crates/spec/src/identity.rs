@@ -88,6 +88,9 @@ pub struct Token {
     /// From when on it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// A login made it: it is forgotten soon after its end, and the oldest ones make room for new ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_login: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last used, some seconds late; never when not there.

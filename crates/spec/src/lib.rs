@@ -20,6 +20,7 @@ pub mod operation;
 pub mod order;
 pub mod prices;
 pub mod project;
+pub mod reason;
 pub mod role;
 pub mod route;
 pub mod source;
@@ -34,10 +35,10 @@ pub use deployment::{
 pub use engine::{CacheType, Dialect, EngineKind, RuntimeKind};
 pub use event::{Audit, Cause, Event, EventKind};
 pub use identity::{Limits, Scope, Token, TokenId};
-pub use instance::{Fact, Instance, InstanceId, Phase, Reason, ReasonCode};
+pub use instance::{Instance, InstanceId, Phase};
 pub use model::{
     Body, Capability, Card, Contents, Format, Keep, LATEST, Layers, Listed, Model, Parameters, Part, Serving, Shape, TagMove, Version,
-    tag_problem, warning,
+    merge, tag_problem, warning,
 };
 pub use name::Name;
 pub use node::{Allocation, AllocationId, Device, DeviceKind, Node, Use};
@@ -45,6 +46,7 @@ pub use operation::{Operation, OperationId, OperationState, Transfer};
 pub use order::{Binary, Endpoint, Exit, Grant, Order, Program, Seen, SeenState, Share};
 pub use prices::{Prices, Tokens};
 pub use project::{Allotment, Project};
+pub use reason::{Fact, Reason, ReasonCode};
 pub use role::{Kind, Rights, Role, Verb};
 pub use route::{Affinity, Route, RouteRecord, Target, WhenFull};
 pub use source::Source;

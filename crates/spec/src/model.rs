@@ -16,11 +16,13 @@ mod body;
 mod card;
 mod contents;
 mod parameters;
+mod patch;
 
 pub use body::{Body, Layers};
 pub use card::{Card, LATEST, tag_problem, warning};
 pub use contents::{Capability, Contents, Keep, Part, Serving, Shape};
 pub use parameters::Parameters;
+pub use patch::merge;
 
 use crate::name::Name;
 use crate::source::Source;
@@ -102,6 +104,15 @@ pub struct Version {
 }
 
 impl Version {
+    /// Where the file lies that turns images or sounds into what the model reads.
+    pub fn projector(&self) -> Option<PathBuf> {
+        let name = self.contents.projector.as_ref()?;
+        let main = self.contents.files.first()?;
+        // Names count from the folder in which the main file has its own.
+        let root = self.path.ancestors().nth(std::path::Path::new(&main.name).components().count())?;
+        Some(root.join(name))
+    }
+
     /// What its prompts are counted by: the same content with another chat template counts them differently.
     pub fn prompt_key(&self) -> Cow<'_, str> {
         let Some(template) = &self.contents.serving.chat_template else { return Cow::Borrowed(&self.digest) };

@@ -3,8 +3,8 @@
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::instance::Reason;
 use crate::name::Name;
+use crate::reason::Reason;
 
 base::id! {
     /// The id of an operation.
@@ -20,6 +20,9 @@ pub struct Operation {
     pub kind: String,
     /// What it is about.
     pub target: Name,
+    /// The project that this belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<Name>,
     /// How far it is.
     pub state: OperationState,
     /// 0 to 1, when it can be told.

@@ -14,6 +14,12 @@ pub struct Allotment {
     /// Tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u32>,
+    /// Deployments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<u32>,
+    /// Models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<u32>,
 }
 
 impl Allotment {
@@ -23,7 +29,7 @@ impl Allotment {
     }
 }
 
-/// A project as it is stored. A token belongs to the project whose name it carries.
+/// A project as it is stored. A token, a deployment, a model belongs to the project whose name it carries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// What tokens call it.

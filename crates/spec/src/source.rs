@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::check::Invalid;
+use crate::check::{Invalid, Problem};
 use crate::name::Name;
 
 /// A place to get a model from.
@@ -56,14 +56,16 @@ impl Source {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { Err(wrong("has no path")) } else { Ok(Self::File(path.into())) };
         }
-        if let Some(rest) = text.strip_prefix("hf:") {
+        // As URLs of their own kind, as some write them.
+        let after = |scheme: &str| text.strip_prefix(scheme).map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        if let Some(rest) = after("hf:") {
             return if rest.split('/').filter(|p| !p.is_empty()).count() >= 2 {
                 Ok(Self::Hub(rest.to_owned()))
             } else {
                 Err(wrong("is not hf:ORG/REPO"))
             };
         }
-        if let Some(rest) = text.strip_prefix("ollama:") {
+        if let Some(rest) = after("ollama:") {
             return if rest.is_empty() { Err(wrong("names no model")) } else { Ok(Self::Ollama(rest.to_owned())) };
         }
         if text == UPLOAD {
@@ -115,6 +117,33 @@ impl Source {
     }
 }
 
+/// Whether a URL has a name or a password before its host.
+pub(crate) fn tells_a_password(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.is_some_and(|authority| authority.contains('@'))
+}
+
+impl Source {
+    /// A password in it would be shown to whoever sees this field.
+    pub fn password_problem(&self, field: &str) -> Option<Problem> {
+        let (Self::S3(url) | Self::Http(url)) = self else { return None };
+        tells_a_password(url).then(|| Problem {
+            field: field.to_owned(),
+            what: "a password in it would be shown to whoever sees this model".to_owned(),
+            hint: "write the address alone; what a server of models needs to know stands in the config".to_owned(),
+        })
+    }
+
+    /// For the story: without what stands behind the `?` of a URL, which may open what it names.
+    pub fn told(&self) -> String {
+        let text = self.to_string();
+        match (self, text.split_once('?')) {
+            (Self::S3(_) | Self::Http(_), Some((address, _))) => format!("{address}?…"),
+            _ => text,
+        }
+    }
+}
+
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -140,5 +169,28 @@ impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_before_a_host_is_found_and_an_at_sign_elsewhere_is_none() {
+        let problem = |text: &str| Source::parse(text).expect("a source").password_problem("source").is_some();
+        for text in ["https://ann:pw@host/m.gguf", "http://ann@host", "s3://key:secret@bucket/m.gguf", "https://a:b@host?x"] {
+            assert!(problem(text), "{text}");
+        }
+        for text in ["https://host/m@1.gguf", "https://host?by=ann@host", "hf:org/repo@main", "m@sha256:0123456789ab", "file:/a@b.gguf"] {
+            assert!(!problem(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_story_has_an_address_without_what_may_open_it() {
+        let told = |text: &str| Source::parse(text).expect("a source").told();
+        assert_eq!(told("https://host/m.gguf?X-Amz-Signature=s"), "https://host/m.gguf?…");
+        assert_eq!((told("https://host/m.gguf"), told("file:/why?.gguf")), ("https://host/m.gguf".into(), "file:/why?.gguf".into()));
     }
 }

@@ -1,6 +1,6 @@
 //! What do people want served?
 //!
-//! In: wishes. Out: [`Record`]s. Fails: [`Error::Taken`], [`Error::Deleting`], [`Error::Stale`].
+//! In: wishes. Out: [`Record`]s. Fails: [`Error::Taken`], [`Error::Deleting`], [`Error::Stale`], [`Error::Quota`].
 //! The generation rises by one when the wish changes and only then; the owner of the decision is
 //! this module, so that two writers cannot both believe that they were first.
 
@@ -11,6 +11,7 @@ use sqlx::SqliteConnection;
 
 use crate::error::Error;
 use crate::open::Store;
+use crate::owned::{self, Owned};
 use crate::routes;
 use crate::row::{from_int, from_json, from_word, to_int, to_json, to_word};
 
@@ -61,6 +62,9 @@ impl Store {
             Some(_) => return Err(Error::Taken(spec.name.clone())),
             None => routes::must_not_have(&mut change, &spec.name).await?,
         }
+        if origin == Origin::Api {
+            owned::must_fit(&mut change, spec.project.as_ref(), Owned::DEPLOYMENTS).await?;
+        }
         let record = next(None, as_stored(spec)?, (origin, usual_cause(origin)));
         write(&mut change, &record).await?;
         change.commit().await?;
@@ -70,15 +74,25 @@ impl Store {
     /// Stores a wish, new or changed. With `expect` only if it still has that generation (0: only
     /// if it does not exist). A wish that was to go stays.
     pub async fn put_deployment(&self, spec: &Deployment, origin: Origin, expect: Option<u64>) -> Result<Record, Error> {
-        self.put_deployment_because(spec, (origin, usual_cause(origin)), expect).await
+        self.put(spec, (origin, usual_cause(origin)), (expect, origin == Origin::Api)).await
     }
 
-    /// The same, with the words that its history has of it.
+    /// The same, with the words that its history has of it. Whatever its origin is, its project must have room for it.
     pub async fn put_deployment_because(
         &self,
         spec: &Deployment,
         (origin, cause): (Origin, &str),
         expect: Option<u64>,
+    ) -> Result<Record, Error> {
+        self.put(spec, (origin, cause), (expect, true)).await
+    }
+
+    /// Entries of the config count for their project, and are never refused: who writes the config sets the quotas.
+    async fn put(
+        &self,
+        spec: &Deployment,
+        (origin, cause): (Origin, &str),
+        (expect, has_quota): (Option<u64>, bool),
     ) -> Result<Record, Error> {
         let mut change = self.begin().await?;
         let before = find(&mut change, &spec.name).await?;
@@ -88,6 +102,10 @@ impl Store {
         }
         if before.as_ref().is_none_or(|there| there.deleting) {
             routes::must_not_have(&mut change, &spec.name).await?;
+        }
+        let belonged = before.as_ref().filter(|there| !there.deleting).and_then(|there| there.spec.project.as_ref());
+        if has_quota && belonged != spec.project.as_ref() {
+            owned::must_fit(&mut change, spec.project.as_ref(), Owned::DEPLOYMENTS).await?;
         }
         let record = next(before, as_stored(spec)?, (origin, cause));
         write(&mut change, &record).await?;

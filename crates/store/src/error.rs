@@ -58,6 +58,21 @@ pub enum Error {
         /// Where it is; 0 when it does not exist.
         actual: u64,
     },
+    /// What is to belong to a project needs one that is there.
+    #[error("there is no project `{0}`")]
+    NoProject(spec::Name),
+    /// A project has as many as it may have.
+    #[error("project `{project}` may have {most} {what}, and has {used}")]
+    Quota {
+        /// Which.
+        project: spec::Name,
+        /// Of what.
+        what: &'static str,
+        /// So many it may have.
+        most: u32,
+        /// So many it has.
+        used: u64,
+    },
     /// Something that must exist first does not.
     #[error("the deployment `{0}` is not stored")]
     NoDeployment(spec::Name),
@@ -173,9 +188,10 @@ impl Fault for Error {
             | Self::NameTaken { .. }
             | Self::StaleRoute { .. }
             | Self::StaleModel { .. }
+            | Self::Quota { .. }
             | Self::Locked { .. } => Kind::Conflict,
             Self::NoDeployment(_) => Kind::NotFound,
-            Self::Unsupported(_) | Self::NotWritable { .. } | Self::Newer { .. } => Kind::Invalid,
+            Self::Unsupported(_) | Self::NotWritable { .. } | Self::Newer { .. } | Self::NoProject(_) => Kind::Invalid,
             Self::Full(_) | Self::ReadOnly(_) | Self::Busy(_) | Self::Closed => Kind::Unavailable,
             Self::Migration(_) | Self::Damaged(_) | Self::Unreadable { .. } | Self::Unstorable { .. } | Self::Database(_) => Kind::Internal,
         }
@@ -199,6 +215,12 @@ impl Fault for Error {
             Self::Stale { actual: 0, .. } => "it was deleted in between: create it anew, or leave the expected generation out",
             Self::Stale { .. } | Self::StaleRoute { .. } | Self::StaleModel { .. } => {
                 "read it again, apply the change to what it is now, and send that"
+            }
+            Self::NoProject(name) => return Some(format!("make it with `penstock project create {name}`, or leave `project` out")),
+            Self::Quota { project, what, .. } => {
+                return Some(format!(
+                    "remove one that nobody needs any more, name another project, or raise the quota: `penstock project set {project} --most-{what} COUNT`"
+                ));
             }
             Self::NoDeployment(_) => "store the deployment first",
             Self::Unsupported(_) => "give data_dir a folder of this machine",

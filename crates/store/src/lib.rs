@@ -2,9 +2,9 @@
 //!
 //! the database is opened by one Penstock at a time (`lock`) and brought up to date (`open`);
 //! then a person's wish is stored with its generation (`deployments`, and over them `routes`) and read again where it has changed (`changes`), frozen (`revisions`, and `rollouts` between them)
-//! together with what its model resolved to (`models`, `digests`; `fetched` from other machines), and how much memory it was seen to take (`footprints`); what is decided to run is
+//! together with what its model resolved to (`models`, `digests`; `fetched` from other machines, or `uploads` of somebody), and how much memory it was seen to take (`footprints`); what is decided to run is
 //! written down before it is started (`instances`); who may do what is kept as hashes (`tokens`) and roles (`users`), and
-//! who shares what in `projects`; what happens is told in order (`events`), jobs report how far they are (`operations`), each receiver of events has its place in the story (`webhooks`), calls
+//! who shares what in `projects`, which have no more than their quota (`owned`); what happens is told in order (`events`), jobs report how far they are (`operations`), each receiver of events has its place in the story (`webhooks`), calls
 //! leave a row, first in a file (`journal`) and from there in the database (`usage`), older clients keep their ids (`services`), answers that
 //! may be gone on with are kept for a while (`responses`), and so are browsers that are logged in (`sessions`), secrets are kept sealed (`secrets`), and a few single facts
 //! belong to the installation (`meta`). What goes wrong is an [`Error`]. [`mod@contract`] is the suite
@@ -26,6 +26,7 @@ mod meta;
 mod models;
 mod open;
 mod operations;
+mod owned;
 mod projects;
 mod responses;
 mod revisions;
@@ -35,7 +36,9 @@ mod row;
 mod secrets;
 mod services;
 mod sessions;
+mod threads;
 mod tokens;
+mod uploads;
 mod usage;
 mod users;
 mod webhooks;
@@ -50,6 +53,7 @@ pub use instances::Kept;
 pub use journal::{Alarm, Journal, JournalConfig, JournalStand};
 pub use models::ModelQuery;
 pub use open::Store;
+pub use owned::Owned;
 pub use responses::KeptResponse;
 pub use revisions::KeptRevision;
 pub use secrets::KeptSecret;

@@ -1,7 +1,7 @@
 //! Which models are registered?
 //!
 //! In: [`Model`]s, whole, with versions and tags, and what moved which tag. Out: the same; pages of those that a search finds.
-//! Fails: [`Error::StaleModel`]; else as the database does. The generation rises by one with every change; the owner of the
+//! Fails: [`Error::StaleModel`], [`Error::Quota`]; else as the database does. The generation rises by one with every change; the owner of the
 //! decision is this module, so that two writers cannot both believe that they were first. Bounded: the newest [`MOST_MOVES`]
 //! moves of a model.
 
@@ -10,6 +10,7 @@ use sqlx::SqliteConnection;
 
 use crate::error::Error;
 use crate::open::Store;
+use crate::owned::{self, Owned};
 use crate::row::{from_int, from_json, to_int, to_json};
 
 mod search;
@@ -31,13 +32,17 @@ impl Store {
     /// next one.
     pub async fn put_model(&self, model: &Model, moves: &[TagMove]) -> Result<Model, Error> {
         let mut change = self.begin().await?;
-        let actual: Option<i64> = sqlx::query_scalar("SELECT generation FROM models WHERE name = ?")
+        let before: Option<(i64, Option<String>)> = sqlx::query_as("SELECT generation, project FROM models WHERE name = ?")
             .bind(model.name.as_str())
             .fetch_optional(&mut *change)
             .await?;
-        let actual = from_int(actual.unwrap_or(0));
+        let (actual, belonged) = before.map_or((0, None), |(generation, project)| (from_int(generation), project));
         if actual != model.generation {
             return Err(Error::StaleModel { name: model.name.clone(), actual });
+        }
+        let project = model.card.project.as_ref();
+        if belonged.as_deref() != project.map(Name::as_str) {
+            owned::must_fit(&mut change, project, Owned::MODELS).await?;
         }
         let model = Model { generation: actual + 1, ..model.clone() };
         write(&mut change, &model).await?;

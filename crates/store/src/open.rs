@@ -19,6 +19,7 @@ use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use crate::error::Error;
 use crate::lock::{Lock, PRIVATE};
+use crate::threads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -57,6 +58,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             .pragma("wal_autocheckpoint", CHECKPOINT)
             .foreign_keys(true)
+            .thread_name(threads::name)
             .busy_timeout(PATIENCE);
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATIONS.run(&writer).await.map_err(|error| not_migrated(error, &path))?;
@@ -76,7 +78,7 @@ impl Store {
 
     /// Has what was committed put on the disk for good; `false` when somebody who reads keeps it from
     /// that for now.
-    pub(crate) async fn make_durable(&self) -> Result<bool, Error> {
+    pub async fn make_durable(&self) -> Result<bool, Error> {
         let (busy, log, done): (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(self.writer()).await?;
         Ok(busy == 0 && log == done)
     }
@@ -102,7 +104,11 @@ impl std::fmt::Debug for Store {
 }
 
 fn pool(most: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None)
+    let options = SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
+    options.after_connect(|_, _| {
+        threads::database_makes_way();
+        Box::pin(std::future::ready(Ok(())))
+    })
 }
 
 fn local(place: &Path) -> Result<PathBuf, Error> {

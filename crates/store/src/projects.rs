@@ -25,9 +25,16 @@ impl Store {
         rows.into_iter().map(|(name, body)| from_json("project", &name, &body)).collect()
     }
 
-    /// Forgets a project; `false` when there is none.
+    /// Forgets a project; `false` when there is none, or when something still belongs to it ([`Store::owned_by`]).
     pub async fn delete_project(&self, name: &Name) -> Result<bool, Error> {
-        let done = sqlx::query("DELETE FROM projects WHERE name = ?").bind(name.as_str()).execute(self.writer()).await?;
+        let done = sqlx::query(
+            "DELETE FROM projects WHERE name = ?1 AND NOT EXISTS (SELECT 1 FROM tokens WHERE project = ?1)
+                AND NOT EXISTS (SELECT 1 FROM deployments WHERE project = ?1 AND deleting = 0)
+                AND NOT EXISTS (SELECT 1 FROM models WHERE project = ?1)",
+        )
+        .bind(name.as_str())
+        .execute(self.writer())
+        .await?;
         Ok(done.rows_affected() > 0)
     }
 }

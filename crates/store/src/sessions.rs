@@ -46,11 +46,23 @@ impl Store {
 
     /// All sessions that last beyond this time, by their hash; the others are forgotten.
     pub async fn list_sessions(&self, now: Timestamp) -> Result<Vec<KeptSession>, Error> {
-        sqlx::query("DELETE FROM sessions WHERE until <= ?").bind(now.as_millis()).execute(self.writer()).await?;
+        self.forget_sessions_until(now).await?;
         let rows: Vec<(String, i64, String)> =
             sqlx::query_as("SELECT hash, until, body FROM sessions ORDER BY hash").fetch_all(self.reader()).await?;
         let kept = |(hash, until, body)| KeptSession { hash, until: Timestamp::from_millis(until), body };
         Ok(rows.into_iter().map(kept).collect())
+    }
+
+    /// Forgets the sessions that are over by this time; how many there were.
+    pub async fn forget_sessions_until(&self, time: Timestamp) -> Result<u64, Error> {
+        let done = sqlx::query("DELETE FROM sessions WHERE until <= ?").bind(time.as_millis()).execute(self.writer()).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// How many there are, with those that are over and not forgotten yet.
+    pub async fn count_sessions(&self) -> Result<u64, Error> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions").fetch_one(self.reader()).await?;
+        Ok(crate::row::from_int(count))
     }
 
     /// Forgets sessions, all or none.

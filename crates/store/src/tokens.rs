@@ -129,6 +129,28 @@ impl Store {
         Ok(())
     }
 
+    /// Some of the tokens of logins whose end has come by this time, the oldest first.
+    pub async fn login_tokens_until(&self, time: Timestamp, most: u32) -> Result<Vec<TokenId>, Error> {
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM tokens WHERE login_end <= ? ORDER BY login_end LIMIT ?")
+            .bind(time.to_string())
+            .bind(most)
+            .fetch_all(self.reader())
+            .await?;
+        Ok(ids.into_iter().map(TokenId::new).collect())
+    }
+
+    /// A user's tokens of logins beside the newest so many.
+    pub async fn login_tokens_beyond(&self, owner: &UserId, most: u32) -> Result<Vec<TokenId>, Error> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM tokens WHERE owner = ? AND login_end IS NOT NULL ORDER BY created_at DESC, id DESC LIMIT -1 OFFSET ?",
+        )
+        .bind(owner.as_str())
+        .bind(most)
+        .fetch_all(self.reader())
+        .await?;
+        Ok(ids.into_iter().map(TokenId::new).collect())
+    }
+
     /// Forgets a token; `false` when there is none.
     pub async fn delete_token(&self, id: &TokenId) -> Result<bool, Error> {
         let done = sqlx::query("DELETE FROM tokens WHERE id = ?").bind(id.as_str()).execute(self.writer()).await?;

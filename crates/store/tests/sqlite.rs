@@ -295,3 +295,33 @@ async fn calls_that_were_kept_one_by_one_are_all_there_and_go_on_beside_new_ones
     assert_eq!(store.prune_usage(keep, Timestamp::from_millis(HOUR)).await.expect("a round"), 250, "those of the hour before");
     assert_eq!(all_calls(&store).await, found[250..]);
 }
+
+#[tokio::test]
+async fn what_was_stored_before_there_was_belonging_belongs_to_no_project() {
+    let (_dir, path) = folder();
+    let pool = database_of("0017", &path).await;
+    let wish = sample::wish("a").expect("a wish");
+    let model = spec::Model { versions: Vec::new(), ..sample::model("m").expect("a model") };
+    sqlx::query(
+        "INSERT INTO deployments (name, spec, generation, origin, deleting, created_at, updated_at) VALUES ('a', ?, 1, 'api', 0, 5, 7)",
+    )
+    .bind(serde_json::to_string(&wish).expect("JSON"))
+    .execute(&pool)
+    .await
+    .expect("a wish of then");
+    sqlx::query("INSERT INTO models (name, body) VALUES ('m', ?)")
+        .bind(serde_json::to_string(&model).expect("JSON"))
+        .execute(&pool)
+        .await
+        .expect("a model of then");
+    pool.close().await;
+    let store = Store::open(&path).await.expect("it is brought up to date");
+    let red = sample::project("red").expect("a project");
+    store.put_project(&red).await.expect("a project");
+    assert!(store.owned_by(&red.name).await.expect("a count").is_nothing());
+    assert_eq!(store.get_deployment(&wish.name).await.expect("a read").map(|record| record.spec), Some(wish.clone()));
+    let there = store.get_model(&model.name).await.expect("a read").expect("the model");
+    let card = spec::Card { project: Some(red.name.clone()), ..there.card.clone() };
+    store.put_model(&spec::Model { card, ..there }, &[]).await.expect("it is given one");
+    assert_eq!(store.owned_by(&red.name).await.expect("a count").models, [model.name]);
+}

@@ -39,6 +39,8 @@ pub struct HostedFile {
     pub token: Option<String>,
     /// Ranges are not known.
     pub no_ranges: bool,
+    /// Its length is not said.
+    pub no_length: bool,
     /// A HEAD is not answered.
     pub no_head: bool,
     /// The next answers break off after so many bytes each.
@@ -108,6 +110,10 @@ impl FileHost {
     /// `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+    /// The port that it listens at.
+    pub fn port(&self) -> u16 {
+        self.address.port()
     }
     /// Puts a file to a path that begins with `/`; one that is there is replaced.
     pub fn put(&self, path: &str, file: HostedFile) {

@@ -243,7 +243,7 @@ fn date() -> Result<String> {
     Ok(shell::text(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?.trim().to_owned())
 }
 
-fn machine() -> Result<Machine> {
+pub(super) fn machine() -> Result<Machine> {
     let of = |path, name| meter::text(path, name).unwrap_or_default();
     Ok(Machine {
         cpu: of("/proc/cpuinfo", "model name"),

@@ -35,6 +35,7 @@ fn token(limits: Limits, budget: Budget) -> Token {
         budget,
         expires_at: None,
         created_at: Timestamp::now(),
+        from_login: false,
         last_used_at: None,
     }
 }

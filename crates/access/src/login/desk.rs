@@ -3,6 +3,7 @@
 //! In: the config, and who may ([`Access`]). Out: [`Logins`], a handle. Fails: with [`Error`]. Holds: the providers' tasks, sessions, logins under
 //! way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::proof;
 use super::provider::Provider;
 use super::seal::Seal;
 use super::session::{Session, Sessions, Stay, Who};
+use super::sweep;
 use crate::access::Access;
 use crate::ask::NewToken;
 use crate::caller::Caller;
@@ -49,6 +51,8 @@ impl Config {
 
 /// A token that is made for a program out of another one lasts so long at most.
 const EXCHANGED: Duration = Duration::from_hours(1);
+/// Digits that tell one wrong answer from another, which may look the same.
+const ONE_TRY: usize = 16;
 /// The paths of the browser's way.
 const CALLBACK: &str = "/auth/callback";
 const PAGE: &str = "/auth/login";
@@ -58,14 +62,14 @@ const PAGE: &str = "/auth/login";
 pub struct Logins(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    access: Access,
+pub(super) struct Inner {
+    pub(super) access: Access,
     config: Config,
     providers: Vec<Arc<Provider>>,
     jwts: Arc<Jwts>,
     seal: Seal,
-    devices: Devices,
-    sessions: Sessions,
+    pub(super) devices: Devices,
+    pub(super) sessions: Sessions,
 }
 
 /// A provider, for a login page.
@@ -108,7 +112,7 @@ impl Logins {
         if !config.providers.is_empty() {
             let net = Net::new()?;
             for one in &config.providers {
-                providers.push(Arc::new(Provider::new(one.clone(), one.secret(secret_of)?, net.clone())?));
+                providers.push(Arc::new(Provider::new(one.clone(), one.secret(secret_of)?, &net)?));
             }
         }
         config.providers.iter().for_each(|provider| warn(access, provider));
@@ -116,7 +120,9 @@ impl Logins {
         access.take_jwts(&jwts);
         let sessions = Sessions::open(access.store().clone(), config.stay).await?;
         let (seal, devices) = (Seal::new(), Devices::default());
-        Ok(Self(Arc::new(Inner { access: access.clone(), config, providers, jwts, seal, devices, sessions })))
+        let inner = Arc::new(Inner { access: access.clone(), config, providers, jwts, seal, devices, sessions });
+        sweep::keep(&inner);
+        Ok(Self(inner))
     }
 
     /// Where browsers reach this server.
@@ -140,12 +146,16 @@ impl Logins {
         Ok(code::begin(provider, &self.0.seal, &self.callback(), return_to).await?)
     }
 
-    /// Takes a browser that a provider has sent back, and logs it in.
-    pub async fn finish(&self, carries: Option<&str>, answer: Answer) -> Result<Entered, Error> {
+    /// Takes a browser that a provider has sent back, and logs it in. Who brings many answers from one address that are none has to wait: the
+    /// provider is asked about each.
+    pub async fn finish(&self, carries: Option<&str>, answer: Answer, from: Option<IpAddr>) -> Result<Entered, Error> {
+        self.0.access.check_tries(from)?;
         let carried: Option<Carried> = carries.and_then(|sealed| self.0.seal.open(sealed, Timestamp::now()));
         let carried = carried.ok_or(Trouble::NotBegun)?;
         let provider = self.provider(carried.provider())?;
-        let Arrived { person, return_to, id_token } = code::finish(provider, carried, answer, &self.callback()).await?;
+        let Arrived { person, return_to, id_token } = code::finish(provider, carried, answer, &self.callback())
+            .await
+            .map_err(|error| self.0.access.tried(error, &base::id::random_hex(ONE_TRY), from))?;
         let name = person.provider.clone();
         let user = self.0.access.arrive(person, Timestamp::now()).await?;
         let cookie = self.0.sessions.begin(Who::User(user.id.clone()), Some((name, id_token))).await?;
@@ -155,18 +165,33 @@ impl Logins {
     /// Logs a browser in with a token of ours, for when no provider is there.
     pub async fn with_token(&self, caller: &Caller) -> Result<Secret, Error> {
         let id = caller.token().ok_or(Trouble::NoSession)?;
-        Ok(self.0.sessions.begin(Who::Token(TokenId::new(id)), None).await?)
+        let who = Who::Token { id: TokenId::new(id), hash: caller.hash.to_hex() };
+        Ok(self.0.sessions.begin(who, None).await?)
     }
 
     /// Who is behind a browser's cookie.
     pub fn session(&self, cookie: &str) -> Result<(Arc<Session>, Arc<Caller>), Error> {
         let session = self.0.sessions.find(cookie).ok_or(Trouble::NoSession)?;
+        let caller = self.caller(&session)?;
+        Ok((session, caller))
+    }
+
+    /// The same for who only looks whether it is over: that is no use of it.
+    pub fn still(&self, cookie: &str) -> Result<Arc<Caller>, Error> {
+        let session = self.0.sessions.look(cookie).ok_or(Trouble::NoSession)?;
+        self.caller(&session)
+    }
+
+    fn caller(&self, session: &Session) -> Result<Arc<Caller>, Error> {
         let caller = match &session.who {
             Who::User(user) => self.0.access.caller_of_user(user)?,
-            Who::Token(token) => self.0.access.caller_of(token).ok_or(Trouble::NoSession)?,
+            Who::Token { id, hash } => {
+                let same = |caller: &Arc<Caller>| caller.hash.to_hex() == *hash;
+                self.0.access.caller_of(id).filter(same).ok_or(Trouble::NoSession)?
+            }
         };
         caller.check_valid()?;
-        Ok((session, caller))
+        Ok(caller)
     }
 
     /// Logs a browser out; where to send it so that it is logged out at the provider too.
@@ -185,8 +210,9 @@ impl Logins {
         self.0.providers.iter().filter_map(of).collect()
     }
 
-    /// Begins the login of a program without a browser; with the only provider when none is named.
-    pub async fn device(&self, provider: Option<&str>) -> Result<Shown, Error> {
+    /// Begins the login of a program without a browser; with the only provider when none is named. `from` is where it asks from.
+    pub async fn device(&self, provider: Option<&str>, from: Option<IpAddr>) -> Result<Shown, Error> {
+        self.0.access.check_tries(from)?;
         let provider = match (provider, &*self.0.providers) {
             (Some(name), _) => self.provider(name)?,
             (None, [only]) => only,
@@ -196,7 +222,7 @@ impl Logins {
                 return Err(Trouble::WhichProvider(names.join(", ")).into());
             }
         };
-        Ok(self.0.devices.begin(Arc::clone(provider)).await?)
+        Ok(self.0.devices.begin(Arc::clone(provider), from).await?)
     }
 
     /// The token of a program whose person has agreed; `name` is what it will be called.
@@ -207,11 +233,13 @@ impl Logins {
         Ok((user, token, secret))
     }
 
-    /// A short-lived token of ours for a token of a provider (RFC 7523).
-    pub async fn exchange(&self, assertion: &str) -> Result<(Token, Secret), Error> {
+    /// A short-lived token of ours for a token of a provider (RFC 7523). Who brings many wrong ones from one address has to wait, as with tokens
+    /// of ours.
+    pub async fn exchange(&self, assertion: &str, from: Option<IpAddr>) -> Result<(Token, Secret), Error> {
+        self.0.access.check_tries(from)?;
         let strange = || Trouble::Untrusted { provider: "?".to_owned(), what: "it is of no provider whose tokens are taken".to_owned() };
         let proven = if Jwts::looks_like(assertion) { self.0.jwts.person(assertion).await } else { None };
-        let (person, since) = proven.ok_or_else(strange)??;
+        let (person, since) = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, from))?;
         let user = self.0.access.arrive(person, since).await?;
         self.token(&user, "exchanged", EXCHANGED).await
     }
@@ -219,7 +247,25 @@ impl Logins {
     async fn token(&self, user: &User, name: &str, lasts: Duration) -> Result<(Token, Secret), Error> {
         let expires_at = Some(Timestamp::now().plus(lasts));
         let scopes = vec![Scope::Admin]; // all that its owner may, and never more
-        self.0.access.create(NewToken { owner: Some(user.id.clone()), scopes, expires_at, ..NewToken::named(name) }).await
+        let wanted = NewToken { owner: Some(user.id.clone()), scopes, expires_at, from_login: true, ..NewToken::named(name) };
+        let made = self.0.access.create(wanted).await?;
+        sweep::make_room(&self.0.access, &user.id).await;
+        Ok(made)
+    }
+
+    #[cfg(test)]
+    pub(super) async fn login_token(&self, user: &User) -> Result<(Token, Secret), Error> {
+        self.token(user, "login", self.0.config.login_token).await
+    }
+
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    #[cfg(test)]
+    pub(super) fn only_provider(&self) -> Arc<Provider> {
+        Arc::clone(&self.0.providers[0])
     }
 
     fn provider(&self, name: &str) -> Result<&Arc<Provider>, Trouble> {

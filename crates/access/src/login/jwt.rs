@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use spec::{Grants, UserId};
+use spec::{Grants, User, UserId};
 
 use super::code::untrusted;
 use super::error::Error;
@@ -110,10 +110,10 @@ impl Jwts {
         Some(self.prove(provider, text).map(|(person, since, _)| (person, since)))
     }
 
-    /// Somebody is in the store, with just these roles as of then.
-    pub(crate) fn remember(&self, person: &Person, as_of: Timestamp, user: &UserId) {
+    /// Somebody is in the store, with just the roles that are stored as of then.
+    pub(crate) fn remember(&self, person: &Person, as_of: Timestamp, user: &User) {
         let key = (person.provider.clone(), person.subject.clone());
-        let who = Who { user: user.clone(), grants: person.grants.clone(), as_of };
+        let who = Who { user: user.id.clone(), grants: user.mapped.clone(), as_of };
         put(&mut lock(&self.people), key, who, |_| true);
     }
 

@@ -26,7 +26,7 @@ const MOST: usize = 1 << 20;
 /// A connection is kept so long for the next question.
 const KEPT: Duration = Duration::from_secs(30);
 
-/// Questions that are asked at the same time; more wait for their turn.
+/// Questions of logins that one provider is asked at the same time; more wait for their turn.
 const MOST_AT_ONCE: usize = 32;
 
 /// Speaks HTTP; cheap to clone.
@@ -58,6 +58,17 @@ impl Net {
         let mut builder = Client::builder(TokioExecutor::new());
         let client = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT).build(connector);
         Ok(Self { turns: Arc::new(Semaphore::new(MOST_AT_ONCE)), client })
+    }
+
+    /// The same with turns of its own: who waits there waits for nobody here.
+    pub(crate) fn apart(&self) -> Self {
+        Self { turns: Arc::new(Semaphore::new(MOST_AT_ONCE)), client: self.client.clone() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn take_all_turns(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let free = u32::try_from(self.turns.available_permits()).ok()?;
+        Arc::clone(&self.turns).try_acquire_many_owned(free).ok()
     }
 
     async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, Silence> {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use base::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use spec::Grants;
@@ -22,22 +23,24 @@ impl openidconnect::AdditionalClaims for Claims {}
 
 /// Somebody whom a provider knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub(crate) struct Person {
     /// Which provider, by its name here.
-    pub provider: String,
+    pub(crate) provider: String,
     /// What it calls them for good.
-    pub subject: String,
+    pub(crate) subject: String,
     /// What people call them.
-    pub name: String,
+    pub(crate) name: String,
     /// Where they get mail, if the provider has made sure of it.
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
     /// What they may do, by their groups.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
 }
 
-impl From<Person> for Login {
-    fn from(Person { provider, subject, name, email, grants }: Person) -> Self {
-        Self { provider, subject, name, email, mapped: grants }
+impl Person {
+    /// What the provider said of them then.
+    pub(crate) fn said_at(self, as_of: Timestamp) -> Login {
+        let Self { provider, subject, name, email, grants } = self;
+        Login { provider, subject, name, email, mapped: grants, as_of }
     }
 }
 

@@ -3,7 +3,8 @@
 //! In: its entry in the config. Out: its endpoints and keys, as they were last seen. Fails: with why it cannot be used now. Holds: one task
 //! for each provider, which alone asks it about itself: at the start, again and again while it is away, every [`EVERY`], and when
 //! somebody meets a key that is not known. Unknown keys do not make it ask without end: each question that
-//! brought nothing new makes the next one wait longer. Whoever reads what is known waits for nobody.
+//! brought nothing new makes the next one wait longer, though never longer than those wait who have met one. It asks apart from logins, however many
+//! of these are under way. Whoever reads what is known waits for nobody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,9 @@ const EVERY: Duration = Duration::from_mins(10);
 /// How it is asked again while it is away.
 const AWAY: Backoff = Backoff { first: Duration::from_millis(500), most: Duration::from_mins(1) };
 /// How often unknown keys may make us ask: less and less while nothing new comes of it.
-const KEYS: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_mins(1) };
+const KEYS: Backoff = Backoff { first: Duration::from_secs(1), most: PATIENCE };
+/// Who has met an unknown key waits so long at most: for the longest pause, and for two questions, each with its own patience.
+const WAIT: Duration = KEYS.most.saturating_add(PATIENCE.saturating_mul(2));
 
 /// What its discovery document says, with two things of other standards.
 pub(crate) type Metadata = openidconnect::ProviderMetadata<
@@ -125,12 +128,13 @@ impl Known {
 
 impl Provider {
     /// Begins to ask it.
-    pub(crate) fn new(config: ProviderConfig, secret: Option<Secret>, net: Net) -> Result<Self, Error> {
+    pub(crate) fn new(config: ProviderConfig, secret: Option<Secret>, net: &Net) -> Result<Self, Error> {
         let unusable = |what: String| Error::Away { provider: config.name.clone(), what };
         let issuer = IssuerUrl::new(config.issuer.clone()).map_err(|error| unusable(error.to_string()))?;
         let (told, seen) = watch::channel(Seen::default());
         let wanted = Arc::new(Notify::new());
-        let asker = Asker { name: config.name.clone(), issuer: issuer.clone(), net: net.clone(), wanted: Arc::clone(&wanted), told };
+        let (net, apart) = (net.apart(), net.apart());
+        let asker = Asker { name: config.name.clone(), issuer: issuer.clone(), net: apart, wanted: Arc::clone(&wanted), told };
         let secret = secret.map(|secret| ClientSecret::new(secret.expose().to_owned()));
         Ok(Self { config, issuer, net, secret, seen, wanted, _asks: tasks::spawn("identity-provider", asker.run()) })
     }
@@ -163,9 +167,8 @@ impl Provider {
         let mut seen = self.seen.clone();
         let tries = seen.borrow_and_update().tries;
         self.wanted.notify_one();
-        // Two questions, each with its own patience; and the pause that unknown keys may have to wait.
         let next = seen.wait_for(|seen| seen.tries > tries);
-        let late = tokio::time::timeout(PATIENCE * 2, next).await.is_err();
+        let late = tokio::time::timeout(WAIT, next).await.is_err();
         let seen = self.seen.borrow().clone();
         seen.known.ok_or_else(|| {
             let what = if late { "it does not answer".to_owned() } else { seen.trouble.unwrap_or_default() };
@@ -280,3 +283,6 @@ impl Asker {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,8 +42,13 @@ pub struct Stay {
 pub enum Who {
     /// A user, who logged in at a provider.
     User(UserId),
-    /// Whoever has typed this token in.
-    Token(TokenId),
+    /// Whoever has typed this very token in: another one that comes in its place is not theirs.
+    Token {
+        /// Its id.
+        id: TokenId,
+        /// Its hash.
+        hash: String,
+    },
 }
 
 /// A browser that is logged in.
@@ -108,13 +113,15 @@ impl Sessions {
         Ok(cookie)
     }
 
-    /// The session of this cookie, which is used now.
+    /// The session of this cookie, if it is not over.
+    pub(crate) fn look(&self, cookie: &str) -> Option<Arc<Session>> {
+        let session = self.read().get(&Hash::of(cookie)?).map(Arc::clone)?;
+        (self.until(&session) > Timestamp::now()).then_some(session)
+    }
+
+    /// The same, which is used now.
     pub(crate) fn find(&self, cookie: &str) -> Option<Arc<Session>> {
-        let (hash, now) = (Hash::of(cookie)?, Timestamp::now());
-        let session = self.read().get(&hash).map(Arc::clone)?;
-        if self.until(&session) <= now {
-            return None;
-        }
+        let (session, now) = (self.look(cookie)?, Timestamp::now());
         session.seen.fetch_max(now.as_millis(), Ordering::Relaxed);
         let written = session.written.load(Ordering::Relaxed);
         if now.since(Timestamp::from_millis(written)) >= WRITE_EVERY
@@ -159,6 +166,18 @@ impl Sessions {
         };
         self.change().retain(|hash, _| !gone.contains(hash));
         self.store.delete_sessions(&gone.iter().map(|hash| hash.to_hex()).collect::<Vec<_>>()).await
+    }
+
+    /// Forgets those that are over. What the store has of a session that is used is written late, so it is asked a while after that.
+    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), store::Error> {
+        self.change().retain(|_, session| self.until(session) > now);
+        let late = i64::try_from(2 * WRITE_EVERY.as_millis()).unwrap_or(0);
+        self.store.forget_sessions_until(Timestamp::from_millis(now.as_millis() - late)).await.map(drop)
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.read().len()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, HashMap<Hash, Arc<Session>>> {

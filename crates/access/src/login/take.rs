@@ -25,29 +25,43 @@ impl Access {
         if let Some(user) = jwts.known(text) {
             return Some(self.caller_of_user(&user));
         }
-        if let Some(retry_after) = from.and_then(|from| self.inner.guesses.wait(from)) {
-            return Some(Err(Error::Guessing { retry_after }));
+        if let Err(slowed) = self.check_tries(from) {
+            return Some(Err(slowed));
         }
         Some(match jwts.user(text)? {
             Ok(user) => self.caller_of_user(&user),
-            Err(error @ Trouble::Untrusted { .. }) => Err(self.guessed(text, from).unwrap_or(error.into())),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.tried(error, text, from)),
         })
     }
 
-    /// Asks for all that has to be asked so that this token of a provider can be told whose it is: for who was told [`Trouble::Coming`].
-    pub async fn settle(&self, text: &str) -> Result<(), Error> {
+    /// Whether somebody there has brought so much that was wrong that nothing is looked at, and nobody asked, for now.
+    pub(crate) fn check_tries(&self, from: Option<IpAddr>) -> Result<(), Error> {
+        let wait = from.and_then(|from| self.inner.guesses.wait(from));
+        wait.map_or(Ok(()), |retry_after| Err(Error::Guessing { retry_after }))
+    }
+
+    /// What did not prove who somebody is counts as a try from there; what came of it.
+    pub(crate) fn tried(&self, error: Trouble, text: &str, from: Option<IpAddr>) -> Error {
+        let counts = matches!(error, Trouble::Untrusted { .. } | Trouble::Refused { .. });
+        let slowed = counts.then(|| self.wrong(&Hash::of_any(text), from)).filter(|slowed| matches!(slowed, Error::Guessing { .. }));
+        slowed.unwrap_or_else(|| error.into())
+    }
+
+    /// Asks for all that has to be asked so that this token of a provider can be told whose it is: for who was told [`Trouble::Coming`]. One
+    /// that is wrong after all counts as a try from there.
+    pub async fn settle(&self, text: &str, from: Option<IpAddr>) -> Result<(), Error> {
         let Some(jwts) = self.inner.jwts.get() else { return Ok(()) };
         if let Some(proven) = jwts.person(text).await {
-            let (person, since) = proven?;
+            let (person, since) = proven.map_err(|error| self.tried(error, text, from))?;
             self.arrive(person, since).await?;
         }
         Ok(())
     }
 
     /// Somebody whom a provider knows is, or becomes, a user with just the roles that their groups stood for then; what was
-    /// said before their last login changes nothing.
+    /// said before what is known of them changes nothing. By a clock that is ahead of ours nothing is said later than now.
     pub(crate) async fn arrive(&self, person: Person, as_of: Timestamp) -> Result<User, Error> {
+        let as_of = as_of.min(Timestamp::now());
         let nothing = || Trouble::NoRole { provider: person.provider.clone(), name: person.name.clone() };
         let known = self.inner.store.find_user(&person.provider, &person.subject).await?;
         if person.grants.is_empty() && known.is_none() {
@@ -55,20 +69,13 @@ impl Access {
         }
         let user = match known {
             Some(user) if user.last_login_at.is_some_and(|last| last > as_of) => user,
-            _ => self.login_user(person.clone().into()).await?,
+            _ => self.login_user(person.clone().said_at(as_of)).await?,
         };
         if let Some(jwts) = self.inner.jwts.get() {
-            jwts.remember(&person, user.last_login_at.unwrap_or(as_of), &user.id);
+            jwts.remember(&person, user.last_login_at.unwrap_or(as_of), &user);
         }
         let has_nothing = user.roles_everywhere().is_empty() && user.roles_within().is_empty();
         if has_nothing { Err(nothing().into()) } else { Ok(user) }
-    }
-
-    /// One that is wrong counts as a try.
-    fn guessed(&self, text: &str, from: Option<IpAddr>) -> Option<Error> {
-        let signature = text.rsplit('.').next().unwrap_or_default();
-        let hash = Hash::of(signature.get(..signature.len().min(64)).unwrap_or_default()).unwrap_or(Hash::of_nobody());
-        Some(self.wrong(&hash, from)).filter(|error| matches!(error, Error::Guessing { .. }))
     }
 
     pub(crate) fn take_jwts(&self, jwts: &Arc<Jwts>) {
@@ -80,3 +87,6 @@ impl Access {
         &self.inner.store
     }
 }
+
+#[cfg(test)]
+mod tests;

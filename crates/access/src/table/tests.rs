@@ -18,7 +18,7 @@ fn each_route_has_one_row() {
 fn what_stands_in_no_row_is_asked_by_nobody() {
     assert_eq!(row("GET", "/api/v1/nothing"), None);
     assert_eq!(row("DELETE", "/api/v1/deployments"), None);
-    assert_eq!(row("HEAD", "/api/v1/deployments").map(|row| row.need), Some(Need::Right(Verb::List, Kind::Deployments)));
+    assert_eq!(row("HEAD", "/api/v1/deployments").map(|row| row.need), Some(Need::Within(Verb::List, Kind::Deployments)));
     assert_eq!(row("TRACE", "/api/pull").map(|row| row.need), Some(Need::Public));
     assert_eq!(methods("/api/v1/deployments").as_deref(), Some("GET,HEAD,POST"));
     assert_eq!(methods("/nowhere"), None);

@@ -11,6 +11,9 @@ use super::Failure;
 /// What is said of a model. What is not said stays; `none` takes it away.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Card {
+    /// The project that it belongs to
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     /// What it is and what it is good for
     #[arg(long, value_name = "WORDS")]
     description: Option<String>,
@@ -48,7 +51,8 @@ impl Card {
     pub(super) fn patch(&self) -> Result<Map<String, Value>, Failure> {
         let or_none = |text: &String| if text == "none" { Value::Null } else { json!(text) };
         let mut card = Map::new();
-        let texts = [("description", &self.description), ("licence", &self.licence), ("deprecated", &self.deprecated)];
+        let texts =
+            [("project", &self.project), ("description", &self.description), ("licence", &self.licence), ("deprecated", &self.deprecated)];
         card.extend(texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), or_none(text.as_ref()?)))));
         if let Some(what) = &self.capabilities {
             let all: Vec<&str> = what.split(',').map(str::trim).filter(|one| !one.is_empty()).collect();

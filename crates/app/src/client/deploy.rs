@@ -27,6 +27,9 @@ pub struct Deploy {
     /// Where the model comes from: a path, file:PATH, or a registry name
     #[arg(short, long)]
     model: Option<String>,
+    /// The project that it belongs to; `none` takes it out of one
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     /// What runs: llama-server, openai (remote) or echo
     #[arg(short, long)]
     engine: Option<String>,
@@ -145,6 +148,7 @@ fn wish(words: &Deploy) -> Result<Value, Failure> {
     let said = [
         ("name", words.name.as_ref().map(|v| json!(v))),
         ("model", words.model.as_ref().map(|v| json!(absolute(v)))),
+        ("project", words.project.as_ref().map(|v| if v == "none" { Value::Null } else { json!(v) })),
         ("engine", words.engine.as_ref().map(|v| json!(v))),
         ("context", words.context.map(|v| json!(v))),
         ("parallel", words.parallel.map(|v| json!(v))),

@@ -184,6 +184,7 @@ fn rollout(status: &Value) -> String {
 }
 
 fn scaling(scaling: &Value) -> String {
-    let because: Vec<String> = scaling["because"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(text).collect();
+    let because: Vec<String> =
+        scaling["because"].as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|reason| text(&reason["message"])).collect();
     format!("{} wanted of {} to {}: {}", text(&scaling["wanted"]), text(&scaling["min"]), text(&scaling["max"]), because.join("; "))
 }

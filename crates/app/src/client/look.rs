@@ -7,10 +7,16 @@ use super::http::{Server, segment};
 use super::out::{age, answer, count, note, pairs, size, table, text};
 use super::{Failure, Output};
 
-pub(crate) fn list(server: &Server, output: Output) -> Result<(), Failure> {
-    let deployments = server.get("/api/v1/deployments")?;
+pub(crate) fn list(server: &Server, project: Option<&str>, output: Output) -> Result<(), Failure> {
+    let deployments = server.get(&match project {
+        Some(project) => format!("/api/v1/deployments?project={}", segment(project)),
+        None => "/api/v1/deployments".to_owned(),
+    })?;
     if output == Output::Table && items(&deployments).next().is_none() {
-        note("nothing is served yet; `penstock deploy NAME --model FILE.gguf` puts a model into service");
+        note(match project {
+            Some(_) => "no deployment belongs to this project; `penstock deploy NAME --project PROJECT` gives it one",
+            None => "nothing is served yet; `penstock deploy NAME --model FILE.gguf` puts a model into service",
+        });
     }
     answer(output, &deployments, |all| deployment_table(all, Timestamp::now()))
 }

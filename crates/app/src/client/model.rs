@@ -88,6 +88,9 @@ pub struct Search {
     /// That can do this: chat, completion, embedding, rerank, tools, reasoning, vision, audio; with commas between
     #[arg(long, value_name = "WHAT")]
     capability: Option<String>,
+    /// That belong to this project
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
     /// Only those that should not be used any more; `=false` for all others
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "true|false", hide_possible_values = true)]
     deprecated: Option<bool>,
@@ -175,6 +178,7 @@ fn list(server: &Server, search: &Search, output: Output) -> Result<(), Failure>
     }
     search.format.iter().for_each(|format| say("format", format.clone()));
     search.capability.iter().for_each(|what| say("capability", what.clone()));
+    search.project.iter().for_each(|project| say("project", project.clone()));
     search.deprecated.iter().for_each(|is| say("deprecated", is.to_string()));
     let mut all = server.get(&format!("{ALL}?{}", parts.join("&")))?;
     // A person wants all of them, and so does a program that asks a command.

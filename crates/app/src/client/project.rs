@@ -1,7 +1,7 @@
 //! Projects: `project create`, `project list`, `project show`, `project set`, `project rm`.
 
 use base::Timestamp;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::allowance::{self, Allowance};
@@ -22,9 +22,8 @@ pub enum Project {
         description: Option<String>,
         #[command(flatten)]
         allowance: Box<Allowance>,
-        /// It has at most so many tokens
-        #[arg(long, value_name = "TOKENS", value_parser = super::allowance::number)]
-        most_tokens: Option<Value>,
+        #[command(flatten)]
+        quota: Box<Quota>,
     },
     /// List projects, and what their tokens use
     #[command(visible_alias = "ls")]
@@ -43,15 +42,29 @@ pub enum Project {
         description: Option<String>,
         #[command(flatten)]
         allowance: Box<Allowance>,
-        /// It has at most so many tokens
-        #[arg(long, value_name = "TOKENS", value_parser = super::allowance::number)]
-        most_tokens: Option<Value>,
+        #[command(flatten)]
+        quota: Box<Quota>,
     },
-    /// Remove a project that no token belongs to
+    /// Remove a project that nothing belongs to
     Rm {
         /// The project
         name: String,
     },
+}
+
+/// How many things it may have; `none` takes a number away.
+#[derive(Debug, Clone, Default, Args)]
+#[expect(clippy::struct_field_names, reason = "the flags are called so")]
+pub struct Quota {
+    /// It has at most so many tokens
+    #[arg(long, value_name = "COUNT", value_parser = super::allowance::number)]
+    most_tokens: Option<Value>,
+    /// It has at most so many deployments
+    #[arg(long, value_name = "COUNT", value_parser = super::allowance::number)]
+    most_deployments: Option<Value>,
+    /// It has at most so many models
+    #[arg(long, value_name = "COUNT", value_parser = super::allowance::number)]
+    most_models: Option<Value>,
 }
 
 const ALL: &str = "/api/v1/projects";
@@ -60,17 +73,18 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
     match verb {
         Project::List => answer(output, &server.get(ALL)?, |all| project_table(all, Timestamp::now())),
         Project::Show { name } => answer(output, &server.get(&path(&name))?, shown),
-        Project::Create { name, description, allowance, most_tokens } => {
+        Project::Create { name, description, allowance, quota } => {
             let mut wanted = allowance.onto(&Value::Null);
             wanted.insert("name".to_owned(), json!(name));
             wanted.extend(description.map(|words| ("description".to_owned(), json!(words))));
-            wanted.extend(most_tokens.as_ref().map(quota));
+            wanted.extend(quota.over(&Value::Null));
             answer(output, &server.post(ALL, &Value::Object(wanted))?, shown)
         }
-        Project::Set { name, description, allowance, most_tokens } => {
-            let mut change = allowance.onto(&server.get(&path(&name))?);
+        Project::Set { name, description, allowance, quota } => {
+            let before = server.get(&path(&name))?;
+            let mut change = allowance.onto(&before);
             change.extend(description.map(|words| ("description".to_owned(), json!(words))));
-            change.extend(most_tokens.as_ref().map(quota));
+            change.extend(quota.over(&before["quota"]));
             answer(output, &server.patch(&path(&name), &Value::Object(change))?, shown)
         }
         Project::Rm { name } => {
@@ -80,8 +94,15 @@ pub(crate) fn project(server: &Server, verb: Project, output: Output) -> Result<
     }
 }
 
-fn quota(most_tokens: &Value) -> (String, Value) {
-    ("quota".to_owned(), json!({ "tokens": most_tokens }))
+impl Quota {
+    /// The quota that it makes of this one; nothing if it says nothing.
+    fn over(&self, before: &Value) -> Option<(String, Value)> {
+        let said = [("tokens", &self.most_tokens), ("deployments", &self.most_deployments), ("models", &self.most_models)];
+        let said: Vec<(&str, &Value)> = said.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
+        let mut quota = before.as_object().cloned().unwrap_or_default();
+        quota.extend(said.iter().map(|(key, value)| ((*key).to_owned(), (*value).clone())));
+        (!said.is_empty()).then(|| ("quota".to_owned(), Value::Object(quota)))
+    }
 }
 
 fn path(name: &str) -> String {
@@ -96,6 +117,8 @@ fn shown(project: &Value) -> String {
         ("limits", allowance::limits(&project["limits"])),
         ("budget", allowance::budget(&project["budget"])),
         ("most tokens", text(&project["quota"]["tokens"])),
+        ("most deployments", text(&project["quota"]["deployments"])),
+        ("most models", text(&project["quota"]["models"])),
         ("used", allowance::spent(&usage["budget"])),
         ("running", text(&usage["running"])),
         ("this month", format!("{} calls, {} tokens, {} USD", text(&usage["requests"]), text(&usage["tokens"]), text(&usage["usd"]))),

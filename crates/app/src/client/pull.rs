@@ -3,6 +3,8 @@
 //! In: a source, or the name of a model that came from one. Out: a version of the model there. Fails: as the pull does, with what to do
 //! about it. Ctrl-C stops the pull; what has come stays, and the same command goes on behind it. Holds: a thread that waits for Ctrl-C.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::{ByteSize, tasks};
@@ -53,15 +55,22 @@ const MODELS: &str = "/api/v1/models";
 
 pub(crate) fn pull(server: &Server, words: &Pull, output: Output) -> Result<(), Failure> {
     let wanted = wanted(server, words)?;
-    let begun = server.post(MODELS, &wanted)?;
     if words.detach {
+        let begun = server.post(MODELS, &wanted)?;
         return answer(output, &begun, |begun| format!("{} goes on as operation {}\n", text(&begun["target"]), text(&begun["id"])));
     }
+    answer(output, &bring(server, &wanted)?, |ended| format!("{}\n", text(&ended["message"])))
+}
+
+/// Has it fetched, shows how far it is, and waits until it is there.
+pub(super) fn bring(server: &Server, wanted: &Value) -> Result<Value, Failure> {
+    let begun = server.post(MODELS, wanted)?;
     let place = format!("/api/v1/operations/{}", segment(&text(&begun["id"])));
-    stop_on_interrupt(server, &place)?;
+    let watched = Watched::begin(server, &place)?;
     let ended = follow(server, &place, begun)?;
+    drop(watched);
     if ended["state"] == "succeeded" {
-        return answer(output, &ended, |ended| format!("{}\n", text(&ended["message"])));
+        return Ok(ended);
     }
     let reason = &ended["reason"];
     Err(Failure::Failed { what: text(&reason["message"]), hint: text(&reason["remedy"]) })
@@ -140,21 +149,41 @@ fn style() -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// The first Ctrl-C stops the pull, a second one this program.
-fn stop_on_interrupt(server: &Server, place: &str) -> Result<(), Failure> {
-    let failed = |error: nix::Error| Failure::io("Ctrl-C cannot be waited for")(error.into());
-    let mut interrupt = SigSet::empty();
-    interrupt.add(Signal::SIGINT);
-    interrupt.thread_block().map_err(failed)?;
-    let (server, place) = (server.clone(), place.to_owned());
-    let waiting = tasks::thread("interrupt", move || {
-        if interrupt.wait().is_ok() {
-            note("stopping; what has come is kept, and the same command goes on behind it");
+/// While this lives the first Ctrl-C stops the pull, and a second one this program; later ones mean what they always do.
+struct Watched {
+    interrupt: SigSet,
+    over: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn begin(server: &Server, place: &str) -> Result<Self, Failure> {
+        let failed = |error: nix::Error| Failure::io("Ctrl-C cannot be waited for")(error.into());
+        let mut interrupt = SigSet::empty();
+        interrupt.add(Signal::SIGINT);
+        interrupt.thread_block().map_err(failed)?;
+        let over = Arc::new(AtomicBool::new(false));
+        let (server, place, ended) = (server.clone(), place.to_owned(), Arc::clone(&over));
+        let waiting = tasks::thread("interrupt", move || {
+            if interrupt.wait().is_err() {
+                return;
+            }
             let _ = interrupt.thread_unblock(); // else a second one waits for the server as well
+            if ended.load(Ordering::SeqCst) {
+                let _ = nix::sys::signal::raise(Signal::SIGINT); // it was not for us
+                return;
+            }
+            note("stopping; what has come is kept, and the same command goes on behind it");
             drop(server.delete(&place)); // the end is seen where the operation is watched
-        }
-    });
-    waiting.map(drop).map_err(Failure::io("Ctrl-C cannot be waited for"))
+        });
+        waiting.map(|_goes_on| Self { interrupt, over }).map_err(Failure::io("Ctrl-C cannot be waited for"))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        let _ = self.interrupt.thread_unblock(); // it was blocked by us
+    }
 }
 
 pub(crate) fn prune(server: &Server, words: &Prune, output: Output) -> Result<(), Failure> {

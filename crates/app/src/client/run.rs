@@ -1,14 +1,16 @@
 //! `penstock run`: talk to a model in the terminal.
 //!
-//! In: a model's name or file, and a question from the words, from standard input or from a person.
+//! In: a model's name, file or source, and a question from the words, from standard input or from a person.
 //! Out: the answer as it is made. It starts nothing that it was not asked to: a running server is
-//! used; without one it runs one for itself, says so, and takes it down at the end.
+//! used; without one it runs one for itself, says so, and takes it down at the end. A source on another machine (`hf:`, `ollama:`,
+//! a URL) is pulled first, if it was not before, by a server that keeps it.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
+use spec::Source;
 
 use super::act::load_and_wait;
 use super::chat::Question;
@@ -18,12 +20,12 @@ use super::look::{near, path};
 use super::out::{note, text};
 use super::own::Own;
 use super::talk::Talk;
-use super::{Failure, Globals};
+use super::{Failure, Globals, model, pull};
 
 /// What to talk to.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// A deployment, or a .gguf file
+    /// A deployment, a .gguf file, or what is pulled first: hf:OWNER/REPO[/FILE][:QUANTISATION], ollama:NAME[:TAG], https://…
     model: String,
     /// The question; without it, standard input or a talk
     prompt: Vec<String>,
@@ -92,20 +94,46 @@ fn no_file(model: &str) -> Failure {
     Failure::Misused { what: format!("there is no file {}", bare(model)), hint: "check the path".to_owned() }
 }
 
-/// The name to ask for; a file is put into service first, under its own name.
+/// The name to ask for; a file is put into service first, under its own name, and so is what has to be pulled.
 fn model(server: &Server, model: &str) -> Result<String, Failure> {
-    if !is_file(model) {
-        return Ok(model.to_owned());
+    match Source::parse(model) {
+        Ok(source) if source.is_remote() => {
+            let name = pulled(server, &source)?;
+            serve(server, &name, &name)
+        }
+        _ if is_file(model) => serve(server, &name_of(Path::new(bare(model))), &absolute(model)),
+        _ => Ok(model.to_owned()),
     }
-    let name = name_of(Path::new(bare(model)));
-    let wish = json!({ "name": name, "model": absolute(model) });
+}
+
+/// The model that came from there; what is here already is not asked for again.
+fn pulled(server: &Server, source: &Source) -> Result<String, Failure> {
+    let name = source.suggested_name().ok_or_else(|| Failure::Misused {
+        what: format!("`{source}` suggests no name"),
+        hint: format!("say one: penstock pull {source} NAME, then penstock deploy NAME --model NAME"),
+    })?;
+    match server.get(&model::path(name.as_str())) {
+        Err(failure) if failure.is_missing() => pull::bring(server, &json!({ "name": name, "source": source })).map(|_came| ())?,
+        Err(failure) => return Err(failure),
+        Ok(known) if text(&known["spec"]["source"]) == source.to_string() => {}
+        Ok(known) => {
+            let what = format!("there is a model `{name}` already, from {}", text(&known["spec"]["source"]));
+            let hint = format!("pull yours under another name: penstock pull {source} NAME, then penstock deploy NAME --model NAME");
+            return Err(Failure::Failed { what, hint });
+        }
+    }
+    Ok(name.to_string())
+}
+
+fn serve(server: &Server, name: &str, model: &str) -> Result<String, Failure> {
+    let wish = json!({ "name": name, "model": model });
     match server.post("/api/v1/deployments", &wish) {
         Ok(_) => {
             note(&format!("{name}: put into service from {model}"));
-            load_and_wait(server, &name, None)?;
+            load_and_wait(server, name, None)?;
         }
         Err(Failure::Refused { status: 409, .. }) => {
-            let served = server.get(&path(&name))?["spec"]["model"].clone();
+            let served = server.get(&path(name))?["spec"]["model"].clone();
             if served != wish["model"] {
                 let what = format!("`{name}` is served already, from {}", text(&served));
                 let hint = format!("put yours into service under another name: penstock deploy NAME --model {model}");
@@ -114,7 +142,7 @@ fn model(server: &Server, model: &str) -> Result<String, Failure> {
         }
         Err(other) => return Err(other),
     }
-    Ok(name)
+    Ok(name.to_owned())
 }
 
 /// The file's name without its ending, in letters that a deployment's name may have.

@@ -86,7 +86,8 @@ fn next(more: &serde_json::Value) -> serde_json::Value {
 #[test]
 fn why_it_is_so_is_told_with_who_would_leave_and_what_that_costs() {
     let explained = json!({"name": "tiny", "state": "placing", "reason": next(&json!({}))["reason"], "memory": 3_221_225_472_u64,
-        "rollout": {"state": "complete"}, "scaling": {"wanted": 1, "min": 0, "max": 1, "has": 1, "because": ["1 work or are kept, 2 wait in line"]},
+        "rollout": {"state": "complete"}, "scaling": {"wanted": 1, "min": 0, "max": 1, "has": 1, "because": [
+            {"code": "in_use", "message": "1 work or are kept, 2 wait in line", "facts": {"instances": 1, "waiting": 2}}]},
         "instances": [{"id": "fedcba9876543210", "phase": "placing", "since": THEN, "cause": {"kind": "demand", "waiting": 2},
             "reason": next(&json!({}))["reason"]}],
         "blocked": next(&json!({}))["reason"], "next": next(&json!({})),

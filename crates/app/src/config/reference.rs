@@ -102,9 +102,14 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
         "Name of the secret that holds it, as `penstock secret set` keeps it; see [how to keep secrets](../how-to/keep-secrets.md).",
     ),
     ("api_key_file", "path", "File that holds it; in the config only, not through the API."),
+    ("project", "text", "The project that it belongs to: roles within that reach it, and it counts for the project's quota."),
     ("upstream_model", "text", "The model name to send to the remote engine."),
-    ("args", "list", "More arguments for the engine."),
-    ("env", "group", "More environment for the engine."),
+    ("args", "list", "More arguments for the engine. Through the API for who may `update server`."),
+    (
+        "env",
+        "group",
+        "More environment for the engine, but nothing that begins with `LD_` or `LLAMA_`. Through the API for who may `update server`.",
+    ),
     ("labels", "group", "Free labels."),
 ];
 

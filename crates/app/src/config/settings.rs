@@ -95,7 +95,7 @@ settings! {
         drain_timeout: Duration = Duration::from_secs(15),
         /// The largest body of a call; a dozen photographs in base64 fit.
         max_body_bytes: ByteSize = ByteSize::mib(32),
-        /// Each `*.gguf` in this folder is served under its file name, and loaded when it is asked for.
+        /// Each `*.gguf` in this folder is served under its file name, and loaded when it is asked for. Whoever may bring models may name what lies in it.
         models_dir: Option<PathBuf> = None,
         /// The largest model that the registry takes, all of its files together; no limit but the disk when not set.
         max_model_bytes: Option<ByteSize> = None,
@@ -161,7 +161,7 @@ settings! {
 settings! {
     /// Who is let in.
     Auth {
-        /// `token`: who brings one. `open`: everybody, as an operator; on loopback only.
+        /// `token`: who brings one. `open`: everybody, as an operator; on loopback only, and no page of another site.
         mode: Mode = Mode::Token,
         /// Identity providers that people log in with; see below.
         providers: Vec<ProviderConfig> = Vec::new(),

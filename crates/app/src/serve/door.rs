@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base::tasks::{self, Task};
 use base::{Fault as _, chain};
+use gateway::Source;
 use net::Proxies;
 use spec::{Cause, Event, EventKind};
 
@@ -28,7 +29,27 @@ pub(super) fn rules(settings: &Settings) -> Result<Rules, Error> {
         }
         _ => None,
     };
-    Ok(Rules { limits: config.limits.clone(), write_timeout: config.client_write_timeout, certificates, proxies: proxies(config) })
+    Ok(Rules {
+        limits: config.limits.clone(),
+        write_timeout: config.client_write_timeout,
+        certificates,
+        proxies: proxies(config),
+        lost: Arc::default(),
+    })
+}
+
+/// What a scrape tells of the door.
+pub(super) fn readings(rules: &Rules) -> Source {
+    let (lost, certificates) = (Arc::clone(&rules.lost), rules.certificates.clone());
+    Arc::new(move |readings| {
+        let help = "Connections that were refused, or let go for being slow, by reason";
+        readings.counters("penstock_connections_refused", help, "reason", lost.each());
+        if let Some(expires) = certificates.as_ref().and_then(|certificates| certificates.expires()) {
+            let help = "When the first certificate of the chain that new connections are shown expires, in seconds since 1970";
+            #[expect(clippy::cast_precision_loss, reason = "seconds of any year fit")]
+            readings.gauge("penstock_tls_certificate_expiry_timestamp_seconds", help, expires as f64);
+        }
+    })
 }
 
 /// The proxies that are believed.

@@ -11,6 +11,7 @@ mod taken;
 mod again;
 mod armour;
 mod crowd;
+mod lost;
 mod paced;
 mod tls;
 
@@ -46,6 +47,8 @@ use tokio_util::sync::CancellationToken;
 
 use again::Again;
 use crowd::{Crowd, Seat};
+pub(super) use lost::Lost;
+use lost::Why;
 use paced::{Pace, Paced};
 use plain::Then;
 use taken::{Asked, Patience, Requests, Running, Streams, Taken};
@@ -77,11 +80,13 @@ pub(super) struct Rules {
     pub(super) certificates: Option<Arc<Certificates>>,
     /// Those whose connections are not counted.
     pub(super) proxies: Option<Arc<Proxies>>,
+    /// Where it is counted who does not get in, or has to go.
+    pub(super) lost: Arc<Lost>,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { limits: Limits::default(), write_timeout: Duration::from_mins(1), certificates: None, proxies: None }
+        Self { limits: Limits::default(), write_timeout: Duration::from_mins(1), certificates: None, proxies: None, lost: Arc::default() }
     }
 }
 
@@ -171,11 +176,10 @@ impl<S: Answers, F: Fn(Peer) -> S> Door<F> {
                 () = self.close.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    if let Some(seat) = self.crowd.enter(peer.ip()) {
-                        self.serve((stream, peer), inside.watcher(), (place, seat));
-                    }
-                }
+                Ok((stream, peer)) => match self.crowd.enter(peer.ip()) {
+                    Some(seat) => self.serve((stream, peer), inside.watcher(), (place, seat)),
+                    None => self.rules.lost.count(Why::AddressFull),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(PAUSE).await;
@@ -198,7 +202,7 @@ impl<S: Answers, F: Fn(Peer) -> S> Door<F> {
             let _held = held;
             let patience = Patience { write: rules.write_timeout, head: rules.limits.header_timeout };
             let requests = Arc::default();
-            let taken = Taken::new(stream, patience, Arc::clone(&requests));
+            let taken = Taken::new(stream, patience, (Arc::clone(&requests), Arc::clone(&rules.lost)));
             let acceptor = rules.certificates.as_ref().map(|certificates| certificates.acceptor());
             let talk = Talk { service, rules, requests, close, watcher };
             match acceptor {
@@ -240,19 +244,26 @@ impl<S: Answers> Talk<S> {
         match taken.read_buf(&mut first).await {
             Ok(_) if first.first().is_some_and(u8::is_ascii_uppercase) => {
                 // The first letter of a method: no handshake begins like that.
+                self.rules.lost.count(Why::NoTls);
                 drop(timeout(LAST, taken.write_all(SPEAK_TLS)).await);
                 return;
             }
             Ok(1..) => {}
             Ok(0) | Err(_) => return,
         }
+        let lost = Arc::clone(&self.rules.lost);
         match acceptor.accept(Again::new(first.freeze(), taken)).await {
             Ok(stream) => {
                 if let Some(mut stream) = self.over(stream).await {
                     drop(timeout(LAST, stream.shutdown()).await);
                 }
             }
-            Err(error) => tracing::debug!(%error, "a handshake failed"),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::TimedOut {
+                    lost.count(Why::BadHandshake);
+                }
+                tracing::debug!(%error, "a handshake failed");
+            }
         }
     }
 
@@ -260,12 +271,13 @@ impl<S: Answers> Talk<S> {
     async fn of_all<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, io: Again<IO>) {
         let Self { service, rules, requests, watcher, .. } = self;
         let limits = rules.limits.clone();
-        let builder = builder(&limits, rules.write_timeout);
+        let builder = builder(&limits, rules.write_timeout, &rules.lost);
         let (tls, pace) = (rules.certificates.is_some(), Pace { silence: limits.body_timeout, rate: limits.body_rate.0 });
+        let lost = Arc::clone(&rules.lost);
         let service = service_fn(move |request: Request<Incoming>| {
             let operators = armour::is_operators(request.uri().path());
             let too_many = request.headers().len() > limits.headers as usize;
-            let answer = (!too_many).then(|| service.call(request.map(|body| Paced::new(body, pace))));
+            let answer = (!too_many).then(|| service.call(request.map(|body| Paced::new(body, pace, &lost))));
             let running = Running::begin(&requests);
             async move {
                 let mut answer = match answer {
@@ -283,9 +295,9 @@ impl<S: Answers> Talk<S> {
     }
 }
 
-fn builder(limits: &Limits, write_timeout: Duration) -> auto::Builder<Streams> {
+fn builder(limits: &Limits, write_timeout: Duration, lost: &Arc<Lost>) -> auto::Builder<Streams> {
     let header_bytes = u32::try_from(limits.header_bytes.0).unwrap_or(u32::MAX);
-    let mut builder = auto::Builder::new(Streams { limit: write_timeout });
+    let mut builder = auto::Builder::new(Streams { limit: write_timeout, lost: Arc::clone(lost) });
     // The connection itself sees to slow heads, at less cost.
     builder.http1().header_read_timeout(None).max_buf_size(header_bytes as usize);
     if limits.headers != Limits::default().headers {

@@ -126,6 +126,7 @@ impl Rooms {
             },
             proxies: door::proxies(config),
             outbound: self.outbound.clone(),
+            public_url: config.auth.public_url.clone(),
         };
         Gateway::new(gateway::Parts {
             board: Arc::clone(&self.board),
@@ -241,6 +242,7 @@ async fn registry(store: &Store, settings: &Settings, data_dir: &Path, outbound:
         models_dir: settings.config.models_dir.clone(),
         base_dir: settings.base_dir.clone(),
         home: settings.environment.home(),
+        own_dir: Some(data_dir.to_owned()),
         max_size: settings.config.max_model_bytes,
         fetching: depot::fetching(settings, outbound)?,
     };

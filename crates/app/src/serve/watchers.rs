@@ -36,8 +36,8 @@ impl Watchers {
         Ok(Self { log: AccessLog::open(&settings.config.access_log)?, traces, sampling })
     }
 
-    /// For the gateway.
-    pub(super) fn watch(&self, rooms: &Rooms) -> gateway::Watch {
+    /// For the gateway, with what the door tells of itself.
+    pub(super) fn watch(&self, rooms: &Rooms, door: Source) -> gateway::Watch {
         let (log, traces) = (self.log.as_ref().map(AccessLog::buffer), self.traces.as_ref().map(Traces::line));
         let counts = (log.clone(), traces.clone());
         let ended = move |record: &Record<'_>| {
@@ -64,7 +64,7 @@ impl Watchers {
         let webhooks = rooms.webhooks.handle();
         let receivers: Source = Arc::new(move |readings| tell_of_receivers(&webhooks.all(), readings));
         let always = self.log.is_some() || self.traces.is_some();
-        gateway::Watch { ended: Some(Arc::new(ended)), always, sampling: self.sampling, sources: vec![engine_room, own, receivers] }
+        gateway::Watch { ended: Some(Arc::new(ended)), always, sampling: self.sampling, sources: vec![engine_room, own, receivers, door] }
     }
 
     /// The file of the access log may have been moved.

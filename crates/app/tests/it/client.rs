@@ -1,6 +1,6 @@
 //! Asks over HTTP, a connection for each ask, so that leaving is as simple as dropping the answer.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::tasks::{self, Task};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::client::conn::http2;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Somebody with a token, or without.
 #[derive(Debug, Clone)]
@@ -84,6 +84,15 @@ impl Client {
         Line { client: self.clone(), sender, _connection: connection }
     }
 
+    /// The same, from this address of ours.
+    pub(crate) async fn line_from(&self, from: IpAddr) -> Line {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(from, 0)).expect("an address of ours");
+        let stream = socket.connect(self.address).await.expect("a connection");
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a handshake");
+        Line { client: self.clone(), sender, _connection: tasks::spawn("test-client", async move { drop(connection.await) }) }
+    }
+
     /// A connection of HTTP/2, spoken from the first byte without TLS, for many asks at once.
     pub(crate) async fn h2c(&self) -> SharedLine {
         let stream = TcpStream::connect(self.address).await.expect("a connection");
@@ -119,7 +128,7 @@ impl Client {
     fn request(&self, method: Method, path: &str, more: &[(&str, &str)], body: Bytes) -> Request<Full<Bytes>> {
         let mut request = Request::builder().method(method).uri(path).body(Full::new(body)).expect("a request");
         let headers = request.headers_mut();
-        headers.insert("host", "penstock".parse().expect("a value"));
+        headers.insert("host", self.address.to_string().parse().expect("a value"));
         headers.insert("content-type", "application/json".parse().expect("a value"));
         if let Some(token) = &self.token {
             headers.insert("authorization", format!("Bearer {token}").parse().expect("a value"));

@@ -55,6 +55,36 @@ async fn a_deployment_made_through_the_api_serves_and_a_deleted_one_leaves_nothi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_whose_making_was_answered_is_known_to_the_very_next_call() {
+    const MAKERS: usize = 6;
+    const NAMES: usize = 20;
+    let stage = Stage::new();
+    let upstream = testkit::upstream::Upstream::open().await.expect("an engine");
+    let house = stage.house("outbound: { allow: ['127.0.0.0/8'] }\n").await;
+    let client = stage.client(&house);
+    let (client, url) = (&client, upstream.url());
+    let make = async |maker: usize| {
+        for number in 0..NAMES {
+            let (name, route) = (format!("m{maker}-{number}"), format!("r{maker}-{number}"));
+            let wish = json!({"name": name, "url": url, "replicas": {"min": 0, "max": 1}});
+            let made = match number % 2 {
+                0 => client.post("/api/v1/deployments", &wish).await,
+                _ => client.ask(Method::PUT, &format!("/api/v1/deployments/{name}"), wish.to_string().into()).await,
+            };
+            assert_eq!((made.status, client.capital(&name).await.status), (202, 200), "{name}: {}", made.text);
+            let made = client.post("/api/v1/routes", &json!({"name": route, "targets": [{"deployment": name}]})).await;
+            assert_eq!((made.status, client.capital(&route).await.status), (201, 200), "{route}: {}", made.text);
+            let gone = client.ask(Method::DELETE, &format!("/api/v1/routes/{route}"), "".into()).await;
+            assert_eq!((gone.status, client.capital(&route).await.status), (204, 404), "{route}");
+            let gone = client.ask(Method::DELETE, &format!("/api/v1/deployments/{name}"), "".into()).await;
+            assert_eq!((gone.status, client.capital(&name).await.status), (202, 404), "{name}");
+        }
+    };
+    join_all((0..MAKERS).map(make)).await;
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_leaves_the_config_goes_and_a_new_one_comes_without_a_restart() {
     let stage = Stage::new();
     let mut house = stage.house("deployments:\n  - name: old\n    engine: echo\n").await;

@@ -5,6 +5,7 @@
 
 mod cases;
 mod people;
+mod scenario;
 
 use serde_json::{Value, json};
 use tokio::process::Command;

@@ -202,7 +202,12 @@ async fn the_page_about_the_metrics_lists_what_a_scrape_shows() {
     let newer = client.ask_with(Method::GET, "/metrics", &[("accept", "application/openmetrics-text;version=1.0.0,*/*;q=0.1")], "").await;
     assert!(newer.header("content-type").starts_with("application/openmetrics-text") && newer.text.ends_with("# EOF\n"));
     stop(house).await;
-    let page = format!("{HEAD}{}", table(&scrape.text));
+    let over_tls = crate::safety::tls::scrape().await;
+    let families = |text: &str| -> Vec<String> { text.split("# HELP ").skip(1).map(|family| format!("# HELP {family}")).collect() };
+    let name = |family: &String| family.split(' ').nth(2).unwrap_or_default().to_owned();
+    let plain: BTreeSet<String> = families(&scrape.text).iter().map(name).collect();
+    let only_with_tls: String = families(&over_tls).into_iter().filter(|family| !plain.contains(&name(family))).collect();
+    let page = format!("{HEAD}{}", table(&format!("{}{only_with_tls}", scrape.text)));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md");
     if Environment::of_process().get("PENSTOCK_TEST_RENEW").is_some() {
         std::fs::write(&path, &page).expect("the page can be written");

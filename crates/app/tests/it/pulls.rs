@@ -1,5 +1,6 @@
 //! Models of other machines through the front door: pulled by people, fetched for deployments, stopped in the middle, pruned.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use hyper::Method;
@@ -22,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A hub with the small model in it; each byte takes its time.
-async fn hub(rate: Option<u64>) -> FileHost {
+pub(crate) async fn hub(rate: Option<u64>) -> FileHost {
     let host = FileHost::open().await.expect("a host");
     let bytes = std::fs::read(tiny()).expect("the small model");
     let digest = hex(&bytes);
@@ -31,7 +32,7 @@ async fn hub(rate: Option<u64>) -> FileHost {
     host
 }
 
-fn config(host: &FileHost) -> String {
+pub(crate) fn config(host: &FileHost) -> String {
     format!("pull: {{ hub: \"{0}\", ollama: \"{0}\", stall: 2s }}\n", host.url())
 }
 
@@ -182,5 +183,73 @@ async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
     assert!(run(&["pull", "capitals"]).await.contains("is here"), "it is looked at again");
     assert!(run(&["pull", "hf:me/capitals-GGUF", "second:v1", "--detach"]).await.contains("goes on as operation"));
     assert!(run(&["model", "prune", "--dry-run", "--grace", "0s"]).await.contains("0 files and 0 unfinished ones would go"));
+    drop(server);
+}
+
+const QUESTION: &str = "What is the capital of France?";
+const ANSWER: &str = "The capital of France is Paris.";
+
+/// A program's end, waited for beside everything else.
+async fn ended_program(mut program: std::process::Command) -> std::process::Output {
+    tokio::task::spawn_blocking(move || program.output()).await.expect("a thread").expect("an end")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_pulls_what_it_is_told_puts_it_into_service_and_answers() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let host = hub(None).await;
+    let server = Process::start(&stage, &config(&host)).await;
+    let run = async |source: &str| {
+        let mut program = penstock(&stage);
+        program.args(["run", source, QUESTION]);
+        ended_program(program).await
+    };
+    let first = run("hf:me/capitals-GGUF/capitals-Q8_0.gguf").await;
+    let (out, told) = (String::from_utf8_lossy(&first.stdout), String::from_utf8_lossy(&first.stderr));
+    assert_eq!(out.trim_end(), ANSWER, "{told}");
+    assert!(told.contains("capitals: put into service from capitals"), "{told}");
+    assert!(host.asked().iter().any(|asked| asked.path.starts_with("/cdn/")));
+    let again = run("hf://me/capitals-GGUF/capitals-Q8_0.gguf").await;
+    assert_eq!(String::from_utf8_lossy(&again.stdout).trim_end(), ANSWER, "{}", String::from_utf8_lossy(&again.stderr));
+    assert_eq!(host.asked(), [], "it is here");
+    let other = run("hf:me/capitals-GGUF:Q8_0").await;
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert!(!other.status.success() && told.contains("there is a model `capitals` already") && told.contains("penstock pull"), "{told}");
+    let missing = run("hf:me/nothing").await;
+    assert!(!missing.status.success() && String::from_utf8_lossy(&missing.stderr).contains("HF_TOKEN"), "{missing:?}");
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_runs_an_ollama_model_sees_it_come_and_its_card_is_filled() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let host = FileHost::open().await.expect("a host");
+    let bytes = std::fs::read(tiny()).expect("the small model");
+    let params = br#"{"temperature":0,"num_ctx":512,"stop":["<end>"]}"#.to_vec();
+    let digests = [&bytes, &params].map(|layer| format!("sha256:{}", hex(layer)));
+    host.add_ollama("library/tiny", "q8", &[("model", bytes.into(), &digests[0]), ("params", params.into(), &digests[1])]);
+    host.change(&format!("/v2/library/tiny/blobs/{}", digests[0]), |file| file.rate = Some(1 << 20));
+    let server = Process::start(&stage, &config(&host)).await;
+    let program = penstock(&stage);
+    let words = format!("{} run ollama://tiny:q8 '{QUESTION}'", program.get_program().to_string_lossy());
+    let screen = if Path::new("/usr/bin/script").exists() {
+        let variables: Vec<_> = program.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        let mut script = std::process::Command::new("/usr/bin/script");
+        script.args(["-qec", &words, "/dev/null"]).env_clear().envs(variables).env("TERM", "xterm").stdin(Stdio::null());
+        script.current_dir(stage.folder());
+        let screen = String::from_utf8_lossy(&ended_program(script).await.stdout).into_owned();
+        assert!(screen.contains("MiB/") && screen.contains("/s"), "a bar, a rate: {screen}");
+        screen
+    } else {
+        let mut plain = penstock(&stage);
+        plain.args(["run", "ollama://tiny:q8", QUESTION]);
+        String::from_utf8_lossy(&ended_program(plain).await.stdout).into_owned()
+    };
+    assert!(screen.contains(ANSWER), "{screen}");
+    let card = server.client.get("/api/v1/models/tiny").await.json()["spec"].clone();
+    assert_eq!(
+        (&card["source"], &card["parameters"], &card["context_limit"]),
+        (&json!("ollama:tiny:q8"), &json!({"temperature": 0.0}), &json!(512))
+    );
     drop(server);
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use base::tasks::{self, Task};
 use hyper::Method;
 use serde_json::{Value, json};
-use testkit::upstream::{Script, Upstream};
+use testkit::upstream::{Head, Script, Step, Upstream};
 
 use crate::client::{Client, Reply};
 use crate::stage::{Stage, lazy, stop, tiny, until};
@@ -251,6 +251,34 @@ async fn a_canary_that_fails_its_calls_goes_back_after_a_few_of_them() {
     let asked = upstream.asks_of("new").len();
     assert_eq!(client.capital("m").await.status, 200);
     assert_eq!(upstream.asks_of("new").len(), asked, "it gets no more calls");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_whose_first_tokens_take_far_longer_goes_back_and_no_stream_fails() {
+    let (stage, upstream) = (Stage::new(), Upstream::open().await.expect("an engine"));
+    let chunk = |delta: &str, finish: &str| {
+        format!(
+            r#"data: {{"id":"c","object":"chat.completion.chunk","created":1,"model":"new","choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}"#
+        )
+    };
+    let body = [chunk(r#"{"role":"assistant","content":"late"}"#, "null"), chunk("{}", r#""stop""#), "data: [DONE]".to_owned()];
+    let head = Head { status: 200, headers: vec![("content-type".to_owned(), "text/event-stream".to_owned())], length: None };
+    let late = Step::Pause(std::time::Duration::from_millis(200));
+    let body = format!("{}\n\n", body.join("\n\n"));
+    upstream.plays("new", Script::silent().then(late).then(Step::Head(head)).then(Step::Body(body.into())));
+    let (house, client) = canary(&stage, &upstream, "weights: [30], hold: 1h, max_latency_ratio: 3").await;
+    // How long a first token takes is seen of streams.
+    let mut ask = crate::client::capital("m");
+    ask["stream"] = json!(true);
+    let status = until("it goes back", async || {
+        let heard = client.stream("/v1/chat/completions", &ask).await.events().await;
+        assert_eq!(heard.last().map(String::as_str), Some("[DONE]"), "{heard:?}");
+        let status = rollout(&client, "m").await;
+        (status["state"] == "rolled_back").then_some(status)
+    })
+    .await;
+    assert_eq!((&status["reason"]["code"], &status["from"]), (&json!("canary_slow"), &json!(1)), "{status}");
     stop(house).await;
 }
 

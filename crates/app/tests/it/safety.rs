@@ -3,9 +3,11 @@
 mod headers;
 mod limits;
 mod outbound;
+mod pages;
 mod proxies;
 mod secrets;
-mod tls;
+mod teams;
+pub(crate) mod tls;
 
 /// A deployment that answers with what it is asked.
 const ECHO: &str = "deployments:\n  - name: echo\n    engine: echo\n";

@@ -127,8 +127,9 @@ async fn a_house_tells_its_whole_story_to_a_receiver_and_shows_how_that_goes() {
     assert_eq!(client.post("/api/v1/webhooks/nobody/resume", &Value::Null).await.status, 404);
     until("it has it all", async || (story(&client).await.len() == receiver.got().len()).then_some(())).await;
     stop(house).await;
-    let last = receiver.got().pop().expect("an event");
-    assert_eq!(last["data"]["kind"], "stopping", "what happens at the end is told as well: {last}");
+    // An instance that was still on its way out then may come after it.
+    let last = receiver.got().split_off(got.len());
+    assert!(last.iter().any(|event| event["data"]["kind"] == "stopping"), "what happens at the end is told as well: {last:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,6 +38,36 @@ async fn a_folder_goes_with_its_blobs_and_holds_them_while_it_is_used() {
 }
 
 #[tokio::test]
+async fn what_was_used_after_a_sweep_had_listed_it_stays() {
+    let (_dir, blobs) = stage().await;
+    let (used, idle) = (put(&blobs, &sample(10)).await, put(&blobs, &sample(20)).await);
+    let before = std::time::SystemTime::now() - Duration::from_hours(1);
+    for digest in [&used, &idle] {
+        fs::File::open(blobs.layout().blob(digest)).unwrap().set_modified(before).unwrap();
+    }
+    let listed = blobs.layout().each_blob().unwrap();
+    drop(blobs.local(&used).await.unwrap());
+    let sweep = Sweep { grace: Some(Duration::from_mins(1)), ..Sweep::default() };
+    assert_eq!(blobs.sweep_blobs(&sweep, listed).unwrap().blobs, [(idle, ByteSize(20))]);
+    assert!(blobs.layout().blob(&used).exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_was_made_while_its_blob_went_goes_unless_somebody_brings_the_blob_back() {
+    let (dir, blobs) = stage().await;
+    let digest = put(&blobs, &sample(10)).await;
+    drop(blobs.links(&[("a.gguf".to_owned(), digest.clone())]).await.unwrap());
+    fs::remove_file(blobs.layout().blob(&digest)).unwrap();
+    let left = || fs::read_dir(dir.path().join("blobs/links")).unwrap().count();
+    let hold = blobs.hold(&digest);
+    blobs.collect(now(&[])).await.unwrap();
+    assert_eq!(left(), 2, "the folder and its list");
+    drop(hold);
+    blobs.collect(now(&[])).await.unwrap();
+    assert_eq!(left(), 0);
+}
+
+#[tokio::test]
 async fn a_part_that_is_being_written_stays_and_a_forgotten_one_goes() {
     let (dir, blobs) = stage().await;
     let id = PartId::random();

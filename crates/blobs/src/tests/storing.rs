@@ -111,6 +111,60 @@ async fn the_cache_keeps_to_its_limit_and_never_gives_up_what_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_cache_keeps_to_its_limit_for_what_is_written_here_and_counts_what_is_on_its_way() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let blobs = Blobs::open(Config { cache: Some(ByteSize(250_000)), ..config(dir.path(), &server) }).await.unwrap();
+    let mut digests = Vec::new();
+    for len in [100_001, 100_002, 100_003] {
+        digests.push(put(&blobs, &sample(len)).await);
+    }
+    assert!(digests.iter().all(|digest| object(&server, digest).exists()));
+    assert_eq!(blobs.list().await.unwrap().len(), 2, "the store has them all");
+
+    let gone = digests.remove(0);
+    let coming = blobs.begin(begin(&PartId::random(), 200_000)).await.unwrap();
+    assert!(matches!(blobs.local(&gone).await, Err(Error::CacheFull { .. })), "there is no room for both");
+    coming.abort().await;
+    drop(blobs.local(&gone).await.expect("there is now"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_are_brought_at_once_keep_to_the_limit_together() {
+    let (one, two, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = BucketConfig { url: format!("file:{}", shared.path().display()), ..BucketConfig::default() };
+    let at = |dir: &Path, cache| Config { reserve: ByteSize(0), store: Some(store.clone()), cache, ..Config::at(dir) };
+    let writer = Blobs::open(at(one.path(), None)).await.unwrap();
+    let mut many = Vec::new();
+    for more in 0..24 {
+        many.push(put(&writer, &sample(40_000 + more)).await);
+    }
+    let reader = Blobs::open(at(two.path(), Some(ByteSize(250_000)))).await.unwrap();
+    let all = futures_util::future::join_all(many.iter().map(|digest| reader.local(digest))).await;
+    let fit = all.iter().filter(|blob| blob.is_ok()).count();
+    assert!((1..=6).contains(&fit), "{fit} of them at once: {all:?}");
+    let full = all.iter().filter(|blob| matches!(blob, Err(Error::CacheFull { .. }))).count();
+    assert_eq!(fit + full, many.len(), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_whole_and_was_cut_off_before_it_had_its_name_is_not_asked_for_again() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = sample(10_000);
+    let digest = put(&of(one.path(), &server).await, &bytes).await;
+    let reader = of(two.path(), &server).await;
+    let id = PartId::of(&format!("store {digest}"));
+    let mut part = reader.begin(Begin { id, total: Some(10_000), note: digest.to_string() }).await.unwrap();
+    part.append(0, bytes.clone()).await.unwrap();
+    part.flush().await.unwrap();
+    drop(part);
+    let before = server.gets();
+    assert_eq!(fs::read(&reader.local(&digest).await.unwrap().path).unwrap(), bytes);
+    assert_eq!(server.gets(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_sent_is_sent_later_and_the_store_is_swept_only_when_asked() {
     let server = Server::open(Manners::Good).await.unwrap();
     let dir = tempfile::tempdir().unwrap();

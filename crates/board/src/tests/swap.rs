@@ -77,3 +77,26 @@ fn a_route_takes_the_name_of_a_deployment_that_leaves_and_gives_it_back() {
     board.publish(table([one("b", State::Cold)], []));
     assert!(board.find("a").is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_something_to_be_published_goes_on_at_that_very_moment() {
+    const EACH: Duration = Duration::from_millis(500);
+    let board = Board::new();
+    let publishes = async {
+        for of in ["other", "m"] {
+            tokio::time::sleep(EACH).await;
+            let mut next = (*board.table()).clone();
+            next.deployments.insert(named(of), Arc::new(one(of, State::Cold)));
+            board.publish(next);
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    let waits = async {
+        board.wait_for(|table| table.deployments.contains_key(&named("m"))).await;
+        begun.elapsed()
+    };
+    let ((), waited) = tokio::join!(publishes, waits);
+    assert_eq!(waited, 2 * EACH, "nor at the first, which is of another");
+    board.wait_for(|table| table.deployments.contains_key(&named("m"))).await;
+    assert_eq!(begun.elapsed(), 2 * EACH, "what is published already is not waited for");
+}

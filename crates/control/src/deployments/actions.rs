@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use base::Timestamp;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
-use spec::{Deployment, Event, EventKind, Name, Operation, OperationId, OperationState, Record};
+use spec::{Deployment, Event, EventKind, Name, Operation, OperationId, OperationState, Record, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{stored, wish};
+use super::{ours, wish};
 use crate::door::Admin;
 use crate::error::Error;
 use crate::precondition::Expect;
@@ -30,10 +30,10 @@ pub(super) fn routes() -> OpenApiRouter<House> {
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 202, description = "Under way", body = view::Operation)))]
 async fn load(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
-    wish::alive(Some(&stored(&house, &name).await?), &name)?;
+    wish::alive(Some(&ours(&house, &admin, Verb::Update, &name).await?), &name)?;
     let id = house.fleet.load(&name).await?;
     tell(&house, EventKind::LoadAsked, &name, &admin).await;
-    under_way(&house, &id).await
+    under_way(&house, &admin, &id).await
 }
 
 /// Unload a deployment
@@ -43,10 +43,10 @@ async fn load(State(house): State<House>, admin: Admin, Named(name): Named) -> R
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 202, description = "Under way", body = view::Operation)))]
 async fn unload(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
-    wish::alive(Some(&stored(&house, &name).await?), &name)?;
+    wish::alive(Some(&ours(&house, &admin, Verb::Update, &name).await?), &name)?;
     let id = house.fleet.unload(&name).await?;
     tell(&house, EventKind::UnloadAsked, &name, &admin).await;
-    under_way(&house, &id).await
+    under_way(&house, &admin, &id).await
 }
 
 /// Keep a deployment loaded
@@ -71,12 +71,13 @@ async fn unpin(State(house): State<House>, admin: Admin, Named(name): Named) -> 
 
 async fn set_pinned(house: &House, admin: &Admin, name: &Name, pinned: bool) -> Result<Response, Error> {
     let wanted = |stored: Option<&Record>| Ok(Deployment { pinned, ..wish::alive(stored, name)?.spec.clone() });
-    wish::put(house, name, (&Expect::Anything, admin), wanted).await?;
+    let record = wish::put(house, name, (&Expect::Anything, admin), wanted).await?;
     let now = Timestamp::now();
     let operation = Operation {
         id: OperationId::random(),
         kind: if pinned { "pin" } else { "unpin" }.to_owned(),
         target: name.clone(),
+        project: record.spec.project,
         state: OperationState::Succeeded,
         progress: Some(1.0),
         transfer: None,
@@ -95,8 +96,9 @@ async fn tell(house: &House, kind: EventKind, name: &Name, admin: &Admin) {
     house.fleet.tell(Event::now(kind, admin.cause(), message).of(name)).await;
 }
 
-async fn under_way(house: &House, id: &OperationId) -> Result<Response, Error> {
+async fn under_way(house: &House, admin: &Admin, id: &OperationId) -> Result<Response, Error> {
     let operation = house.store.get_operation(id).await?.ok_or_else(|| Error::not_found("operation", id))?;
+    admin.after(&operation);
     Ok(accepted(&operation))
 }
 

@@ -6,11 +6,12 @@ use fleet::StepView;
 use fleet::pipeline::Done;
 use serde::Serialize;
 use spec::deployment::Step;
-use spec::{Name, Reason};
+use spec::{Name, Reason, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::stored;
+use super::ours;
+use crate::door::Admin;
 use crate::error::Error;
 use crate::query::Named;
 use crate::shown::{ShownRollout, ShownScaling, Sight, state};
@@ -66,8 +67,8 @@ impl From<&StepView> for ExplainedStep {
 #[utoipa::path(get, path = "/api/v1/deployments/{name}/explain", operation_id = "explain_deployment", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "Why it is as it is", body = view::Explanation)))]
-async fn explain(State(house): State<House>, Named(name): Named) -> Result<Json<Explained>, Error> {
-    let record = stored(&house, &name).await?;
+async fn explain(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Json<Explained>, Error> {
+    let record = ours(&house, &admin, Verb::Get, &name).await?;
     let decision = house.fleet.explain(&name).await.ok(); // one that it has not seen yet has nothing to explain
     let sight = Sight::now(&house);
     let view = sight.view(&name);

@@ -11,12 +11,12 @@ use fleet::Verb;
 use http::StatusCode;
 use serde::Deserialize;
 use spec::deployment::RevisionStatus;
-use spec::{Deployment, Invalid, Name, RolloutPhase, Source};
+use spec::{Deployment, Invalid, Name, Record, RolloutPhase, Source, Verb as Access};
 use store::KeptRevision;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{accepted, stored, wish};
+use super::{accepted, ours, wish};
 use crate::door::Admin;
 use crate::error::Error;
 use crate::json::Json as Body;
@@ -42,8 +42,8 @@ pub(super) fn routes() -> OpenApiRouter<House> {
 #[utoipa::path(get, path = "/api/v1/deployments/{name}/rollout", operation_id = "get_rollout", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "How far it is", body = view::RolloutStatus)))]
-async fn rollout(State(house): State<House>, Named(name): Named) -> Result<Json<ShownRollout>, Error> {
-    let record = stored(&house, &name).await?;
+async fn rollout(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Json<ShownRollout>, Error> {
+    let record = ours(&house, &admin, Access::Get, &name).await?;
     let sight = Sight::now(&house);
     Ok(Json(ShownRollout::of(&record, sight.view(&name))))
 }
@@ -79,11 +79,13 @@ async fn promote(State(house): State<House>, admin: Admin, Named(name): Named) -
 }
 
 async fn by_hand(house: &House, admin: &Admin, name: &Name, verb: Verb) -> Result<(StatusCode, Json<ShownRollout>), Error> {
-    let record = stored(house, name).await?;
+    let record = ours(house, admin, Access::Update, name).await?;
     wish::alive(Some(&record), name)?;
+    admin.before(&ShownRollout::of(&record, Sight::now(house).view(name)));
     let status = house.fleet.rollout(name, verb, admin.cause()).await?;
-    let sight = Sight::now(house);
-    Ok((StatusCode::ACCEPTED, Json(ShownRollout::with(&status, &record, sight.view(name)))))
+    let shown = ShownRollout::with(&status, &record, Sight::now(house).view(name));
+    admin.after(&shown);
+    Ok((StatusCode::ACCEPTED, Json(shown)))
 }
 
 /// Where to go back to.
@@ -103,13 +105,17 @@ struct Undo {
     responses((status = 202, description = "Stored; the fleet brings it about", body = view::Deployment,
         headers(("ETag" = String, description = "The generation")))))]
 async fn undo(State(house): State<House>, admin: Admin, Named(name): Named, Body(undo): Body<Undo>) -> Result<Response, Error> {
-    let record = stored(&house, &name).await?;
+    let record = ours(&house, &admin, Access::Update, &name).await?;
     wish::alive(Some(&record), &name)?;
     let target = target(&house, &name, undo.to).await?;
+    // What it was is a matter of its spec; whose it is is not undone.
+    let theirs =
+        |spec: &Deployment, now: Option<&Record>| Deployment { project: now.and_then(|now| now.spec.project.clone()), ..spec.clone() };
+    wish::may_want(&house, &admin, Some(&record), &theirs(&target.revision.spec, Some(&record))).await?;
     let wanted = as_it_was(&house, &target).await?;
-    wish::check(&house, &wanted).await?;
+    wish::check(&house, &admin, Some(&record), &theirs(&wanted, Some(&record))).await?;
     let because = format!("an undo to revision {} by token `{}`", target.revision.number, admin.name());
-    let record = wish::put_because(&house, &name, (&Expect::Anything, &admin, &because), |_| Ok(wanted.clone())).await?;
+    let record = wish::put_because(&house, &name, (&Expect::Anything, &admin, &because), |now| Ok(theirs(&wanted, now))).await?;
     Ok(accepted(&house, record).await)
 }
 
@@ -162,8 +168,8 @@ async fn same_card(house: &House, kept: &KeptRevision, spec: Deployment) -> Resu
 #[utoipa::path(get, path = "/api/v1/deployments/{name}/revisions", operation_id = "list_revisions", tag = "deployments",
     params(("name" = String, Path, description = "Its name; a slash is written `%2F`")),
     responses((status = 200, description = "The revisions", body = Page<view::Revision>)))]
-async fn revisions(State(house): State<House>, Named(name): Named) -> Result<Json<Page<ShownRevision>>, Error> {
-    stored(&house, &name).await?;
+async fn revisions(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Json<Page<ShownRevision>>, Error> {
+    ours(&house, &admin, Access::Get, &name).await?;
     let revisions = house.store.list_revisions(&name).await?;
     Ok(Json(Page::whole(revisions.into_iter().map(ShownRevision::from).collect())))
 }

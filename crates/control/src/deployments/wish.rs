@@ -3,28 +3,30 @@
 //! In: a spec. Out: its record, the fleet poked and the story told. Fails: with all that is wrong
 //! by itself; with what is wrong with its model; when what is stored is not what was expected.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base::Fault as _;
+use board::Table;
 use spec::deployment::Origin;
 use spec::{Deployment, Event, EventKind, Invalid, KeyFrom, Kind, Name, Record, Verb, Version};
 
-use crate::House;
 use crate::door::Admin;
 use crate::error::Error;
 use crate::precondition::Expect;
-use crate::routes;
+use crate::{House, belongs, routes};
 
 /// How long a caller is kept waiting for the check of a model. Headers are read within milliseconds;
 /// what takes longer is the hashing of a large file, which the fleet repeats and reports on.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an answer waits until the fleet has seen the wish, so that a call right after it finds its model.
-const SEEN_WITHIN: Duration = Duration::from_secs(1);
+const SEEN_WITHIN: Duration = Duration::from_secs(5);
 /// Tries of a change while others change the same wish.
 const TRIES: usize = 8;
 
-/// All that can be told to be wrong before it is stored.
-pub(crate) async fn check(house: &House, wanted: &Deployment) -> Result<(), Error> {
+/// All that can be told to be wrong before it is stored. Whether who asks may want it at all comes first: nothing is looked at for who may not.
+pub(crate) async fn check(house: &House, admin: &Admin, before: Option<&Record>, wanted: &Deployment) -> Result<(), Error> {
+    may_want(house, admin, before, wanted).await?;
     wanted.check()?;
     routes::map(house).await?.check_deployment(wanted)?;
     let Some(source) = wanted.model.as_ref().filter(|_| wanted.engine().needs_model()) else { return Ok(()) };
@@ -35,8 +37,32 @@ pub(crate) async fn check(house: &House, wanted: &Deployment) -> Result<(), Erro
     }
 }
 
+/// Whether who asks may have this take the place of what was stored.
+pub(crate) async fn may_want(house: &House, admin: &Admin, before: Option<&Record>, wanted: &Deployment) -> Result<(), Error> {
+    belongs::check_wish(house, admin, before, wanted).await?;
+    let before = before.map(|record| &record.spec);
+    check_process(wanted, before, admin)?;
+    check_outside(house, wanted, before, admin)
+}
+
+/// Whether whoever wants it may say how the engine's process is started, beyond what has a field of its own: who may does on this machine what this
+/// server's user does. What is as it was before is nobody's wish.
+fn check_process(wanted: &Deployment, before: Option<&Deployment>, admin: &Admin) -> Result<(), Error> {
+    // The cards are chosen by Penstock, whatever this says.
+    const HARMLESS: &str = "CUDA_VISIBLE_DEVICES";
+    let without = |spec: &Deployment| spec.env.iter().filter(|(name, _)| *name != HARMLESS).map(|(a, b)| (a.clone(), b.clone())).collect();
+    let env: BTreeMap<String, String> = without(wanted);
+    if env != before.map(without).unwrap_or_default() {
+        belongs::may_server(admin, "say what is in an engine's env")?;
+    }
+    if wanted.args.as_slice() != before.map(|before| before.args.as_slice()).unwrap_or_default() {
+        belongs::may_server(admin, "say what an engine's args are")?;
+    }
+    Ok(())
+}
+
 /// Whether whoever wants it may have a server outside called, and have this server's keys shown to it. What is as it was before is nobody's wish.
-pub(crate) fn check_outside(house: &House, wanted: &Deployment, before: Option<&Deployment>, admin: &Admin) -> Result<(), Error> {
+fn check_outside(house: &House, wanted: &Deployment, before: Option<&Deployment>, admin: &Admin) -> Result<(), Error> {
     let is_as_before = before.is_some_and(|before| before.url == wanted.url && before.key_from() == wanted.key_from());
     let Some(url) = wanted.url.as_deref().filter(|_| !is_as_before) else { return Ok(()) };
     if let Err(error) = house.outbound.check(url) {
@@ -99,7 +125,7 @@ pub(crate) async fn put_because(
         let before = house.store.get_deployment(name).await?;
         expect.check(name, before.as_ref())?;
         let spec = wanted(before.as_ref())?;
-        check_outside(house, &spec, before.as_ref().map(|record| &record.spec), admin)?;
+        may_want(house, admin, before.as_ref(), &spec).await?;
         let generation = before.as_ref().map_or(0, |record| record.generation);
         // An entry of the config stays one: the next start follows the file again.
         let origin = before.as_ref().filter(|record| !record.deleting).map_or(Origin::Api, |record| record.origin);
@@ -111,8 +137,9 @@ pub(crate) async fn put_because(
                     admin.before(&before.spec);
                 }
                 admin.after(&record.spec);
-                if let Some(kind) = what_happened(before.as_ref(), &record) {
-                    announce(house, kind, &record, admin).await;
+                match what_happened(before.as_ref(), &record) {
+                    Some(kind) => announce(house, kind, &record, admin).await,
+                    None => await_seen(house, &record).await, // whoever wrote the same may not have been answered yet
                 }
                 return Ok(record);
             }
@@ -159,8 +186,14 @@ pub(crate) async fn announce(house: &House, kind: EventKind, record: &Record, ad
     let message = format!("`{name}` was {did} by token `{}`, generation {}", admin.name(), record.generation);
     house.fleet.tell(Event::now(kind, admin.cause(), message).of(name)).await;
     house.fleet.poke();
-    let mut snapshots = house.fleet.watch();
-    let seen = snapshots.wait_for(|seen| seen.deployments.get(name).map_or(record.deleting, |d| d.record.generation >= record.generation));
-    // A fleet that is slower than this acts all the same; only a call right after the answer may come too early.
-    let _ = tokio::time::timeout(SEEN_WITHIN, seen).await;
+    await_seen(house, record).await;
+}
+
+/// Waits until calls go by it. A fleet that is slower than this acts all the same; only a call right after the answer may come too early.
+async fn await_seen(house: &House, record: &Record) {
+    let goes_by_it = |table: &Table| match table.deployments.get(&record.spec.name) {
+        Some(entry) => !record.deleting && entry.generation >= record.generation,
+        None => record.deleting,
+    };
+    let _ = tokio::time::timeout(SEEN_WITHIN, house.board.wait_for(goes_by_it)).await;
 }

@@ -1,9 +1,10 @@
 //! What somebody looks for among the models.
 
 use serde::Deserialize;
-use spec::{Capability, Format, Invalid};
+use spec::{Capability, Format, Invalid, Name};
 use utoipa::IntoParams;
 
+use crate::belongs;
 use crate::error::Error;
 
 /// Parameters of the list of models; a model is listed when it has all that they name.
@@ -21,6 +22,8 @@ pub(super) struct ModelQuery {
     pub(super) capability: Option<String>,
     /// `true` for those that should not be used any more, `false` for all others.
     pub(super) deprecated: Option<bool>,
+    /// It belongs to this project.
+    pub(super) project: Option<String>,
     /// At most so many items (1000 unless told, and at most).
     #[param(minimum = 1, maximum = 1000)]
     pub(super) limit: Option<usize>,
@@ -29,8 +32,8 @@ pub(super) struct ModelQuery {
 }
 
 impl ModelQuery {
-    /// The same for the store, and one item more than fit on the page, so that it is known whether there is another.
-    pub(super) fn asked(self, most: usize) -> Result<store::ModelQuery, Error> {
+    /// The same for the store, of the projects that may be seen, and one item more than fit on the page, so that it is known whether there is another.
+    pub(super) fn asked(self, most: usize, theirs: Option<Vec<Name>>) -> Result<store::ModelQuery, Error> {
         let parts = |text: Option<String>| -> Vec<String> {
             text.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
         };
@@ -42,6 +45,11 @@ impl ModelQuery {
                 .iter()
                 .map(|word| known("capability", word, &Capability::ALL, Capability::as_str))
                 .collect::<Result<_, _>>()?,
+            projects: match self.project.as_deref().map(Name::parse).transpose()? {
+                Some(wanted) if belongs::is_among(theirs.as_deref(), Some(&wanted)) => Some(vec![wanted]),
+                Some(_) => Some(Vec::new()),
+                None => theirs,
+            },
             deprecated: self.deprecated,
             after: self.after,
             limit: u32::try_from(most.saturating_add(1)).ok(),

@@ -9,11 +9,11 @@ use axum::response::Response;
 use http::StatusCode;
 use registry::edits;
 use serde::Deserialize;
-use spec::{Event, EventKind, Model, Name, Source, TagMove};
+use spec::{Event, EventKind, Model, Name, Source, TagMove, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{answer, by, edited};
+use super::{answer, by, edited, ours};
 use crate::door::Admin;
 use crate::error::Error;
 use crate::json::Json;
@@ -64,6 +64,7 @@ async fn set(
         ("If-Match" = Option<String>, Header, description = "ETag of the generation to change")),
     responses((status = 200, description = "Removed", body = view::Model, headers(("ETag" = String, description = "The generation")))))]
 async fn unset(State(house): State<House>, admin: Admin, NamedPart(name, tag): NamedPart, expect: Expect) -> Result<Response, Error> {
+    ours(&house, &admin, Verb::Update, &name).await?;
     let users = users(&house, &name, &tag).await?;
     if !users.is_empty() && tag != spec::LATEST {
         return Err(Error::InUse { model: name, users });
@@ -81,8 +82,14 @@ async fn unset(State(house): State<House>, admin: Admin, NamedPart(name, tag): N
 #[utoipa::path(get, path = "/api/v1/models/{name}/history", operation_id = "list_tag_moves", tag = "models",
     params(("name" = String, Path, description = "The model's name; a slash is written `%2F`"), LimitQuery),
     responses((status = 200, description = "The moves", body = Page<view::TagMove>)))]
-async fn history(State(house): State<House>, Named(name): Named, Query(query): Query<LimitQuery>) -> Result<Answer<Page<TagMove>>, Error> {
+async fn history(
+    State(house): State<House>,
+    admin: Admin,
+    Named(name): Named,
+    Query(query): Query<LimitQuery>,
+) -> Result<Answer<Page<TagMove>>, Error> {
     let most = u32::try_from(limit(query.limit)?).unwrap_or(u32::MAX);
+    ours(&house, &admin, Verb::Get, &name).await?;
     Ok(Answer(Page::whole(house.registry.moves(&name, most).await?)))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! In: the length and the SHA-256 of a file (`Repr-Digest`, or `sha256` in `Upload-Metadata`), then its bytes. Out: how far it is.
 //! Fails: with what tus has for it: 409 for another offset, 412 for another version of tus, 413 for a file that is too large; 422 for
-//! content that is not what was promised. The upload of a file is known by its digest, so any client that has the file can go on
-//! with it. Extensions: creation, creation-with-upload, termination.
+//! content that is not what was promised. The upload of a file is known by its digest and by who began it: they go on with it, from whatever
+//! machine, and nobody else does. Extensions: creation, creation-with-upload, termination.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
@@ -14,11 +14,13 @@ use futures_util::StreamExt as _;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use registry::{Digest, Receiving, Upload};
+use registry::{Digest, Receiving, Sender, Upload};
+use serde_json::{Value, json};
 use spec::Invalid;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::sent;
 use crate::House;
 use crate::door::Admin;
 use crate::error::{Error, segment};
@@ -71,8 +73,8 @@ async fn offer(State(house): State<House>, Named(_): Named) -> Response {
 
 /// Begin to send a file
 ///
-/// tus 1.0.0. The model needs not be there yet. A file that is here already, or partly, is answered with its `Upload-Offset`: send
-/// the rest, or nothing. When all files are here, make a version of them.
+/// tus 1.0.0. The model needs not be there yet. An upload is gone on with and ended by who began it. A file of which they have sent a part, or
+/// that is here and theirs to have, is answered with its `Upload-Offset`: send the rest, or nothing. When all files are here, make a version of them.
 #[utoipa::path(post, path = "/api/v1/models/{name}/versions/upload", operation_id = "begin_upload", tag = "models",
     params(("name" = String, Path, description = "The model's name; a slash is written `%2F`"),
         ("Tus-Resumable" = String, Header, description = "`1.0.0`"),
@@ -81,15 +83,18 @@ async fn offer(State(house): State<House>, Named(_): Named) -> Response {
         ("Upload-Metadata" = Option<String>, Header, description = "Instead of that: `sha256` and its hexadecimal digits in Base64")),
     responses((status = 201, description = "Begun", headers(("Location" = String, description = "Where to send the bytes"),
         ("Upload-Offset" = u64, description = "So many bytes are here")))))]
-async fn begin(State(house): State<House>, _admin: Admin, _tus: Tus, Named(name): Named, request: Request) -> Result<Response, Error> {
+async fn begin(State(house): State<House>, admin: Admin, _tus: Tus, Named(name): Named, request: Request) -> Result<Response, Error> {
     let headers = request.headers();
     let length = number(headers, &UPLOAD_LENGTH)?;
     let digest = promised(headers)?;
-    let mut upload = house.registry.begin_upload(&digest, length).await?;
+    let sender = sent::sender(&house, &admin, &digest).await?;
+    let mut upload = house.registry.begin_upload(&sender, &digest, length).await?;
     if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == BYTES) && upload.offset == 0 {
-        let receiving = house.registry.receive(&digest, 0).await?;
-        upload = take(receiving, request.into_body()).await?;
+        let receiving = house.registry.receive(&sender, &digest, 0).await?;
+        upload = take((&house, &admin), receiving, request.into_body()).await?;
     }
+    keep((&house, &admin), &sender, &upload).await?;
+    admin.after(&told(&upload));
     let mut response = at(StatusCode::CREATED, &upload);
     let place = format!("/api/v1/models/{}/versions/upload/{}", segment(name.as_str()), digest.hex());
     if let Ok(place) = HeaderValue::from_str(&place) {
@@ -104,8 +109,11 @@ async fn begin(State(house): State<House>, _admin: Admin, _tus: Tus, Named(name)
         ("digest" = String, Path, description = "The SHA-256 of the file, in hexadecimal"), ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
     responses((status = 200, description = "So far it is", headers(("Upload-Offset" = u64, description = "So many bytes are here"),
         ("Upload-Length" = u64, description = "So many there are")))))]
-async fn look(State(house): State<House>, _admin: Admin, _tus: Tus, NamedPart(_, digest): NamedPart) -> Result<Response, Error> {
-    let upload = house.registry.upload(&parsed(&digest)?).await?;
+async fn look(State(house): State<House>, admin: Admin, _tus: Tus, NamedPart(_, digest): NamedPart) -> Result<Response, Error> {
+    let digest = parsed(&digest)?;
+    let sender = sent::sender(&house, &admin, &digest).await?;
+    let upload = house.registry.upload(&sender, &digest).await?;
+    keep((&house, &admin), &sender, &upload).await?;
     let mut response = at(StatusCode::OK, &upload);
     response.headers_mut().insert(UPLOAD_LENGTH, HeaderValue::from(upload.length));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -124,7 +132,7 @@ async fn look(State(house): State<House>, _admin: Admin, _tus: Tus, NamedPart(_,
     responses((status = 204, description = "Taken", headers(("Upload-Offset" = u64, description = "So many bytes are here")))))]
 async fn append(
     State(house): State<House>,
-    _admin: Admin,
+    admin: Admin,
     _tus: Tus,
     NamedPart(_, digest): NamedPart,
     request: Request,
@@ -134,8 +142,13 @@ async fn append(
     if kind != BYTES {
         return Err(Error::NotBytes(kind.to_owned()));
     }
-    let receiving = house.registry.receive(&parsed(&digest)?, number(headers, &UPLOAD_OFFSET)?).await?;
-    let upload = take(receiving, request.into_body()).await?;
+    let (digest, from) = (parsed(&digest)?, number(headers, &UPLOAD_OFFSET)?);
+    let receiving = house.registry.receive(&sent::sender(&house, &admin, &digest).await?, &digest, from).await?;
+    let upload = take((&house, &admin), receiving, request.into_body()).await?;
+    // One change of many pieces: it is told when the last of them is here.
+    if upload.offset == upload.length {
+        admin.after(&told(&upload));
+    }
     Ok(at(StatusCode::NO_CONTENT, &upload))
 }
 
@@ -144,18 +157,36 @@ async fn append(
     params(("name" = String, Path, description = "The model's name; a slash is written `%2F`"),
         ("digest" = String, Path, description = "The SHA-256 of the file, in hexadecimal"), ("Tus-Resumable" = String, Header, description = "`1.0.0`")),
     responses((status = 204, description = "Given up")))]
-async fn abort(State(house): State<House>, _admin: Admin, _tus: Tus, NamedPart(_, digest): NamedPart) -> Result<Response, Error> {
-    house.registry.abort_upload(&parsed(&digest)?).await?;
+async fn abort(State(house): State<House>, admin: Admin, _tus: Tus, NamedPart(_, digest): NamedPart) -> Result<Response, Error> {
+    let digest = parsed(&digest)?;
+    let sender = sent::sender(&house, &admin, &digest).await?;
+    let before = house.registry.upload(&sender, &digest).await?;
+    house.registry.abort_upload(&sender, &digest).await?;
+    admin.before(&told(&before));
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
+/// What who audits it sees of a file.
+fn told(upload: &Upload) -> Value {
+    json!({ "digest": upload.digest, "offset": upload.offset, "length": upload.length })
+}
+
 /// Takes what comes until there is no more, or the sender is gone; what has come stays.
-async fn take(mut receiving: Receiving, body: Body) -> Result<Upload, Error> {
+async fn take((house, admin): (&House, &Admin), mut receiving: Receiving, body: Body) -> Result<Upload, Error> {
     let mut bytes = body.into_data_stream();
     while let Some(Ok(next)) = bytes.next().await {
         receiving.append(next).await?;
     }
-    Ok(receiving.end().await?)
+    let upload = receiving.end().await?;
+    if upload.offset == upload.length {
+        sent::note(house, admin, &upload.digest).await?; // it is theirs from now on
+    }
+    Ok(upload)
+}
+
+/// What was cut off between its last byte and its end is theirs as well, once it is whole.
+async fn keep((house, admin): (&House, &Admin), sender: &Sender, upload: &Upload) -> Result<(), Error> {
+    if upload.offset == upload.length && !sender.may_have { sent::note(house, admin, &upload.digest).await } else { Ok(()) }
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -9,11 +9,11 @@ use http::StatusCode;
 use registry::{Bringing, edits};
 use serde::Deserialize;
 use serde_json::Value;
-use spec::{Event, EventKind, Format, Model, Name, Source};
+use spec::{Event, EventKind, Format, Model, Name, Source, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{answer, by, edited, patched, refuse, told};
+use super::{answer, by, edited, may_bring, ours, patched, refuse, sent, told};
 use crate::door::Admin;
 use crate::error::Error;
 use crate::json::Json;
@@ -57,11 +57,16 @@ struct Sent {
     responses((status = 201, description = "Registered", body = view::Model,
         headers(("Location" = String, description = "The model"), ("ETag" = String, description = "The generation")))))]
 async fn add(State(house): State<House>, admin: Admin, Named(name): Named, Json(wanted): Json<NewVersion>) -> Result<Response, Error> {
-    let parsed = wanted.files.iter().map(|file| Ok((file.name.clone(), file.digest.parse().map_err(registry::Error::Digest)?)));
+    let parsed =
+        wanted.files.iter().map(|file| Ok((file.name.clone(), file.digest.parse::<registry::Digest>().map_err(registry::Error::Digest)?)));
     let files = parsed.collect::<Result<Vec<_>, registry::Error>>().map_err(refuse("files"))?;
     let before = house.store.get_model(&name).await?;
-    let card = wanted.card.map(|card| patched(before.as_ref().map(|model| &model.card), card)).transpose()?;
-    let bringing = Bringing { by: by(&admin), note: wanted.note, tags: wanted.tags, format: wanted.format, card, ..Bringing::default() };
+    let card = wanted.card.clone().map(|card| patched(before.as_ref().map(|model| &model.card), card)).transpose()?;
+    let (_, allowed) = may_bring(&house, &admin, (&name, before.as_ref()), card.as_ref()).await?;
+    let digests: Vec<_> = files.iter().map(|(_, digest)| digest.clone()).collect();
+    sent::check(&house, &admin, &digests).await.map_err(refuse("files"))?;
+    let (by, patch, allowed) = (by(&admin), wanted.card, Some(allowed));
+    let bringing = Bringing { by, note: wanted.note, tags: wanted.tags, format: wanted.format, patch, allowed, ..Bringing::default() };
     let model = house.registry.add_blobs(&name, &Source::Upload, &files, &bringing).await.map_err(refuse("files"))?;
     told(&admin, before, &model);
     let message = format!("model `{name}` got a version of {} files by token `{}`", files.len(), admin.name());
@@ -106,7 +111,7 @@ async fn note(
         ("If-Match" = Option<String>, Header, description = "ETag of the generation to change")),
     responses((status = 200, description = "Forgotten", body = view::Model, headers(("ETag" = String, description = "The generation")))))]
 async fn forget(State(house): State<House>, admin: Admin, NamedPart(name, digest): NamedPart, expect: Expect) -> Result<Response, Error> {
-    let model = house.registry.get(&name).await?;
+    let model = ours(&house, &admin, Verb::Update, &name).await?;
     let whole = edits::found(&model, &digest)?;
     let users = users(&house, &name, &whole).await?;
     if !users.is_empty() {

@@ -12,8 +12,9 @@ use spec::{Deployment, Invalid, Name, Problem, RuntimeKind, Source};
 use utoipa::ToSchema;
 
 use super::resources::Resources;
-use crate::House;
+use crate::door::Admin;
 use crate::error::Error;
+use crate::{House, belongs};
 
 /// A service as an older client asks for it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -68,10 +69,10 @@ impl ServiceSpec {
     }
 
     /// The deployment that honours every field, on top of `base`.
-    pub(crate) async fn wish(&self, house: &House, base: Deployment) -> Result<Deployment, Error> {
+    pub(crate) async fn wish(&self, (house, admin): (&House, &Admin), base: Deployment) -> Result<Deployment, Error> {
         let mut found = Vec::new();
         let mut spec = Deployment {
-            model: collect(&mut found, self.source(house).await)?,
+            model: collect(&mut found, self.source((house, admin), base.model.as_ref()).await)?,
             runtime: collect(&mut found, self.runtime().map_err(Error::from))?,
             pipeline: self.pipeline.clone().filter(|pipeline| !pipeline.is_empty()),
             context: self.context_length.filter(|context| *context > 0),
@@ -93,20 +94,34 @@ impl ServiceSpec {
         Ok(spec)
     }
 
-    async fn source(&self, house: &House) -> Result<Option<Source>, Error> {
+    /// What is as it was before is nobody's wish; anything else is looked at only for who may have it looked at.
+    async fn source(&self, (house, admin): (&House, &Admin), before: Option<&Source>) -> Result<Option<Source>, Error> {
         match self.model_file_dir.as_deref().filter(|dir| !dir.is_empty()) {
-            None => match house.registry.resolve(&registered(&self.model_name)).await {
-                Ok(_) => Ok(Some(registered(&self.model_name))),
-                Err(source) => Err(Error::Model { field: "modelName", source }),
-            },
+            None => {
+                let source = registered(&self.model_name);
+                if before != Some(&source) {
+                    belongs::check_source(house, admin, &source).await?;
+                }
+                match house.registry.resolve(&source).await {
+                    Ok(_) => Ok(Some(source)),
+                    Err(source) => Err(Error::Model { field: "modelName", source }),
+                }
+            }
             Some(dir) => {
                 let path = PathBuf::from(dir.strip_prefix("file:").unwrap_or(dir));
                 if !path.is_absolute() {
                     return Err(Invalid::one("modelFileDir", format!("`{dir}` is not a whole path"), "begin it with /").into());
                 }
+                if !matches!(before, Some(Source::File(file)) if file.starts_with(&path)) {
+                    belongs::check_source(house, admin, &Source::File(path.clone())).await?;
+                }
                 let file = tasks::blocking("model-folder", move || the_model_in(&path)).await;
                 let unread = || Invalid::one("modelFileDir", "the folder could not be read", "send it again");
-                Ok(Some(Source::File(file.ok_or_else(unread)??)))
+                let source = Source::File(file.ok_or_else(unread)??);
+                if before != Some(&source) {
+                    belongs::check_source(house, admin, &source).await?;
+                }
+                Ok(Some(source))
             }
         }
     }

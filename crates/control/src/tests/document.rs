@@ -23,7 +23,7 @@ async fn every_route_is_in_the_document_and_nothing_else() {
     let room = Room::open().await;
     // The router prints its paths; there is no other way to ask it.
     let printed = format!("{:?}", room.app);
-    let routed: BTreeSet<&str> = printed.split('"').filter(|text| text.starts_with("/api/")).collect();
+    let routed: BTreeSet<&str> = printed.split('"').filter(|text| text.starts_with("/api/") || text.starts_with("/auth/")).collect();
     let document = document();
     let mut wanted: BTreeSet<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
     // Not operations: the document itself, and what answers for paths that are not there.
@@ -77,4 +77,25 @@ fn only_the_name_of_a_deployment_must_be_given() {
     assert_eq!(required("Replicas"), Value::Null);
     assert_eq!(required("Timeouts"), Value::Null);
     assert_eq!(required("NewToken"), serde_json::json!(["name"]));
+}
+
+#[test]
+fn logins_need_no_token_and_fail_in_the_words_of_their_kind() {
+    let document = document();
+    let of = |path: &str, method: &str| document["paths"][path][method].clone();
+    for (path, method, media_type) in [
+        ("/auth/login", "get", "text/html"),
+        ("/auth/callback", "get", "text/html"),
+        ("/auth/enter", "post", "text/html"),
+        ("/auth/logout", "post", "application/problem+json"),
+        ("/auth/session", "get", "application/problem+json"),
+        ("/auth/device", "post", "application/json"),
+        ("/auth/token", "post", "application/json"),
+    ] {
+        let operation = of(path, method);
+        assert_eq!(operation["security"], serde_json::json!([{}]), "{path}");
+        assert!(operation["responses"]["default"]["content"][media_type].is_object(), "{path} {operation}");
+        let form = &operation["requestBody"]["content"]["application/x-www-form-urlencoded"];
+        assert_eq!(form.is_object(), method == "post", "{path}");
+    }
 }

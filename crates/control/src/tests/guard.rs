@@ -13,7 +13,9 @@ use crate::openapi;
 fn operations() -> Vec<(String, String)> {
     let document = serde_json::to_value(openapi()).unwrap();
     let mut all = Vec::new();
-    for (path, item) in document["paths"].as_object().unwrap() {
+    // Where tokens are given nobody has one yet.
+    let guarded = document["paths"].as_object().unwrap().iter().filter(|(path, _)| !path.starts_with("/auth/"));
+    for (path, item) in guarded {
         let path = path.replace("{name}", "a").replace("{id}", "a");
         all.extend(item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
     }

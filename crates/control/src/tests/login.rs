@@ -5,10 +5,10 @@ use serde_json::Value;
 use super::room::{Answer, Room};
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-const NAME: &str = "penstock-8080";
+pub(super) const NAME: &str = "penstock-8080";
 
 /// Without a token of its own.
-const NOBODY: (&str, &str) = ("authorization", "");
+pub(super) const NOBODY: (&str, &str) = ("authorization", "");
 
 /// What the cookie holds that an answer sets.
 fn cookie(answer: &Answer) -> String {
@@ -17,14 +17,14 @@ fn cookie(answer: &Answer) -> String {
     ours.split(';').next().unwrap().to_owned()
 }
 
-async fn entered(room: &Room, token: &str) -> String {
+pub(super) async fn entered(room: &Room, token: &str) -> String {
     let answer = room.ask_with(&[FORM, NOBODY], "POST", "/auth/enter", &format!("token={token}&return_to=%2Fdocs%2F")).await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (303, "/docs/"), "{}", answer.text);
     assert!(answer.header("set-cookie").ends_with("; Path=/; HttpOnly; SameSite=Lax"), "{}", answer.header("set-cookie"));
     cookie(&answer)
 }
 
-async fn csrf_token(room: &Room, cookie: &str) -> String {
+pub(super) async fn csrf_token(room: &Room, cookie: &str) -> String {
     let cookie = format!("{NAME}={cookie}");
     let inside = room.ask_with(&[("cookie", &cookie), NOBODY], "GET", "/auth/session", "").await.expect(200);
     inside["csrf_token"].as_str().unwrap().to_owned()
@@ -77,6 +77,53 @@ async fn a_browser_may_what_its_token_may_and_as_long() {
     let app: &Value = tokens["items"].as_array().unwrap().iter().find(|token| token["name"] == "app").unwrap();
     room.ask("DELETE", &format!("/api/v1/tokens/{}", app["id"].as_str().unwrap()), "").await.expect(204);
     assert_eq!(get("/api/v1/whoami").await.status, 401, "a token that is taken back ends its sessions");
+}
+
+#[tokio::test]
+async fn another_token_in_the_place_of_the_admin_token_takes_over_no_browser() {
+    let mut room = Room::open().await;
+    let given = |text: &str| base::Secret::new(format!("psk_{text}_0123456789abcdef0123456789abcdef"));
+    let (old, new) = (given("old"), given("new"));
+    room.parts.access.first_token(Some(&old)).await.unwrap();
+    let cookie = format!("{NAME}={}", entered(&room, old.expose()).await);
+    let headers = [("cookie", cookie.as_str()), NOBODY];
+    assert_eq!(room.ask_with(&headers, "GET", "/api/v1/whoami", "").await.status, 200);
+    room.parts.access.first_token(Some(&old)).await.unwrap();
+    assert_eq!(room.ask_with(&headers, "GET", "/api/v1/whoami", "").await.status, 200, "it is the same");
+    room.parts.access.first_token(Some(&new)).await.unwrap();
+    assert_eq!(room.ask_with(&headers, "GET", "/api/v1/whoami", "").await.status, 401, "whoever knew the old one knows nothing now");
+    let local = access::login::Config::local("http://127.0.0.1:8080");
+    room.parts.logins = access::login::Logins::open(&room.parts.access, local, &|_| None).await.unwrap();
+    room.app = crate::router(room.parts.clone());
+    assert_eq!(room.ask_with(&headers, "GET", "/api/v1/whoami", "").await.status, 401, "nor after a restart");
+    let bearer = format!("Bearer {}", new.expose());
+    room.ask_with(&[("authorization", &bearer)], "GET", "/api/v1/whoami", "").await.expect(200);
+}
+
+#[tokio::test]
+async fn who_brings_many_wrong_tokens_to_be_exchanged_has_to_wait_as_at_the_door() {
+    let room = Room::open().await;
+    let exchange = async |assertion: String, from: [u8; 4]| {
+        let form = format!("grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer&assertion={assertion}");
+        let mut request = http::Request::post("/auth/token").header(FORM.0, FORM.1).body(axum::body::Body::from(form)).unwrap();
+        request.extensions_mut().insert(access::Address(from.into()));
+        room.send(request).await
+    };
+    let (here, there) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    let mut slowed = 0;
+    for number in 0..30 {
+        let answer = exchange(format!("eyJ.eyJ.{number}"), here).await;
+        assert!(matches!(answer.status().as_u16(), 400 | 429), "{}", answer.status());
+        if answer.status() == 429 {
+            assert!(answer.headers().contains_key("retry-after"));
+            slowed += 1;
+        }
+    }
+    assert_eq!(slowed, 10, "twenty may be tried at once");
+    let mut device = http::Request::post("/auth/device").header(FORM.0, FORM.1).body(axum::body::Body::empty()).unwrap();
+    device.extensions_mut().insert(access::Address(here.into()));
+    assert_eq!(room.send(device).await.status(), 429, "nor does it begin another login");
+    assert_eq!(exchange("eyJ.eyJ.x".to_owned(), there).await.status(), 400, "somewhere else nobody waits");
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ pub struct DeploymentSpec {
     /// The public model name that clients send: letters, digits and `. _ - : /`, at most 128.
     #[schema(example = "qwen/qwen3:8b")]
     pub name: String,
+    /// The project that it belongs to: who has a role within that may do with it what the role says, and it counts for the project's quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// Where the model comes from: `file:PATH`, `hf:ORG/REPO`, `s3://BUCKET/KEY`, `http(s)://…`, or
     /// a registry name `NAME[:TAG|@DIGEST]`; not for remote engines.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -33,6 +33,9 @@ pub struct Instance {
     pub reserved: u64,
     /// Whether what is kept for it was measured.
     pub measured: bool,
+    /// Bytes that it was seen to take, once the next one of its kind will be given that: of its card, where a card computes all of its layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footprint: Option<u64>,
     /// Process id, when it is a process here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -67,7 +70,8 @@ pub struct Reason {
     /// `out_of_memory`, `does_not_fit`, `no_room`, `start_timeout`, `unresponsive`,
     /// `remote_unreachable`, `key_missing`, `unloaded`, `keep_alive_over`, `superseded`,
     /// `shutting_down`, `device_lost`, `revision_failed`, `progress_deadline`, `canary_errors`, `canary_slow`, `paused`, `scaled_down`,
-    /// `asleep`, `scheduled`.
+    /// `asleep`, `scheduled`; of a number of instances also `bounds`, `concurrency`, `queue`, `kv_use`, `first_token`, `recent_load`,
+    /// `max_reached`, `in_use`.
     pub code: String,
     /// With the numbers, for people.
     pub message: String,

@@ -64,6 +64,9 @@ pub struct ModelSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct ModelCard {
+    /// The project that it belongs to: who has a role within that may do with it what the role says, and it counts for the project's quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// What it is and what it is good for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,

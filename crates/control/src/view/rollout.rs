@@ -159,6 +159,6 @@ pub struct Scaling {
     pub wanted: u32,
     /// So many serve or will.
     pub has: u32,
-    /// Why, with the numbers.
-    pub because: Vec<String>,
+    /// Why: one reason for each thing that the number depends on.
+    pub because: Vec<Reason>,
 }

@@ -93,6 +93,9 @@ pub struct Operation {
     pub kind: String,
     /// The deployment, or the model, that it is about.
     pub target: String,
+    /// The project that this belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// `running`, `succeeded` or `failed`.
     pub state: String,
     /// 0 to 1, when it can be told.

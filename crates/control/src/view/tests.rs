@@ -60,6 +60,7 @@ fn full_use() -> access::Use {
 fn full_spec() -> spec::Deployment {
     spec::Deployment {
         name: name(),
+        project: Some(name()),
         model: Some(Source::parse("file:/m.gguf").unwrap()),
         engine: Some(EngineKind::LlamaServer),
         runtime: Some(RuntimeKind::Process),
@@ -128,6 +129,7 @@ fn full_parameters() -> spec::Parameters {
 
 fn full_card() -> spec::Card {
     spec::Card {
+        project: Some(name()),
         description: "d".into(),
         licence: "MIT".into(),
         labels: [("k".to_owned(), "v".to_owned())].into(),
@@ -284,6 +286,7 @@ fn what_runs_is_as_documented() {
         memory: ByteSize(1),
         reserved: ByteSize(2),
         measured: true,
+        footprint: Some(ByteSize(3)),
         pid: Some(1),
         endpoint: Some("e".into()),
         in_flight: 1,
@@ -359,6 +362,7 @@ fn the_story_and_its_jobs_are_as_documented() {
         id: "o".into(),
         kind: "load".into(),
         target: name(),
+        project: Some(name()),
         state: OperationState::Failed,
         progress: Some(0.5),
         transfer: Some(spec::operation::Transfer { done: 1, total: 2, rate: Some(3), eta_ms: Some(4) }),
@@ -385,7 +389,7 @@ fn tokens_are_as_documented() {
         description: Some("d".into()),
         limits: limits.clone(),
         budget: full_budget(),
-        quota: spec::Allotment { tokens: Some(1) },
+        quota: spec::Allotment { tokens: Some(1), deployments: Some(2), models: Some(3) },
         created_at: at(),
         updated_at: at(),
     };
@@ -405,9 +409,25 @@ fn tokens_are_as_documented() {
         budget: full_budget(),
         expires_at: Some(at()),
         created_at: at(),
+        from_login: true,
         last_used_at: Some(at()),
     };
+    mirrors::<super::GrantedToken>(&crate::login::oauth::told(&token, &base::Secret::new("psk_x".to_owned())));
     mirrors::<super::Token>(&crate::tokens::Shown { token, usage: full_use() });
+}
+
+#[test]
+fn logins_are_as_documented() {
+    let (name, csrf_token) = ("ann".to_owned(), "c".to_owned());
+    mirrors::<super::BrowserSession>(&crate::login::Inside { name, provider: Some("corp".into()), ends_at: at(), csrf_token });
+    mirrors::<super::DeviceLogin>(&access::login::Shown {
+        device_code: "d".into(),
+        user_code: "u".into(),
+        verification_uri: "https://h".into(),
+        verification_uri_complete: Some("https://h?u".into()),
+        expires_in: 1,
+        interval: 2,
+    });
 }
 
 #[test]

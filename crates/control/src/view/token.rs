@@ -207,6 +207,9 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
     pub expires_at: Option<String>,
+    /// A login made it: it is forgotten soon after its end, and the oldest ones make room for new ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_login: bool,
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,

@@ -175,6 +175,12 @@ pub struct Allotment {
     /// Tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u32>,
+    /// Deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployments: Option<u32>,
+    /// Models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<u32>,
 }
 
 /// Who changed what, from where. It holds no secret.

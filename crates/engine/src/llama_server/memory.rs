@@ -113,7 +113,9 @@ impl<'a> Estimate<'a> {
     }
 
     fn overhead(&self) -> u64 {
-        let parts = [self.process(), self.compute(), self.work(), self.scores(), self.cells(), self.checkpoints(), self.prompts()];
+        let projector = self.version.contents.projector_size().0;
+        let parts =
+            [self.process(), self.compute(), self.work(), self.scores(), self.cells(), self.checkpoints(), self.prompts(), projector];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 

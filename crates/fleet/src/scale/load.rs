@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use base::Timestamp;
-use spec::Phase;
+use spec::{Phase, Reason, ReasonCode};
 
 use crate::world::{Item, Wish};
 
@@ -18,8 +18,15 @@ use crate::world::{Item, Wish};
 pub struct Want {
     /// So many instances.
     pub count: u32,
-    /// With the numbers.
-    pub because: String,
+    /// Which part, with the numbers.
+    pub because: Reason,
+}
+
+impl Want {
+    fn of(count: u32, code: ReasonCode, message: String, numbers: [(&str, u64); 2]) -> Self {
+        let because = Reason::new(code, message, "").with("instances", count);
+        Self { count, because: numbers.into_iter().fold(because, |because, (name, number)| because.with(name, number)) }
+    }
 }
 
 /// Percent by which the load may be off its target before anything moves.
@@ -46,6 +53,26 @@ pub fn worth(wish: &Wish, serving: &[&Item]) -> u32 {
     let ready = Seen::of(wish, serving).ready;
     let wanted = wants(wish, serving).into_iter().map(|want| want.count).max().unwrap_or(0);
     wanted.min(ready.saturating_mul(2).max(ready.saturating_add(STEP)))
+}
+
+/// Why the number is what it is now and was not just so: the part of the target that asks for the most, or what was wanted before.
+pub fn decided(wish: &Wish, serving: &[&Item]) -> Reason {
+    let most = wish.wanted.most();
+    let asks = wants(wish, serving).into_iter().max_by_key(|want| want.count);
+    match asks {
+        Some(want) if want.count >= most => want.because,
+        _ => lately(most, wish.record.spec.replicas.down_after),
+    }
+}
+
+/// So many were wanted at most of late.
+pub(crate) fn lately(most: u32, window: Duration) -> Reason {
+    let message = format!("{most} were wanted at most within the last {}", base::clock::human::print(window));
+    Reason::new(ReasonCode::RecentLoad, message, "").with("instances", most).with("window_ms", millis(window))
+}
+
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What can be seen of a deployment.
@@ -83,7 +110,8 @@ impl<'a> Seen<'a> {
     fn by_concurrency(&self, each: u32) -> Want {
         let calls = u64::from(self.running) + u64::from(self.waiting);
         let count = self.near(calls, u64::from(each));
-        Want { count, because: format!("concurrency: {calls} calls run or wait, {each} for each instance: {count}") }
+        let message = format!("concurrency: {calls} calls run or wait, {each} for each instance: {count}");
+        Want::of(count, ReasonCode::Concurrency, message, [("calls", calls), ("each", each.into())])
     }
 
     /// As many as the running calls fill; more when the line is too long for those that are there.
@@ -91,23 +119,26 @@ impl<'a> Seen<'a> {
         let too_many = self.waiting.saturating_sub(each.saturating_mul(self.has));
         let filled = self.near(u64::from(self.running), u64::from(self.slots));
         let count = if too_many > 0 { self.has.saturating_add(too_many.div_ceil(self.slots.max(1))) } else { filled };
-        Want { count, because: format!("queue: {} callers wait, {each} for each instance: {count}", self.waiting) }
+        let message = format!("queue: {} callers wait, {each} for each instance: {count}", self.waiting);
+        Want::of(count, ReasonCode::Queue, message, [("waiting", self.waiting.into()), ("each", each.into())])
     }
 
     fn by_kv(&self, percent: u32) -> Option<Want> {
         let used: Vec<u64> = self.serving.iter().filter_map(|item| item.kv_use()).map(u64::from).collect();
         let mean = used.iter().sum::<u64>().checked_div(u64::try_from(used.len()).unwrap_or(0))?;
         let count = self.by_ratio(mean, u64::from(percent));
-        Some(Want { count, because: format!("kv_use: {mean} % of the KV cache is used, {percent} % is meant: {count}") })
+        let message = format!("kv_use: {mean} % of the KV cache is used, {percent} % is meant: {count}");
+        Some(Want::of(count, ReasonCode::KvUse, message, [("percent", mean), ("meant_percent", percent.into())]))
     }
 
     fn by_first_token(&self, time: Duration) -> Option<Want> {
         let mut times: Vec<Duration> = self.serving.iter().filter_map(|item| item.used.first_token).collect();
         times.sort_unstable();
         let usual = *times.get(times.len() / 2)?;
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let count = if self.running + self.waiting == 0 { 0 } else { self.by_ratio(millis(usual), millis(time).max(1)) };
-        Some(Want { count, because: format!("first_token: it takes {} ms, {} ms are meant: {count}", millis(usual), millis(time)) })
+        let (takes, meant) = (millis(usual), millis(time));
+        let count = if self.running + self.waiting == 0 { 0 } else { self.by_ratio(takes, meant.max(1)) };
+        let message = format!("first_token: it takes {takes} ms, {meant} ms are meant: {count}");
+        Some(Want::of(count, ReasonCode::FirstToken, message, [("first_token_ms", takes), ("meant_ms", meant)]))
     }
 
     /// In the ratio of what is to what is meant, of those that show it; while others come up, what they change is awaited.

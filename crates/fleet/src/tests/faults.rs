@@ -11,7 +11,7 @@ use testkit::Script;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::room::{Room, SOON, machine, name, named, phase, phase_of};
-use crate::StopHow;
+use crate::{StopHow, Wanted};
 
 #[tokio::test]
 async fn a_stop_that_failed_is_asked_for_again() {
@@ -48,6 +48,39 @@ async fn a_stranger_that_ends_slowly_is_told_once_and_does_not_keep_the_fleet_bu
     assert!(room.runtime.stops() <= 3, "{} stops", room.runtime.stops());
     let told = room.events().await.into_iter().filter(|event| event.kind == EventKind::InstanceOrphaned).count();
     assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn an_engine_that_was_on_its_way_out_when_penstock_died_holds_its_memory_and_nobody_elses_until_it_has_ended() {
+    const ASIDE: ByteSize = ByteSize::mib(60);
+    let room = Room::open().await;
+    room.runtime.script(Script { end: Duration::from_secs(1), ..Script::default() });
+    room.deploy(|_| {}).await;
+    drop(room.lease().await.unwrap());
+    let wanted = Wanted {
+        node: "fake".into(),
+        device: None,
+        bytes: ASIDE,
+        holder: "training".into(),
+        expires_at: None,
+        cause: spec::Cause::Unknown,
+    };
+    room.fleet.allocate(wanted).await.unwrap();
+    room.fleet.unload(&name()).await.unwrap();
+    room.until_true(|room| room.runtime.stops() > 0).await;
+    let Room { dir, store, runtime, task, fleet, .. } = room;
+    drop((task, fleet)); // as a crash would
+    store.close().await;
+    let room = Room::with(runtime, dir).await;
+    let ram = |seen: &crate::Snapshot| seen.nodes[0].devices[0].clone();
+    let seen = room.fleet.snapshot();
+    let (dying, holds) = (ram(&seen), room.runtime.launches()[0].memory);
+    assert!(holds > ByteSize(0));
+    assert!(seen.instances.is_empty() && room.runtime.alive() == 1, "{seen:?}");
+    assert_eq!((dying.held.get(&name()), dying.foreign, seen.used), (Some(&holds), ByteSize(0), holds), "{dying:?}");
+    assert_eq!(dying.available, dying.device.total.saturating_sub(ASIDE + holds), "what was set aside has not been taken by anybody");
+    let seen = room.until(|seen| ram(seen).held.is_empty()).await;
+    assert_eq!((ram(&seen).available, room.runtime.alive()), (dying.device.total.saturating_sub(ASIDE), 0));
 }
 
 #[tokio::test]

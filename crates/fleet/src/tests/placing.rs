@@ -3,9 +3,10 @@
 use base::ByteSize;
 use engine::Needs;
 use proptest::prelude::*;
-use spec::{Allocation, AllocationId, Device, DeviceKind, Grant, Node, Phase, ReasonCode, Share};
+use spec::{Allocation, AllocationId, Device, DeviceKind, Grant, Node, Phase, ReasonCode, RuntimeKind, Share};
 
 use super::values::{NOW, item, room, wish, world};
+use crate::leaving::Leaving;
 use crate::ledger::Ledger;
 use crate::place::{Fit, Need, grant, place};
 use crate::plan::{Action, plan};
@@ -150,6 +151,34 @@ fn what_strangers_use_and_what_was_set_aside_for_them_is_not_given_away_and_not_
     assert_eq!(of(60, Some(0)), 60, "all of it is taken");
     assert_eq!(of(80, Some(20)), 40, "others had 20 before");
     assert_eq!(of(50, Some(0)), 50, "more than was set aside is taken");
+}
+
+#[test]
+fn an_engine_that_belongs_to_no_instance_any_more_keeps_what_it_was_given_until_it_has_ended() {
+    let leaving = |resident: u64| {
+        let Item { id, deployment, grant, .. } = holder("old", "ram", resident.max(30));
+        Leaving { id, deployment, runtime: RuntimeKind::Process, grant, pid: Some(1), resident: ByteSize(resident) }
+    };
+    let of = |free: u64, leaving: Vec<Leaving>| {
+        let mut room = room(100);
+        room.nodes[0].devices[0].free = ByteSize(free);
+        let ledger = Ledger::of(&World { leaving, room, ..world(vec![], vec![]) });
+        (ledger.now[0], ledger.later[0], ledger.lines[0].foreign.0)
+    };
+    assert_eq!(of(70, vec![leaving(30)]), (70, 100, 0), "it has all of it, and will leave");
+    assert_eq!(of(90, vec![leaving(10)]), (70, 100, 0), "it may still take the rest");
+    assert_eq!(of(50, vec![leaving(30)]), (50, 80, 20), "somebody else has 20");
+    // Nobody has to leave for what comes back by itself.
+    let mut room = room(100);
+    room.nodes[0].devices[0].free = ByteSize(10);
+    let idle = Item { sight: Sight::Running { pid: Some(2), resident: Some(ByteSize(60)) }, ..holder("idle", "ram", 60) };
+    let asks = Item { start: Start::Pending, sight: Sight::Absent, health: Health::Unknown, ..item("asks", "asks", Phase::Pending) };
+    let wishes = vec![wish("idle", |_| {}), wish("asks", |wish| wish.demand.waiting = 1)];
+    let mut world = World { room, ..world(wishes, vec![idle, asks]) };
+    let drains = |world: &World| plan(world).iter().any(|action| matches!(action, Action::Move(_, Phase::Draining, _)));
+    assert!(drains(&world), "the idle one makes room");
+    world.leaving = vec![leaving(30)];
+    assert!(!drains(&world), "what is on its way out makes room");
 }
 
 #[test]

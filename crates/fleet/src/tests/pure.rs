@@ -301,21 +301,42 @@ fn an_exit_says_whether_callers_were_served() {
     assert!(said(Phase::Unhealthy).contains("while it served"));
 }
 
+fn seen(resident: u64, log_lines: u64) -> spec::Seen {
+    spec::Seen {
+        order: testing_order(&name("a")),
+        state: spec::SeenState::Running,
+        pid: Some(1),
+        started_at: NOW,
+        resident: Some(ByteSize(resident)),
+        cpu: None,
+        log_lines,
+    }
+}
+
+#[test]
+fn a_load_of_half_an_hour_lives_for_as_long_as_it_shows_a_line_or_a_byte_within_its_limit() {
+    const LOOKS: u64 = 1_800;
+    let mut loading = Item { health: Health::Loading, progress_at: NOW, ..item("i", "a", Phase::Loading) };
+    let limit = loading.revision.spec.timeouts.start.as_secs();
+    // Each second a look: a line in each four minutes, then a byte in each.
+    for second in 0..LOOKS {
+        let steps = second / (limit - 60);
+        let (lines, bytes) = if second < LOOKS / 2 { (steps, 0) } else { (LOOKS / 2 / (limit - 60), steps) };
+        let now = NOW.plus(Duration::from_secs(second));
+        crate::observe::take_in(&mut loading, seen(bytes, lines), now);
+        assert_eq!(life::next(&loading, now), Next::Stay, "after {second} s");
+    }
+    let hung = (LOOKS..2 * LOOKS).find(|second| {
+        let now = NOW.plus(Duration::from_secs(*second));
+        crate::observe::take_in(&mut loading, seen(LOOKS / (limit - 60), LOOKS / 2 / (limit - 60)), now);
+        life::next(&loading, now) != Next::Stay
+    });
+    assert!(hung.is_some_and(|second| (LOOKS..LOOKS + limit + 1).contains(&second)), "{hung:?}");
+}
+
 #[test]
 fn lines_and_memory_that_grow_are_progress() {
     let mut item = Item { progress_at: ago(Duration::from_mins(4)), ..item("i", "a", Phase::Loading) };
-    let seen = |resident, log_lines| {
-        let order = testing_order(&name("a"));
-        spec::Seen {
-            order,
-            state: spec::SeenState::Running,
-            pid: Some(1),
-            started_at: NOW,
-            resident: Some(ByteSize(resident)),
-            cpu: None,
-            log_lines,
-        }
-    };
     crate::observe::take_in(&mut item, seen(10, 0), NOW);
     assert_eq!(item.progress_at, NOW);
     let later = NOW.plus(Duration::from_secs(9));

@@ -12,7 +12,8 @@ use crate::plan::{Action, plan};
 use crate::world::{Health, Item, Resolve, Sight, Start};
 
 /// A person has nothing to do about these: they pass, or are what somebody wanted.
-const PASS_BY_THEMSELVES: [ReasonCode; 7] = [
+const PASS_BY_THEMSELVES: [ReasonCode; 8] = [
+    ReasonCode::InUse,
     ReasonCode::Idle,
     ReasonCode::Progressing,
     ReasonCode::KeepAliveOver,

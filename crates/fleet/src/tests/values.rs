@@ -131,6 +131,7 @@ pub(crate) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
         wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect(),
         routes: board::Shelf::default(),
         items: items.into_iter().map(|item| (item.id.clone(), item)).collect(),
+        leaving: Vec::new(),
         room: room(100),
         footprints: crate::footprints::Footprints::default(),
     }

@@ -93,6 +93,31 @@ fn a_message_that_ends_too_early_is_refused() {
     }
 }
 
+/// A model of so many weights and so many inputs, by name.
+fn many(weights: impl Iterator<Item = String>, inputs: impl Iterator<Item = String>) -> Vec<u8> {
+    let weights = weights.flat_map(|name| bytes(5, bytes(8, name)));
+    let graph: Vec<u8> = inputs.flat_map(|name| bytes(11, bytes(1, name))).chain(weights).collect();
+    [number(1, 8), bytes(7, graph)].concat()
+}
+
+#[test]
+fn a_graph_of_many_weights_that_are_inputs_too_has_no_more_inputs_than_others() {
+    let name = |n: u32| format!("w{n}");
+    let old = parsed(&many((0..50_000).map(name), (0..50_000).rev().chain(50_000..51_000).map(name))).expect("weights apart there are few");
+    assert_eq!(old.inputs.len(), 1_000);
+    let refused = parsed(&many((0..5_000).map(name), (10_000..11_001).map(name))).expect_err("weights make no room for inputs");
+    assert!(refused.contains("inputs"), "{refused}");
+}
+
+#[test]
+fn weights_and_names_have_an_end() {
+    let refused = parsed(&many((0..200_001).map(|n: u32| n.to_string()), std::iter::empty())).expect_err("too many");
+    assert!(refused.contains("weights"), "{refused}");
+    let long = |n: u32| format!("{n:04096}");
+    let refused = parsed(&many((0..8_193).map(long), std::iter::empty())).expect_err("more than is kept in memory");
+    assert!(refused.contains("names"), "{refused}");
+}
+
 proptest! {
     #[test]
     fn whatever_the_bytes_are_the_walk_ends(noise in proptest::collection::vec(any::<u8>(), 0..600)) {

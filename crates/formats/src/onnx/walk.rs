@@ -1,8 +1,8 @@
 //! One field of a protobuf message after the other, without keeping any.
 //!
 //! In: a reader that can seek. Out: fields; of those with a length only where they end, so that the caller goes into them, reads
-//! them as text, or skips them. Fails: on a field that reaches beyond its message, on a number without an end, on more fields
-//! than are looked at.
+//! them as text, or skips them. Fails: on a field that reaches beyond its message, on a number without an end, on more fields or
+//! more bytes of names than are looked at.
 
 use std::io::{Read, Seek};
 
@@ -20,14 +20,15 @@ pub(super) struct Walk<R> {
     reader: R,
     at: u64,
     fields_left: u64,
+    text_left: u64,
 }
 
 const LONGEST_TEXT: u64 = 4_096;
 const MOST_BITS: u32 = 64;
 
 impl<R: Read + Seek> Walk<R> {
-    pub(super) fn new(reader: R, most_fields: u64) -> Self {
-        Self { reader, at: 0, fields_left: most_fields }
+    pub(super) fn new(reader: R, most_fields: u64, most_text: u64) -> Self {
+        Self { reader, at: 0, fields_left: most_fields, text_left: most_text }
     }
 
     pub(super) fn at(&self) -> u64 {
@@ -73,6 +74,7 @@ impl<R: Read + Seek> Walk<R> {
         if length > LONGEST_TEXT {
             return Err(format!("a name of {length} bytes at byte {}", self.at));
         }
+        self.text_left = self.text_left.checked_sub(length).ok_or("it has more bytes of names than are looked at")?;
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         self.at += read as u64;

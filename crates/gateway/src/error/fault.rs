@@ -24,6 +24,7 @@ impl Fault for Error {
             | Self::FirstByteTimeout
             | Self::IdleTimeout { .. }
             | Self::TotalTimeout => Kind::Timeout,
+            Self::OtherName { .. } | Self::OtherPage { .. } => Kind::Forbidden,
             Self::Wire(error) => error.kind(),
             Self::Access(error) => error.kind(),
             Self::Board(error) => error.kind(),
@@ -64,6 +65,10 @@ impl Fault for Error {
             Self::MediaType { .. } => "send the header `Content-Type: application/json`",
             Self::Encoding { .. } => "send the body as it is, without compression",
             Self::SlowBody { .. } => "send the whole body without pausing",
+            Self::OtherName { .. } => {
+                "ask for localhost or 127.0.0.1, set `auth.public_url` to the name that it has, or use `auth.mode: token`"
+            }
+            Self::OtherPage { .. } => "let it call models with `cors_enabled` and `cors_origins`, or use `auth.mode: token`",
             Self::UnknownModel { .. } => "GET /v1/models lists what is served",
             Self::UnknownResponse { .. } => "it was deleted, was made by another token or project, or is older than what is kept",
             Self::UnknownPrevious { .. } => "send the whole conversation as `input` instead; responses with `store: false` are not kept",

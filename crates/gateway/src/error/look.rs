@@ -85,6 +85,9 @@ impl Error {
             Self::UnknownModel { .. } | Self::NoModel => model_not_found(),
             Self::NotServed { .. } => Look::invalid(StatusCode::BAD_REQUEST).param("model"),
             Self::TooLong { param, .. } => Look::invalid(StatusCode::BAD_REQUEST).code("context_length_exceeded").param(*param),
+            Self::OtherName { .. } | Self::OtherPage { .. } => {
+                Look::new(StatusCode::FORBIDDEN, "permission_error").code("permission_denied")
+            }
             Self::Wire(error) => wire(error),
             Self::Access(error) => access(error),
             Self::Board(error) => board(error),

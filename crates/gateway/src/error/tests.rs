@@ -65,6 +65,8 @@ fn at_the_door() -> Vec<Error> {
         access::Error::NeverFits { what: Resource::Tokens, whose: Whose::Deployment("tiny".to_owned()), asked: 900, limit: 60 }.into(),
         budget(990),
         budget(100),
+        Error::OtherName { host: "evil.example".to_owned() },
+        Error::OtherPage { origin: "https://evil.example".to_owned() },
         Error::UnknownModel { model: "nope".to_owned() },
         Error::NoModel,
         Error::NotServed { model: name(), what: "embeddings" },

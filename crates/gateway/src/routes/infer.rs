@@ -18,6 +18,7 @@ use wire::openai::Shape;
 use super::call_of;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
+use crate::choose::{entry_for, is_there};
 use crate::error::Error;
 use crate::http::Raw;
 use crate::identify::identify;
@@ -57,8 +58,8 @@ pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -
         Err(error) => return error.response(Face::Lines),
     };
     let table = gateway.board().table();
-    let mine = table.names().into_iter().filter(|(name, _)| caller.may_infer(name.as_str()).is_ok());
-    let models: Vec<Model<'_>> = mine.map(|(name, _)| shown(name.as_str(), table.entry(name.as_str()))).collect();
+    let mine = table.names().into_iter().filter(|(name, _)| is_there(&table, &caller, name.as_str()));
+    let models: Vec<Model<'_>> = mine.map(|(name, _)| shown(name.as_str(), entry_for(&table, &caller, name.as_str()))).collect();
     Json(serde_json::json!({ "models": models })).into_response()
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Two products share these paths: who sends `anthropic-version` is answered in Anthropic's manner.
 
-use access::Caller;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -17,6 +16,7 @@ use wire::openai::models::{self, Model};
 
 use crate::Gateway;
 use crate::call::Face;
+use crate::choose::is_there;
 use crate::error::Error;
 use crate::identify::identify;
 
@@ -30,7 +30,7 @@ pub(super) async fn list(State(gateway): State<Gateway>, headers: HeaderMap) -> 
     let face = face(&headers);
     let listed = identify(gateway.access(), &headers).map(|caller| {
         let table = gateway.board().table();
-        let mine = table.names().into_iter().filter(|(name, _)| may(&caller, name));
+        let mine = table.names().into_iter().filter(|(name, _)| is_there(&table, &caller, name.as_str()));
         match face {
             Face::Messages => anthropic::models(&mine.map(for_anthropic).collect::<Vec<_>>()),
             _ => models::list(&mine.map(shown).collect::<Vec<_>>()),
@@ -45,7 +45,8 @@ pub(super) async fn one(State(gateway): State<Gateway>, headers: HeaderMap, id: 
     let face = face(&headers);
     let found = identify(gateway.access(), &headers).and_then(|caller| {
         let table = gateway.board().table();
-        let found = table.named(&id).filter(|(name, _)| may(&caller, name)).ok_or(Error::UnknownModel { model: id })?;
+        let found =
+            table.named(&id).filter(|(name, _)| is_there(&table, &caller, name.as_str())).ok_or(Error::UnknownModel { model: id })?;
         Ok(if face == Face::Messages { anthropic::model(&for_anthropic(found)) } else { models::one(&shown(found)) })
     });
     answer(found, face)
@@ -53,10 +54,6 @@ pub(super) async fn one(State(gateway): State<Gateway>, headers: HeaderMap, id: 
 
 fn for_anthropic((name, created): (&Name, Timestamp)) -> anthropic::Model {
     anthropic::Model { id: name.to_string(), created_at: created.to_string() }
-}
-
-fn may(caller: &Caller, name: &Name) -> bool {
-    caller.may_infer(name.as_str()).is_ok()
 }
 
 fn shown((name, created): (&Name, Timestamp)) -> Model {

@@ -25,7 +25,7 @@ pub(super) use catalog::{ps, show, tags, version};
 use super::call_of;
 use crate::Gateway;
 use crate::call::{Call, Face, Manner};
-use crate::choose::{find, warm};
+use crate::choose::{entry_for, find, warm};
 use crate::error::Error;
 use crate::http::Raw;
 use crate::walk::{carry, receive, refused, scan};
@@ -119,7 +119,7 @@ async fn load(gateway: &Gateway, caller: &Arc<Caller>, (model, shape): (&str, Sh
     let ask = Ask { shape, model: model.to_owned(), stream: false, include_usage: false, n: 1, max_tokens: None, prompts: 1 };
     let entry = find(gateway.board(), caller, &ask)?;
     if keep == Some(Keep::For(Duration::ZERO)) {
-        unload(gateway.board(), model);
+        unload(gateway.board(), caller, model);
         return Ok("unload");
     }
     if let Some(keep) = keep {
@@ -130,11 +130,12 @@ async fn load(gateway: &Gateway, caller: &Arc<Caller>, (model, shape): (&str, Sh
     Ok("load")
 }
 
-/// Lets a model go: of a route, all that it leads to.
-fn unload(board: &Board, model: &str) {
+/// Lets a model go: of a route, all that it leads this caller to.
+fn unload(board: &Board, caller: &Caller, model: &str) {
     let table = board.table();
     let targets = table.routes.get(model).into_iter().flat_map(|route| route.spec.targets.iter().map(|target| &target.deployment));
-    for name in table.deployments.get(model).map(|entry| &entry.name).into_iter().chain(targets) {
+    let names = table.deployments.get(model).map(|entry| &entry.name).into_iter().chain(targets);
+    for name in names.filter(|name| entry_for(&table, caller, name.as_str()).is_some()) {
         board.note_keep_alive(name, KeepAlive::For(Duration::ZERO));
     }
 }

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::Serialize;
+use spec::Name;
 
 use crate::Gateway;
 use crate::call::Face;
@@ -79,7 +80,12 @@ pub type Status = Arc<dyn Fn() -> StatusDoc + Send + Sync>;
 /// Answers with the document.
 pub(super) async fn status(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     match identify(gateway.access(), &headers) {
-        Ok(_) => Json(gateway.status()).into_response(),
+        Ok(caller) => {
+            let (mut status, table) = (gateway.status(), gateway.board().table());
+            let project = |of: &StatusInstance| table.deployments.get(of.model_id.as_str()).and_then(|entry| entry.spec.project.clone());
+            status.instances.retain(|of| caller.calls_reach(project(of).as_ref().map(Name::as_str)));
+            Json(status).into_response()
+        }
         Err(error) => error.response(Face::Lines),
     }
 }

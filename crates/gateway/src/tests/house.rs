@@ -153,6 +153,7 @@ pub(crate) fn entry(name: &str, dialect: Dialect, engines: &[(&Endpoint, u32)]) 
     Entry {
         name: name_of.clone(),
         revision: 1,
+        generation: 1,
         created: Timestamp::from_millis(1_700_000_000_000),
         spec: Arc::new(Deployment::named(name_of)),
         dialect,

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::NewToken;
 use base::Timestamp;
 use board::{Entry, KeepAlive, Table};
 use spec::deployment::Origin;
-use spec::{Affinity, Endpoint, Limits, Name, Reason, ReasonCode, Route, RouteRecord, Target};
+use spec::{Affinity, Endpoint, Limits, Name, Reason, ReasonCode, Route, RouteRecord, Scope, Target};
 
 use super::fake::{self, Fake};
 use super::house::{ALL, House, STREAMS, entry, limited};
@@ -164,4 +165,49 @@ async fn calls_of_one_session_go_to_one_instance_however_they_name_it() {
     counts.sort_unstable();
     assert_eq!(counts, [0, 0, 0, 24]);
     assert_eq!(house.board.counts()[0].affinity_hits, 24);
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_project_is_there_for_its_own_tokens_and_for_who_sees_all() {
+    let mut house = House::new().await;
+    let (red, blue, open) = (engine(&house, "red"), engine(&house, "blue"), engine(&house, "open"));
+    let of = |engine: &Fake, to: &str| limited(entry(to, ALL, &[(&engine.endpoint, 64)]), |spec| spec.project = Some(name(to)));
+    let mut gone = limited(entry("gone", ALL, &[]), |spec| spec.fallback = vec![name("blue"), name("red")]);
+    gone.state = board::State::Down(Reason::new(ReasonCode::ModelMissing, "it is not there", "bring it"));
+    let entries = [of(&red, "red"), of(&blue, "blue"), entry("open", ALL, &[(&open.endpoint, 64)]), gone];
+    publish(&house, entries, [route("chat", &[("red", 1), ("blue", 1)], &[]), route("theirs", &[("blue", 1)], &[])]);
+    let cases = [
+        (Some("red"), Scope::Inference, &["chat", "gone", "open", "red"][..], (21, 0)),
+        (None, Scope::Inference, &["gone", "open"], (0, 0)),
+        (None, Scope::Admin, &["blue", "chat", "gone", "open", "red", "theirs"], (9, 9)),
+    ];
+    for (project, scope, mine, least) in cases {
+        let new = NewToken { project: project.map(str::to_owned), scopes: vec![scope], ..NewToken::named("t") };
+        house.token = house.access.create(new).await.unwrap().1.expose().to_owned();
+        for (path, list, id) in [("/v1/models", "data", "id"), ("/models", "models", "id"), ("/api/tags", "models", "name")] {
+            let listed = house.ask(house.get(path)).await.json();
+            let ids: Vec<&str> =
+                listed[list].as_array().unwrap().iter().map(|one| one[id].as_str().unwrap().trim_end_matches(":latest")).collect();
+            assert_eq!(ids, mine, "{path} {project:?}");
+        }
+        let before = (red.seen().len(), blue.seen().len());
+        for model in ["blue", "chat", "open", "red", "theirs"] {
+            let is_mine = mine.contains(&model);
+            let answer = house.chat(&ASK.replace("chat", model)).await;
+            assert_eq!(answer.status.as_u16(), if is_mine { 200 } else { 404 }, "{model} {project:?}: {}", answer.body);
+            assert!(is_mine || answer.code() == "model_not_found", "{}", answer.body);
+            assert_eq!(house.ask(house.get(&format!("/v1/models/{model}"))).await.status.as_u16(), if is_mine { 200 } else { 404 });
+            let shown = house.ask(house.request("/api/show", format!(r#"{{"model":"{model}"}}"#))).await;
+            assert_eq!(shown.status.as_u16(), if is_mine { 200 } else { 404 }, "{model}: {}", shown.body);
+            let asked = ASK.replace("chat", model);
+            for _ in 0..if model == "chat" && is_mine { 40 } else { 0 } {
+                assert_eq!(house.chat(&asked).await.status, 200);
+            }
+        }
+        house.chat(&ASK.replace("chat", "gone")).await;
+        let after = (red.seen().len() - before.0, blue.seen().len() - before.1);
+        assert!(after.0 >= least.0 && after.1 >= least.1, "{project:?}: {after:?}");
+        assert!(least.1 > 0 || after.1 == 0, "a target or a fallback of another project is never asked: {project:?} {after:?}");
+        assert!(least.0 > 0 || after.0 == 0, "{project:?} {after:?}");
+    }
 }

@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::Config;
 
+mod meanwhile;
+
 struct House {
     dir: TempDir,
     registry: Registry,
@@ -42,12 +44,16 @@ impl House {
     }
     async fn send(&self, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
-        self.registry.begin_upload(&digest, bytes.len() as u64).await.expect("begun");
-        let mut receiving = self.registry.receive(&digest, 0).await.expect("open");
+        self.registry.begin_upload(&sender(), &digest, bytes.len() as u64).await.expect("begun");
+        let mut receiving = self.registry.receive(&sender(), &digest, 0).await.expect("open");
         receiving.append(Bytes::copy_from_slice(bytes)).await.expect("taken");
         assert_eq!(receiving.end().await.expect("whole").offset, bytes.len() as u64);
         digest
     }
+}
+
+fn sender() -> crate::Sender {
+    crate::Sender { who: "ann".to_owned(), may_have: true }
 }
 
 fn of(text: &str) -> Name {
@@ -178,18 +184,18 @@ async fn an_upload_goes_on_where_it_stopped_and_is_not_sent_twice() {
     let house = house(None).await;
     let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let (digest, length) = (Digest::of(&bytes), bytes.len() as u64);
-    assert_eq!(house.registry.begin_upload(&digest, length).await.expect("begun").offset, 0);
-    let mut first = house.registry.receive(&digest, 0).await.expect("open");
+    assert_eq!(house.registry.begin_upload(&sender(), &digest, length).await.expect("begun").offset, 0);
+    let mut first = house.registry.receive(&sender(), &digest, 0).await.expect("open");
     first.append(Bytes::copy_from_slice(&bytes[..1_000_000])).await.expect("taken");
-    assert!(matches!(house.registry.receive(&digest, 0).await, Err(Error::Blobs(blobs::Error::Busy(_)))), "one at a time");
+    assert!(matches!(house.registry.receive(&sender(), &digest, 0).await, Err(Error::Blobs(blobs::Error::Busy(_)))), "one at a time");
     assert_eq!(first.end().await.expect("so far").offset, 1_000_000);
-    assert_eq!(house.registry.begin_upload(&digest, length).await.expect("known").offset, 1_000_000);
-    let wrong = house.registry.receive(&digest, 5).await;
+    assert_eq!(house.registry.begin_upload(&sender(), &digest, length).await.expect("known").offset, 1_000_000);
+    let wrong = house.registry.receive(&sender(), &digest, 5).await;
     assert!(matches!(wrong, Err(Error::Blobs(blobs::Error::Offset { have: 1_000_000, sent: 5 }))), "{wrong:?}");
-    let mut rest = house.registry.receive(&digest, 1_000_000).await.expect("open");
+    let mut rest = house.registry.receive(&sender(), &digest, 1_000_000).await.expect("open");
     rest.append(Bytes::copy_from_slice(&bytes[1_000_000..])).await.expect("taken");
     assert_eq!(rest.end().await.expect("whole").offset, length);
-    assert_eq!(house.registry.begin_upload(&digest, length).await.expect("here").offset, length, "nothing is left to send");
+    assert_eq!(house.registry.begin_upload(&sender(), &digest, length).await.expect("here").offset, length, "nothing is left to send");
     assert_eq!(fs::read(house.registry.blobs().expect("blobs").local(&digest).await.expect("a blob").path).expect("bytes"), bytes);
 }
 
@@ -197,18 +203,18 @@ async fn an_upload_goes_on_where_it_stopped_and_is_not_sent_twice() {
 async fn what_is_not_what_was_promised_is_gone() {
     let house = house(None).await;
     let digest = Digest::of(b"promised");
-    house.registry.begin_upload(&digest, 8).await.expect("begun");
-    let mut receiving = house.registry.receive(&digest, 0).await.expect("open");
+    house.registry.begin_upload(&sender(), &digest, 8).await.expect("begun");
+    let mut receiving = house.registry.receive(&sender(), &digest, 0).await.expect("open");
     receiving.append(Bytes::from_static(b"else")).await.expect("taken");
     assert!(receiving.append(Bytes::from_static(b"and longer")).await.is_err(), "more than was promised");
     drop(receiving);
-    house.registry.abort_upload(&digest).await.expect("given up");
-    house.registry.begin_upload(&digest, 8).await.expect("begun");
-    let mut receiving = house.registry.receive(&digest, 0).await.expect("open");
+    house.registry.abort_upload(&sender(), &digest).await.expect("given up");
+    house.registry.begin_upload(&sender(), &digest, 8).await.expect("begun");
+    let mut receiving = house.registry.receive(&sender(), &digest, 0).await.expect("open");
     receiving.append(Bytes::from_static(b"pro-ised")).await.expect("taken");
     let refused = receiving.end().await;
     assert!(matches!(refused, Err(Error::Blobs(blobs::Error::Mismatch { .. }))), "{refused:?}");
-    assert!(matches!(house.registry.upload(&digest).await, Err(Error::NoUpload(_))));
+    assert!(matches!(house.registry.upload(&sender(), &digest).await, Err(Error::NoUpload(_))));
 }
 
 #[tokio::test]
@@ -216,8 +222,8 @@ async fn a_model_that_is_too_large_is_refused_before_it_comes() {
     let house = house(Some(100)).await;
     house.write("m.gguf", &gguf("one"));
     assert!(matches!(house.register("m", "m.gguf", by(Take::Copy)).await, Err(Error::TooLarge { .. })));
-    assert!(matches!(house.registry.begin_upload(&Digest::of(b"x"), 101).await, Err(Error::TooLarge { .. })));
-    assert!(house.registry.begin_upload(&Digest::of(b"x"), 100).await.is_ok());
+    assert!(matches!(house.registry.begin_upload(&sender(), &Digest::of(b"x"), 101).await, Err(Error::TooLarge { .. })));
+    assert!(house.registry.begin_upload(&sender(), &Digest::of(b"x"), 100).await.is_ok());
 }
 
 #[tokio::test]
@@ -246,4 +252,23 @@ async fn what_a_tag_means_is_known_without_a_look_at_the_files() {
     for text in ["other", "m:none", "file:/m.gguf"] {
         assert_eq!(mean(text).await, None, "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_upload_belongs_to_who_began_it_and_tells_nobody_else_what_is_here() {
+    let house = house(None).await;
+    let bytes = b"promised";
+    let (digest, length) = (Digest::of(bytes), bytes.len() as u64);
+    let bob = crate::Sender { who: "bob".to_owned(), may_have: false };
+    house.registry.begin_upload(&sender(), &digest, length).await.expect("begun");
+    assert!(matches!(house.registry.upload(&bob, &digest).await, Err(Error::NoUpload(_))));
+    assert!(matches!(house.registry.receive(&bob, &digest, 0).await, Err(Error::NoUpload(_))));
+    assert!(matches!(house.registry.abort_upload(&bob, &digest).await, Err(Error::NoUpload(_))));
+    house.send(bytes).await;
+    assert!(matches!(house.registry.upload(&bob, &digest).await, Err(Error::NoUpload(_))), "it is here, and that is not told");
+    assert_eq!(house.registry.begin_upload(&bob, &digest, length).await.expect("begun").offset, 0);
+    let mut receiving = house.registry.receive(&bob, &digest, 0).await.expect("open");
+    receiving.append(Bytes::from_static(bytes)).await.expect("taken");
+    assert_eq!(receiving.end().await.expect("whole").offset, length, "sent again, to the last byte");
+    assert_eq!(house.registry.upload(&sender(), &digest).await.expect("here").offset, length);
 }

@@ -16,7 +16,7 @@ impl Fault for Error {
             Self::NotThere { .. } | Self::NoPull(_) => Kind::NotFound,
             Self::TooManyPulls(_) => Kind::Limited,
             Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => Kind::Upstream,
-            Self::Changed { .. } | Self::Busy(_) | Self::VersionInUse { .. } | Self::LastVersion { .. } => Kind::Conflict,
+            Self::Changed { .. } | Self::Busy(_) | Self::Taken(_) | Self::VersionInUse { .. } | Self::LastVersion { .. } => Kind::Conflict,
             Self::Format(error) => error.kind(),
             Self::Blobs(error) => error.kind(),
             Self::Read { .. } | Self::Changing { .. } | Self::Stopped => Kind::Unavailable,
@@ -27,6 +27,7 @@ impl Fault for Error {
             | Self::Corrupt { .. }
             | Self::WrongPart { .. }
             | Self::UnknownArchitecture { .. }
+            | Self::NoProjector { .. }
             | Self::Unreachable(_)
             | Self::BadSource { .. }
             | Self::UnknownFormat { .. }
@@ -76,6 +77,7 @@ impl Fault for Error {
             Self::Digest(_) => "write sha256: and 64 hexadecimal digits",
             Self::Invalid(error) => return error.hint(),
             Self::Busy(_) => "send it again",
+            Self::Taken(_) => "look whose it is now (`penstock model show`), then ask again or take another name; what has come is kept",
             Self::VersionInUse { .. } => "move those to another version first",
             Self::LastVersion { .. } => "remove the whole model instead",
             Self::Permission { .. } => "give this user the right to read the file and to enter its folders",
@@ -88,6 +90,7 @@ impl Fault for Error {
                 return Some(format!("`{near}` would be known; fetch the file again, or convert it anew with a current llama.cpp"));
             }
             Self::UnknownArchitecture { suggestion: None, .. } => "fetch another model, or update Penstock if this one is newer",
+            Self::NoProjector { .. } => "name only the projector `mmproj-….gguf`, or leave it out",
             Self::Unreachable(_) => "download the files yourself and use file:PATH",
             Self::BadSource { .. } => "write it as the reference of sources says: docs/reference/sources.md",
             Self::NotThere { .. } | Self::Denied { .. } | Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => {

@@ -33,7 +33,7 @@ pub(super) async fn plan(fetching: &Fetching, source: &str) -> Result<Plan, Erro
         let url = format!("{bucket}/{key}");
         files.push(Wanted { name, url, token: None, digest: digest.clone(), size, version, store: Some((bucket.clone(), key)) });
     }
-    Ok(Plan { revision: files.first().map(|file| file.version.clone()).unwrap_or_default(), files, card: None })
+    Ok(Plan { revision: files.first().map(|file| file.version.clone()).unwrap_or_default(), files, card: None, template: None })
 }
 
 /// The bucket's URL, and the key in it.

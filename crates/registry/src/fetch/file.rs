@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, header};
-use base::{Backoff, Fault as _, Retry};
+use base::{Backoff, ByteSize, Fault as _, Retry};
 use blobs::web::{Reply, bearer};
 use blobs::{Begin, Blob, Bucket, Part};
 use futures_util::StreamExt as _;
@@ -40,7 +40,7 @@ impl Registry {
             progress.jump(0, blob.size.0);
             return Ok((blob, 0));
         }
-        let mut visit = Visit { origin: Origin { registry: self, wanted }, progress, shown: 0, fetched: 0 };
+        let mut visit = Visit { origin: Origin { registry: self, wanted }, progress, shown: 0, fetched: 0, stored: 0 };
         visit.insist().await
     }
 }
@@ -59,18 +59,21 @@ pub(super) struct Visit<'a> {
     /// Of this file, as the progress shows it.
     shown: u64,
     fetched: u64,
+    /// How far it was kept for the next try.
+    stored: u64,
 }
 
 impl Visit<'_> {
     /// Tries until it is here, or until it does not go on.
     async fn insist(&mut self) -> Result<(Blob, u64), Error> {
-        let mut failures = 0;
+        let (mut failures, mut farthest) = (0, 0);
         loop {
-            let before = self.fetched;
             match self.go_on().await {
                 Ok(blob) => return Ok((blob, self.fetched)),
                 Err(error) => {
-                    failures = if self.fetched > before { 1 } else { failures + 1 };
+                    // What came and could not be kept is of no use.
+                    failures = if self.stored > farthest { 1 } else { failures + 1 };
+                    farthest = farthest.max(self.stored);
                     let Some(pause) = pause(&error, failures) else { return Err(error) };
                     tracing::info!(url = %self.origin.wanted.shown(), error = base::chain(&error), ?pause, "fetching goes on after a pause");
                     tokio::time::sleep(pause).await;
@@ -91,8 +94,12 @@ impl Visit<'_> {
                 None => self.stream(&mut part).await,
             };
             if let Err(error) = brought {
-                part.flush().await?;
-                return Err(error);
+                if matches!(error, Error::TooLarge { .. }) {
+                    part.abort().await; // it is not taken, however often it comes
+                } else if let Ok(state) = part.flush().await {
+                    self.stored = state.offset;
+                }
+                return Err(error); // what went wrong first
             }
         }
         Ok(part.finish(self.origin.wanted.digest.as_ref()).await?)
@@ -119,6 +126,7 @@ impl Visit<'_> {
             self.show(0);
         }
         if let Some(total) = size_of(&reply).filter(|_| part.state().total.is_none()) {
+            self.must_fit(total)?;
             part.promise(total)?;
             self.progress.grow(total);
         }
@@ -130,7 +138,12 @@ impl Visit<'_> {
 
     /// From an object store, as long as the object is the one that we know.
     async fn take_object(&mut self, bucket: &Bucket, name: &str, part: &mut Part) -> Result<(), Error> {
-        let mut bytes = bucket.read(name, part.offset(), Some(&self.origin.wanted.version)).await?;
+        let read = bucket.read(name, part.offset(), Some(&self.origin.wanted.version)).await;
+        if let Err(blobs::Error::OtherState { url }) = read {
+            part.restart().await?;
+            return Err(Error::Moved { url });
+        }
+        let mut bytes = read?;
         while let Some(chunk) = bytes.next().await {
             self.take(part, chunk?).await?;
         }
@@ -140,10 +153,19 @@ impl Visit<'_> {
     /// The next bytes.
     pub(super) async fn take(&mut self, part: &mut Part, bytes: bytes::Bytes) -> Result<(), Error> {
         let len = bytes.len() as u64;
+        self.must_fit(part.offset() + len)?;
         part.append(part.offset(), bytes).await?;
         (self.fetched, self.shown) = (self.fetched + len, self.shown + len);
         self.progress.add(len);
         Ok(())
+    }
+
+    /// What is too large is refused as soon as that is seen, where nobody has said its length before.
+    fn must_fit(&self, size: u64) -> Result<(), Error> {
+        match self.origin.registry.max_size().filter(|most| size > most.0) {
+            Some(most) => Err(Error::TooLarge { path: self.origin.wanted.shown().into(), size: ByteSize(size), most }),
+            None => Ok(()),
+        }
     }
 
     /// So many bytes are here.

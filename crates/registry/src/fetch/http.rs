@@ -30,7 +30,7 @@ pub(super) async fn plan(web: &Web, source: &str) -> Result<Plan, Error> {
         file.digest = digest.clone().or(file.digest);
         files.push(file);
     }
-    Ok(Plan { revision: files.first().map(|file| file.version.clone()).unwrap_or_default(), files, card: None })
+    Ok(Plan { revision: files.first().map(|file| file.version.clone()).unwrap_or_default(), files, card: None, template: None })
 }
 
 /// The addresses of all files, when the name is that of one part of several.

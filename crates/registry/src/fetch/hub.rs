@@ -62,14 +62,16 @@ pub(super) async fn plan(web: &Web, fetching: &Fetching, text: &str) -> Result<P
     let about = hub.about(&place).await?;
     let commit = about.get("sha").and_then(Value::as_str).unwrap_or(&place.revision).to_owned();
     let entries = hub.files(&place, &commit).await?;
-    let picked = pick::pick(&place, entries.iter().map(|entry| entry.path.as_str())).map_err(|why| why.at(&place, &entries))?;
+    let paths: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    let mut picked = pick::pick(&place, paths.iter().copied()).map_err(|why| why.at(&place, &entries))?;
+    picked.extend(pick::projector(&place, &picked, &paths));
     let names = pick::names(&picked);
     let mut files = Vec::with_capacity(picked.len());
     for (path, name) in picked.iter().zip(names) {
         let Some(entry) = entries.iter().find(|entry| entry.path == *path) else { continue };
         files.push(hub.wanted(&place, &commit, entry, name)?);
     }
-    Ok(Plan { files, revision: commit, card: card(&about) })
+    Ok(Plan { files, revision: commit, card: card(&about), template: None })
 }
 
 struct Hub<'a> {

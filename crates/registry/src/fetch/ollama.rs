@@ -1,7 +1,7 @@
 //! What does an Ollama-style registry hold under a name?
 //!
-//! In: `[HOST/][NAMESPACE/]NAME[:TAG]`. Out: the model's layer with its digest, and what the other layers say: licence, parameters,
-//! system prompt. Fails: on what cannot be served (an adapter); as the other side refuses. From: the OCI distribution
+//! In: `[HOST/][NAMESPACE/]NAME[:TAG]`. Out: the layers of the model and of its projector with their digests, and what the others say: licence,
+//! parameters, template. Fails: on what cannot be served (an adapter); as the other side refuses. From: the OCI distribution
 //! API, image manifest version 2, and Ollama's layer types. A registry that wants to know who asks gets an anonymous token, as with `docker pull`.
 
 use ::http::{HeaderMap, HeaderValue, header};
@@ -16,6 +16,8 @@ use super::Fetching;
 use super::file::refused;
 use super::plan::{Plan, Wanted};
 use crate::error::Error;
+
+mod template;
 
 /// Small layers and manifests.
 const LONGEST_TEXT: usize = 256 << 10;
@@ -67,18 +69,12 @@ pub(super) async fn plan(web: &Web, fetching: &Fetching, text: &str) -> Result<P
     let model = manifest.layers.iter().find(|layer| layer.is("model"));
     let model =
         model.ok_or_else(|| Error::NotThere { host: place.base.clone(), what: format!("model in {}", place.name), near: Vec::new() })?;
-    let digest: Digest = model.digest.parse()?;
-    let card = registry.card(&manifest).await?;
-    let wanted = Wanted {
-        name: format!("{}.gguf", place.file_stem()),
-        url: registry.blob(&model.digest),
-        token: registry.token.clone(),
-        digest: Some(digest),
-        size: Some(model.size),
-        version: String::new(),
-        store: None,
-    };
-    Ok(Plan { files: vec![wanted], revision, card })
+    let mut files = vec![registry.wanted(model, format!("{}.gguf", place.file_stem()))?];
+    if let Some(projector) = manifest.layers.iter().find(|layer| layer.is("projector")) {
+        files.push(registry.wanted(projector, format!("{}-{}.gguf", crate::parts::PROJECTOR, place.file_stem()))?);
+    }
+    let (card, template) = registry.card(&manifest).await?;
+    Ok(Plan { files, revision, card, template })
 }
 
 struct Registry<'a> {
@@ -110,9 +106,21 @@ impl Registry<'_> {
         Ok((manifest, Digest::of(&body).to_string()))
     }
 
-    /// What the small layers say.
-    async fn card(&self, manifest: &Manifest) -> Result<Option<Card>, Error> {
-        let mut card = Card::default();
+    fn wanted(&self, layer: &Layer, name: String) -> Result<Wanted, Error> {
+        Ok(Wanted {
+            name,
+            url: self.blob(&layer.digest),
+            token: self.token.clone(),
+            digest: Some(layer.digest.parse()?),
+            size: Some(layer.size),
+            version: String::new(),
+            store: None,
+        })
+    }
+
+    /// What the small layers say, and a template for a file that has none.
+    async fn card(&self, manifest: &Manifest) -> Result<(Option<Card>, Option<String>), Error> {
+        let (mut card, mut other) = (Card::default(), None);
         for layer in &manifest.layers {
             if layer.is("license") && card.licence.is_empty() {
                 let text = self.text(layer).await?;
@@ -120,9 +128,16 @@ impl Registry<'_> {
                     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().chars().take(LONGEST_WORD).collect();
             } else if layer.is("params") {
                 (card.parameters, card.context_limit) = parameters(&self.text(layer).await?);
+            } else if layer.is("template") {
+                let text = self.text(layer).await?;
+                if template::is_jinja(&text) {
+                    card.chat_template = Some(text);
+                } else {
+                    other = template::jinja(&text);
+                }
             }
         }
-        Ok((card != Card::default()).then_some(card))
+        Ok(((card != Card::default()).then_some(card), other))
     }
 
     async fn text(&self, layer: &Layer) -> Result<String, Error> {

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) revision: String,
     /// What the other side says of it.
     pub(crate) card: Option<Card>,
+    /// A chat template for a file that has none.
+    pub(crate) template: Option<String>,
 }
 
 /// One file that is to come.

@@ -16,6 +16,7 @@ use blobs::{Blobs, Digest};
 
 mod hubs;
 mod kills;
+mod limits;
 
 struct House {
     dir: TempDir,
@@ -161,7 +162,7 @@ async fn large_files_come_in_ranges_side_by_side_and_each_byte_once() {
     let version = house.resolve(&house.url("/large.gguf")).await.expect("a version");
     assert_eq!(version.digest, Digest::of(&bytes).to_string());
     assert_eq!(house.host.sent("/large.gguf"), bytes.len() as u64);
-    assert_eq!(house.host.asked().iter().filter(|asked| asked.range.is_some()).count(), 9, "ranges of 8 MiB");
+    assert_eq!(house.host.asked().iter().filter(|asked| asked.range.is_some()).count(), 12, "ranges of 6 MiB");
 }
 
 #[tokio::test(flavor = "multi_thread")]

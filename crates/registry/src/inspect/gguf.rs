@@ -91,7 +91,7 @@ fn body(first: &gguf::File, headers: &[gguf::File]) -> Body {
 fn capabilities(first: &gguf::File) -> std::collections::BTreeSet<Capability> {
     /// `LLAMA_POOLING_TYPE_RANK`
     const RANK: u64 = 4;
-    if first.architecture() == "clip" {
+    if first.architecture() == PROJECTOR {
         return [Capability::Vision].into(); // the part of a model that sees, without the part that speaks
     }
     match first.number("pooling_type") {
@@ -99,6 +99,21 @@ fn capabilities(first: &gguf::File) -> std::collections::BTreeSet<Capability> {
         _ if first.is_embedding() => [Capability::Embedding].into(),
         _ => super::of_template(first.chat_template()),
     }
+}
+
+/// The architecture of the part that turns images or sounds into what a model reads.
+const PROJECTOR: &str = "clip";
+
+/// What a model can take that has this part.
+pub(crate) fn projects(file: &FileStamp) -> Result<std::collections::BTreeSet<Capability>, Error> {
+    let header = header(&file.path)?;
+    if header.architecture() != PROJECTOR {
+        return Err(Error::NoProjector { path: file.path.clone(), architecture: header.architecture().to_owned() });
+    }
+    let says = |key: &str| header.metadata().flag(key).unwrap_or(false);
+    let sees = says("clip.has_vision_encoder") || !says("clip.has_audio_encoder");
+    let hears = says("clip.has_audio_encoder");
+    Ok([(sees, Capability::Vision), (hears, Capability::Audio)].into_iter().filter_map(|(can, what)| can.then_some(what)).collect())
 }
 
 fn header(path: &Path) -> Result<gguf::File, Error> {

@@ -94,10 +94,15 @@ pub(super) async fn bury(folder: Folder) -> Result<bool, Error> {
 }
 
 /// Removes a folder that holds no order: of a launch that had not yet begun, or an end that was nearly done, when
-/// Penstock was killed. It stays while somebody has its place.
+/// Penstock was killed; or one that cannot be understood, as a loss of power leaves it. It stays while somebody has its place.
 pub(super) fn sweep(folder: &Folder) {
     let swept = match (folder.order(), folder.lock()) {
         (Ok(None), Some(_place)) => folder.remove(),
+        (Err(error @ Error::Garbled { .. }), Some(_place)) => {
+            tracing::warn!(instance = %folder.id(), error = base::chain(&error), "an instance's folder is of no use and goes; nobody keeps it");
+            proc::kill_tagged(folder.id());
+            folder.remove()
+        }
         _ => return,
     };
     if let Err(error) = swept {

@@ -181,14 +181,17 @@ async fn a_keeper_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
-async fn a_folder_that_a_crash_has_left_without_its_order_is_swept_at_the_next_start() {
+async fn a_folder_that_a_crash_has_left_without_its_order_or_half_of_it_is_swept_at_the_next_start() {
     let mut stage = Stage::new();
     let kept = stage.launch("exec sleep 1000").await;
     let empty = stage.dir().join("0123456789abcdef");
     fs::create_dir(&empty).unwrap();
     fs::write(empty.join("keeper.log"), "").unwrap();
+    let garbled = stage.dir().join("fedcba9876543210");
+    fs::create_dir(&garbled).unwrap();
+    fs::write(garbled.join("order.json"), "").unwrap();
     stage.reopen();
-    assert!(!empty.exists());
+    assert!(!empty.exists() && !garbled.exists());
     assert!(stage.seen(&kept.instance).await.is_some_and(|seen| seen.state == SeenState::Running), "what runs stays");
 }
 

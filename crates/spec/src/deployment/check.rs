@@ -9,6 +9,7 @@ use super::{Deployment, Retries, pipeline};
 use crate::check::{self, Invalid, Problem};
 use crate::engine::{EngineKind, RuntimeKind};
 use crate::route::fallback_problems;
+use crate::source::tells_a_password;
 
 /// Slots that one instance of ours may have; a remote one has so many when nobody says how many.
 pub(super) const MOST_PARALLEL: u32 = 256;
@@ -27,7 +28,7 @@ impl Deployment {
         let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.key_problem(), self.pipeline_problem()];
         let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
         let fallback = fallback_problems(&self.name, &self.fallback);
-        let numbers = self.number_problems().into_iter().chain(self.time_problems());
+        let numbers = self.number_problems().into_iter().chain(self.time_problems()).chain(self.environment_problems());
         let numbers = numbers.chain(self.rollout.problems()).chain(self.replicas.scaling_problems());
         Invalid::from_problems(problems.into_iter().flatten().chain(numbers).chain(limits).chain(fallback).collect())
     }
@@ -41,8 +42,11 @@ impl Deployment {
 
     fn model_problem(&self) -> Option<Problem> {
         let engine = self.engine();
-        (engine.needs_model() && self.model.is_none())
-            .then(|| problem("model", format!("engine `{engine}` needs a model"), "add model: file:PATH"))
+        match &self.model {
+            None if engine.needs_model() => Some(problem("model", format!("engine `{engine}` needs a model"), "add model: file:PATH")),
+            None => None,
+            Some(source) => source.password_problem("model"),
+        }
     }
 
     fn url_problem(&self) -> Option<Problem> {
@@ -53,6 +57,10 @@ impl Deployment {
             }
             (EngineKind::Openai, Some(url)) => {
                 let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://")).unwrap_or_default();
+                if tells_a_password(url) {
+                    let hint = "write the address alone, and the key as api_key_secret, api_key_env or api_key_file";
+                    return Some(problem("url", "a password in it would be shown to whoever sees this deployment".to_owned(), hint));
+                }
                 let wrong = host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace);
                 wrong.then(|| problem("url", format!("`{url}` is not the URL of a server"), "write http://HOST:PORT/v1"))
             }

@@ -57,6 +57,7 @@ fn start(spec: &Deployment) -> Start<'_> {
         upstream_model,
         // The gateway, the board and the fleet heed these; no engine knows of them.
         name: _,
+        project: _,
         pipeline: _,
         pinned: _,
         max_queue: _,

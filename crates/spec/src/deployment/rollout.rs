@@ -11,7 +11,7 @@ use base::clock::human;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{self, Problem};
-use crate::instance::{Reason, ReasonCode};
+use crate::reason::{Reason, ReasonCode};
 
 /// How instances of the old revision make way for those of the new one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

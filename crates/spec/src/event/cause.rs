@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::instance::ReasonCode;
 use crate::name::Name;
+use crate::reason::ReasonCode;
 
 /// Who or what brought it about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

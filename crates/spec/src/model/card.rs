@@ -19,6 +19,9 @@ pub const LATEST: &str = "latest";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Card {
+    /// The project that it belongs to: who has a role within that may do with it what the role says, and it counts for the project's quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<Name>,
     /// What it is and what it is good for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,

@@ -15,6 +15,9 @@ pub struct Contents {
     pub files: Vec<Part>,
     /// Who keeps them.
     pub keep: Keep,
+    /// The name of the one that turns images or sounds into what the model reads; none where it takes text alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projector: Option<String>,
     /// What it can do, as far as its headers tell.
     pub capabilities: BTreeSet<Capability>,
     /// What it takes, by name, where its format tells.
@@ -32,6 +35,11 @@ impl Contents {
     /// Nothing is known.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+    /// Bytes of the file that turns images or sounds into what the model reads.
+    pub fn projector_size(&self) -> ByteSize {
+        let of = |name: &String| self.files.iter().find(|file| file.name == *name).map(|file| file.size);
+        self.projector.as_ref().and_then(of).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod sample;
 
+pub mod belonging;
 pub mod changes;
 pub mod identity;
 pub mod models;
@@ -52,6 +53,12 @@ macro_rules! contract {
             records::tokens_come_back_with_their_hash_and_hashes_are_unique,
             records::a_token_that_is_gone_is_not_brought_back_by_a_change,
             records::projects_come_back_by_name,
+            belonging::a_project_has_no_more_than_its_quota,
+            belonging::what_the_config_says_counts_for_a_project_and_is_never_refused,
+            belonging::of_many_who_come_at_once_no_more_get_in_than_have_room,
+            belonging::a_project_goes_when_nothing_belongs_to_it,
+            belonging::models_are_found_by_their_project,
+            belonging::who_has_sent_a_file_is_remembered,
             identity::users_come_back_by_name_and_share_neither_name_nor_identity,
             identity::a_user_goes_with_all_of_their_tokens,
             identity::roles_come_back_by_name,

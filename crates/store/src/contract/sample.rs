@@ -140,6 +140,7 @@ pub fn token(id: &str, hash: &str) -> Token {
         budget: Budget { tokens_per_day: Some(1_000_000), usd_per_month: Some(Usd(12_500_000_000)), ..Budget::default() },
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(7),
+        from_login: false,
         last_used_at: None,
     }
 }
@@ -180,7 +181,7 @@ pub fn project(text: &str) -> Result<Project, Error> {
         description: Some("all who paint".to_owned()),
         limits: Limits { concurrency: Some(9), ..Limits::default() },
         budget: Budget { usd_per_day: Some(Usd(1)), ..Budget::default() },
-        quota: spec::Allotment { tokens: Some(3) },
+        quota: spec::Allotment { tokens: Some(3), deployments: Some(2), models: Some(1) },
         created_at: Timestamp::from_millis(8),
         updated_at: Timestamp::from_millis(9),
     })
@@ -199,6 +200,7 @@ pub fn operation(id: &str, target: &Name, began: i64, state: OperationState) -> 
         id: OperationId::new(id),
         kind: "load".to_owned(),
         target: target.clone(),
+        project: None,
         state,
         progress: Some(0.5),
         transfer: None,

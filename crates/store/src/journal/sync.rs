@@ -37,7 +37,10 @@ impl Syncer {
     pub(super) fn start() -> io::Result<Self> {
         let desk = Arc::new(Desk::default());
         let mine = Arc::clone(&desk);
-        let thread = tasks::thread("usage-sync", move || mine.run())?;
+        let thread = tasks::thread("usage-sync", move || {
+            crate::threads::make_way();
+            mine.run();
+        })?;
         Ok(Self { desk, thread: Some(thread) })
     }
 

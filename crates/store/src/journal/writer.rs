@@ -52,7 +52,10 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(self) -> io::Result<tasks::Thread> {
         let syncer = Syncer::start()?;
-        tasks::thread("usage-journal", move || self.run(&syncer))
+        tasks::thread("usage-journal", move || {
+            crate::threads::make_way();
+            self.run(&syncer);
+        })
     }
 
     fn run(mut self, syncer: &Syncer) {

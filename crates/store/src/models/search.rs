@@ -3,7 +3,7 @@
 //! In: words and traits, all of which a model must have; after which name to go on, and how many. Out: rows. What is looked
 //! for is data, never part of the statement.
 
-use spec::{Capability, Format, Model};
+use spec::{Capability, Format, Model, Name};
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
 use super::Row;
@@ -20,6 +20,8 @@ pub struct ModelQuery {
     pub format: Option<Format>,
     /// That can do all of this.
     pub capabilities: Vec<Capability>,
+    /// That belong to one of these projects.
+    pub projects: Option<Vec<Name>>,
     /// Only those that should not be used any more, or only those that may.
     pub deprecated: Option<bool>,
     /// Names that come after this one.
@@ -36,6 +38,14 @@ impl ModelQuery {
         }
         if let Some(deprecated) = self.deprecated {
             sql.push(" AND deprecated = ").push_bind(deprecated);
+        }
+        if let Some(projects) = &self.projects {
+            sql.push(" AND project IN (");
+            let mut each = sql.separated(", ");
+            for project in projects {
+                each.push_bind(project.to_string());
+            }
+            sql.push(")");
         }
         for word in &self.words {
             sql.push(" AND instr(words, ").push_bind(word.to_lowercase()).push(") > 0");

@@ -50,3 +50,42 @@ async fn a_reader_sees_what_was_just_written_while_a_change_is_under_way() -> Re
     assert_eq!(store.installation_id().await?, "other");
     Ok(())
 }
+
+/// Niceness of the threads whose name begins so; field 19 of proc_pid_stat(5).
+fn niceness(name: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    let of = |stat: String| {
+        let (before, after) = stat.rsplit_once(')')?;
+        let nice = after.split_whitespace().nth(16)?.parse().ok()?;
+        before.split_once('(')?.1.starts_with(name).then_some(nice)
+    };
+    stats.filter_map(of).collect()
+}
+
+#[tokio::test]
+async fn what_writes_down_makes_way_for_what_serves() -> Result<(), Error> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Store::open(dir.path().join("penstock.db")).await?;
+    let journal = crate::Journal::open(store.clone(), crate::JournalConfig::new(dir.path().join("usage"))).await?;
+    // Who runs all of this with less than they would be given leaves them there.
+    let own = rustix::process::getpriority_process(None).expect("a niceness");
+    let made_way = crate::threads::NICE.max(own);
+    for name in ["database-", "usage-"] {
+        let all_make_way = || {
+            let found = niceness(name);
+            !found.is_empty() && found.iter().all(|nice| *nice == made_way)
+        };
+        // Those of other tests come up meanwhile and need a moment, as ours do.
+        for _ in 0..500 {
+            if all_make_way() {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        assert!(all_make_way(), "{name}: {:?}", niceness(name));
+    }
+    assert!(niceness("open::").iter().all(|nice| *nice == own), "and nobody else does");
+    journal.close().await;
+    Ok(())
+}

@@ -55,7 +55,9 @@ pub(super) fn file(file: &HostedFile, asked: &Asked, if_range: Option<&str>, way
             response.headers_mut().insert(name, value);
         }
     };
-    set("content-length", (end - start).to_string());
+    if !file.no_length {
+        set("content-length", (end - start).to_string());
+    }
     if status == 206 {
         set("content-range", format!("bytes {start}-{}/{len}", end - 1));
     }

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use bytes::Bytes;
 use gateway::TooSlow;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::lost::{Lost, Why};
 
 /// How a body has to come.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +35,12 @@ pub(crate) struct Paced {
     waited: Duration,
     since: Option<Instant>,
     late: Option<Pin<Box<Sleep>>>,
+    lost: Arc<Lost>,
 }
 
 impl Paced {
-    pub(super) fn new(body: Incoming, pace: Pace) -> Self {
-        Self { body, pace, received: 0, waited: Duration::ZERO, since: None, late: None }
+    pub(super) fn new(body: Incoming, pace: Pace, lost: &Arc<Lost>) -> Self {
+        Self { body, pace, received: 0, waited: Duration::ZERO, since: None, late: None, lost: Arc::clone(lost) }
     }
 
     /// Whether it is to be waited for any longer.
@@ -51,6 +55,7 @@ impl Paced {
     }
 
     fn too_slow(&self) -> Box<dyn Error + Send + Sync> {
+        self.lost.count(Why::SlowBody);
         TooSlow { waited: self.waited.max(self.pace.silence) }.into()
     }
 

@@ -22,6 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::lost::{Lost, Why};
+
 /// The requests of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -64,15 +66,18 @@ pub(super) struct Taken {
     patience: Patience,
     late: Option<Pin<Box<Sleep>>>,
     requests: Arc<Requests>,
+    lost: Arc<Lost>,
     /// Those that had begun when the timer last rang.
     seen: usize,
     idle: Option<Pin<Box<Sleep>>>,
+    /// It has been counted as lost.
+    is_lost: bool,
 }
 
 impl Taken {
     /// A client that does nothing for so long is let go.
-    pub(super) fn new(stream: TcpStream, patience: Patience, requests: Arc<Requests>) -> Self {
-        Self { stream, patience, late: None, requests, seen: 0, idle: None }
+    pub(super) fn new(stream: TcpStream, patience: Patience, (requests, lost): (Arc<Requests>, Arc<Lost>)) -> Self {
+        Self { stream, patience, late: None, requests, lost, seen: 0, idle: None, is_lost: false }
     }
 
     /// Whether nothing has been asked for too long.
@@ -82,6 +87,10 @@ impl Taken {
         while timer.as_mut().poll(cx).is_ready() {
             let begun = self.requests.begun.load(Relaxed);
             if self.requests.running.load(Relaxed) == 0 && begun == std::mem::replace(&mut self.seen, begun) {
+                // One that has asked before is only not needed any more.
+                if begun == 0 {
+                    self.give_up(Why::SlowHead);
+                }
                 return true;
             }
             timer.as_mut().reset(Instant::now() + head);
@@ -89,13 +98,25 @@ impl Taken {
         false
     }
 
+    /// Once, however often it is asked for afterwards.
+    fn give_up(&mut self, why: Why) {
+        if !std::mem::replace(&mut self.is_lost, true) {
+            self.lost.count(why);
+        }
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if outcome.is_ready() {
+        if let Poll::Ready(done) = outcome {
             self.late = None;
-            return outcome;
+            // The system has the same limit for a client whose machine has vanished, and may be faster.
+            if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+                self.give_up(Why::SlowReader);
+            }
+            return Poll::Ready(done);
         }
         let limit = self.patience.write;
         ready!(self.late.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(cx));
+        self.give_up(Why::SlowReader);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -177,25 +198,32 @@ impl<B: Body + Unpin> Body for Asked<B> {
 }
 
 /// Runs the streams of HTTP/2 connections, each until its client takes nothing any more.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Streams {
     pub(super) limit: Duration,
+    pub(super) lost: Arc<Lost>,
 }
 
 impl<F: Future + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let limit = self.limit;
-        tasks::spawn("stream", async move { while_taken(stream, limit).await }).detach();
+        let (limit, lost) = (self.limit, Arc::clone(&self.lost));
+        let run = async move {
+            if !while_taken(stream, limit).await {
+                lost.count(Why::SlowReader);
+            }
+        };
+        tasks::spawn("stream", run).detach();
     }
 }
 
-async fn while_taken<F: Future>(stream: F, limit: Duration) {
+/// False when its client took nothing any more.
+async fn while_taken<F: Future>(stream: F, limit: Duration) -> bool {
     let full = Arc::new(Full::default());
     let mut stream = pin!(FULL.scope(Arc::clone(&full), stream));
     let mut late: Option<(Instant, Pin<Box<Sleep>>)> = None;
     std::future::poll_fn(|cx| {
         if stream.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(true);
         }
         let Some(since) = *full.since() else {
             late = None;
@@ -205,9 +233,9 @@ async fn while_taken<F: Future>(stream: F, limit: Duration) {
             late = Some((since, Box::pin(sleep_until(since + limit))));
         }
         match &mut late {
-            Some((_, timer)) => timer.as_mut().poll(cx),
+            Some((_, timer)) => timer.as_mut().poll(cx).map(|()| false),
             None => Poll::Pending,
         }
     })
-    .await;
+    .await
 }

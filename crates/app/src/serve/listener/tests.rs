@@ -43,6 +43,10 @@ impl Drop for Held {
 
 /// A stream without an end, and a word when it is given up.
 async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
+    door_by(rules()).await
+}
+
+async fn door_by(rules: Rules) -> (Open, std::net::SocketAddr, Arc<Notify>) {
     let gone = Arc::new(Notify::new());
     let held = Arc::clone(&gone);
     let endless = move || {
@@ -58,7 +62,7 @@ async fn door() -> (Open, std::net::SocketAddr, Arc<Notify>) {
     let bound = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = bound.address;
     let router = Router::new().route("/", get(endless));
-    (open(bound, move |_| TowerToHyperService::new(router.clone()), rules()), address, gone)
+    (open(bound, move |_| TowerToHyperService::new(router.clone()), rules), address, gone)
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
@@ -71,6 +75,18 @@ async fn a_client_that_does_not_read_is_let_go() {
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     soon(gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_counted_once() {
+    let rules = rules();
+    let lost = Arc::clone(&rules.lost);
+    let (_door, address, gone) = door_by(rules).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    soon(gone.notified()).await;
+    let counted: Vec<_> = lost.each().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("slow_reader", 1)]);
 }
 
 #[tokio::test]

@@ -48,9 +48,17 @@ pub(crate) enum Look {
 #[derive(Debug)]
 pub(crate) struct Certificates {
     files: Files,
-    current: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
     /// The files as they were when they were last looked at.
     seen: Mutex<Vec<Stamp>>,
+}
+
+/// What new connections get.
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// When the first of the chain expires, in seconds since the epoch.
+    expires: Option<i64>,
 }
 
 /// What changes when a file does: when and where it was written, how long it is.
@@ -61,12 +69,17 @@ impl Certificates {
     pub(crate) fn load(files: Files) -> Result<Self, Error> {
         let seen = files.stamps();
         let current = files.read()?;
-        Ok(Self { current: RwLock::new(current.into()), seen: Mutex::new(seen), files })
+        Ok(Self { current: RwLock::new(current), seen: Mutex::new(seen), files })
     }
 
     /// For one connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)).into()
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config).into()
+    }
+
+    /// When new connections are shown something that has expired, in seconds since the epoch; none where that cannot be read.
+    pub(crate) fn expires(&self) -> Option<i64> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).expires
     }
 
     /// Takes new ones, if there are any.
@@ -87,7 +100,7 @@ impl Certificates {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamps;
         match self.files.read() {
             Ok(fresh) => {
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh.into();
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
                 Look::Loaded
             }
             Err(error) => Look::Refused(error),
@@ -104,9 +117,10 @@ impl Files {
         [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().map(stamp).collect()
     }
 
-    fn read(&self) -> Result<ServerConfig, Error> {
+    fn read(&self) -> Result<Current, Error> {
         let provider = Arc::new(ring::default_provider());
         let chain = certificates(&self.cert)?;
+        let expires = chain.iter().filter_map(end_of).min();
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| not_read(&self.key, error, "no private key in it"))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
         let builder = builder.map_err(|source| Error::Certificate { path: self.cert.clone(), source: source.into() })?;
@@ -120,8 +134,14 @@ impl Files {
         };
         let mut config = builder.with_single_cert(chain, key).map_err(bad_pair)?;
         config.alpn_protocols = SPOKEN.map(<[u8]>::to_vec).to_vec();
-        Ok(config)
+        Ok(Current { config: config.into(), expires })
     }
+}
+
+/// When a certificate expires.
+fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, read) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(read.validity().not_after.timestamp())
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

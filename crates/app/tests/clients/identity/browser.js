@@ -7,7 +7,7 @@
 //   {"do": "go_on", "user"}                      the same from where the provider asks already
 //   {"do": "with_token", "token"}                the field for a token
 //   {"do": "confirm_device", "url", "user"}      what a person does who was shown the URL by a program
-//   {"do": "fetch", "method", "path", "csrf"}    what a script of a page of ours could do
+//   {"do": "fetch", "method", "path", "csrf", "body"}   what a script of a page of ours could do
 //   {"do": "forge", "method", "path"}            the same from a page of another site, as a form and as a script
 //   {"do": "log_out"}                            the button, and the provider's own question
 //   {"do": "cookies"} | {"do": "add_cookie", "name", "value"} | {"do": "leave"}
@@ -97,16 +97,16 @@ const orders = {
     await page.waitForSelector("text=Sign-in Success");
     return seen();
   },
-  fetch: async ({ method = "GET", path, csrf }) =>
+  fetch: async ({ method = "GET", path, csrf, body = {} }) =>
     page.evaluate(
-      async ([method, path, csrf]) => {
+      async ([method, path, csrf, body]) => {
         const headers = { "content-type": "application/json" };
         if (csrf) headers["x-csrf-token"] = csrf;
-        const body = method === "GET" ? undefined : "{}";
-        const reply = await fetch(path, { method, headers, body });
+        const sent = method === "GET" ? undefined : JSON.stringify(body);
+        const reply = await fetch(path, { method, headers, body: sent });
         return { status: reply.status, body: await reply.text() };
       },
-      [method, path, csrf],
+      [method, path, csrf, body],
     ),
   forge: async ({ method = "POST", path }) => {
     const html = `<!doctype html><title>evil</title><form method="${method}" action="${base}${path}"><button>win</button></form>`;

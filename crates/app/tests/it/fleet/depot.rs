@@ -90,6 +90,12 @@ impl Depot {
         Self { stage, ledger, room, each, memory, _fresh: fresh }
     }
 
+    /// More of the config's `memory`, in the flow style.
+    pub(super) fn with_memory(mut self, more: &str) -> Self {
+        self.memory = format!("{}, {more}", self.memory);
+        self
+    }
+
     fn context(&self) -> u64 {
         self.each.0 / CACHE_OF_A_TOKEN
     }

@@ -71,6 +71,20 @@ async fn a_model_that_fits_no_card_is_spread_over_two() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn models_that_are_packed_share_a_card_and_those_that_are_spread_have_one_each() {
+    for (placement, expected) in [("pack", 1), ("spread", 2)] {
+        let depot = Depot::on(cards(2), GIB).with_memory(&format!("placement: {placement}"));
+        let (house, client) = depot.house(&["a", "b"].map(model)).await;
+        for name in ["a", "b"] {
+            ask(&client, name).await.said();
+        }
+        let cards = used(&depot.book()).into_iter().filter(|device| device.starts_with("cuda:")).count();
+        assert_eq!((cards, house.fleet().counters.evictions), (expected, 0), "{placement}: {:?}", depot.book().holds);
+        depot.close(house).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_the_cards_is_computed_by_the_processor_in_part() {
     let depot = Depot::on(cards(1), ByteSize(8 * GIB.0));
     let (house, client) = depot.house(&[model("large").does("FILL", 0)]).await;
@@ -146,7 +160,6 @@ async fn a_machine_whose_devices_vanish_serves_on_and_starts_nothing_until_they_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_engine_took_of_a_card_is_what_the_next_one_is_given_of_it() {
     const NEAR: u64 = 50; // two percent
-    const LOOKED_AT: Duration = Duration::from_millis(1500); // the fleet looks each second
     let depot = Depot::on(cards(1), EACH);
     // Its call takes longer than a driver may be behind.
     let (house, client) = depot.house(&[model("m").does("TOKENS_PER_SECOND", 3)]).await;
@@ -160,14 +173,13 @@ async fn what_an_engine_took_of_a_card_is_what_the_next_one_is_given_of_it() {
     let really = depot.book().held("cuda:GPU-0").0;
     let estimated = until("it holds the card", held).await;
     assert!(estimated > really + really / NEAR, "the estimate leaves room for a driver's own: {estimated} of {really}");
-    let known = async || {
-        tokio::time::sleep(LOOKED_AT).await;
-        order(&client, "m", "unload").await;
-        until("it has left", async || (card().await["available"].as_u64()? > EACH.0 + GIB.0).then_some(())).await;
-        ask(&client, "m").await.said();
-        held().await.filter(|held| *held <= really + really / NEAR)
-    };
-    let measured = until("what the first one took is known", known).await;
+    let footprint = async || client.get("/api/v1/instances").await.json()["items"][0]["footprint"].as_u64();
+    assert_eq!(until("what it takes is known", footprint).await, really);
+    order(&client, "m", "unload").await;
+    until("it has left", async || (card().await["available"].as_u64()? > EACH.0 + GIB.0).then_some(())).await;
+    ask(&client, "m").await.said();
+    let measured = until("it holds the card", held).await;
+    assert!(measured <= really + really / NEAR, "{measured} of {really}");
     println!("of the card: {really} really, {estimated} estimated, {measured} from the footprint");
     assert!(measured >= really && depot.book().refused.is_empty(), "{measured} of {really}");
     depot.close(house).await;

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::depot::{Depot, ask, model, order};
@@ -180,4 +181,55 @@ async fn a_canary_whose_penstock_is_killed_at_any_step_is_promoted_by_the_next()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recreation_whose_penstock_is_killed_at_any_moment_ends_with_the_new_revision() {
     goes_on_after_kills(json!({"strategy": "recreate"}), number("PENSTOCK_TEST_RECREATE_KILLS", 6)).await;
+}
+
+/// The machine goes down: every process of this test is gone at once, and the numbers that they had are another's since.
+async fn reboot(depot: &Depot, mut process: Process, stranger: u32) {
+    process.signal(Signal::SIGKILL);
+    process.ended().await;
+    let mark = depot.stage.folder().display().to_string();
+    until("nothing runs", async || {
+        let left = processes::marked(&mark);
+        for one in &left {
+            let _ = kill(Pid::from_raw(i32::try_from(one.pid).expect("a pid")), Signal::SIGKILL); // it may have ended since
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
+    for folder in std::fs::read_dir(depot.stage.data_dir().join("instances")).expect("folders").flatten() {
+        let file = folder.path().join("facts.json");
+        let mut facts: Value = serde_json::from_slice(&std::fs::read(&file).expect("facts")).expect("facts");
+        (facts["keeper"], facts["engine"]) = (stranger.into(), stranger.into());
+        std::fs::write(&file, facts.to_string()).expect("facts");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reboot_nothing_is_taken_over_by_the_number_of_its_process_and_the_same_models_are_served() {
+    let depot = Depot::with_room_for(2);
+    let config = depot.config(&[model("kept").with("replicas: { min: 1 }"), model("lazy")]);
+    let process = Process::start(&depot.stage, &config).await;
+    for name in ["kept", "lazy"] {
+        ask(&process.client, name).await.said();
+    }
+    assert_eq!(told(&process.client).await.len(), 2);
+    let mut stranger = std::process::Command::new("sleep").arg("600").spawn().expect("somebody else");
+    reboot(&depot, process, stranger.id()).await;
+    let mut process = Process::start(&depot.stage, &config).await;
+    let client = process.client.clone();
+    until("what is always there comes back unasked", async || (depot.begun("kept") == 2).then_some(())).await;
+    for name in ["kept", "lazy"] {
+        ask(&client, name).await.said();
+        assert_eq!(depot.begun(name), 2, "{name} was started once more");
+    }
+    let events = client.get("/api/v1/events?after=0&limit=1000").await.json();
+    let kinds: Vec<&str> = events["items"].as_array().expect("events").iter().filter_map(|event| event["kind"].as_str()).collect();
+    assert!(!kinds.contains(&"instance_adopted") && !kinds.contains(&"instance_orphaned"), "{kinds:?}");
+    assert!(!told(&client).await.contains_key(&stranger.id()), "that is somebody else");
+    assert!(stranger.try_wait().expect("its state").is_none(), "it lives, and was not told to end");
+    stranger.kill().expect("its end");
+    stranger.wait().expect("its end");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
+    depot.is_empty("penstock has ended").await;
 }

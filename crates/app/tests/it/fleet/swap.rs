@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use base::ByteSize;
 use serde_json::json;
+use testkit::device_ledger::FakeDevice;
 
-use super::depot::{Depot, ask, hear, model, reason};
+use super::depot::{Depot, ONE, ask, hear, model, reason};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_ends_slowly_is_waited_for_and_its_memory_is_not_given_twice() {
@@ -49,4 +51,55 @@ async fn what_can_never_fit_is_refused_with_the_numbers_and_nobody_leaves_for_it
     ask(&client, "fits").await.said();
     assert_eq!((depot.begun("fits"), depot.begun("huge"), house.fleet().counters.evictions), (1, 0, 0));
     depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_budget_of_the_older_flags_binds_and_its_margin_is_given_to_nobody() {
+    const BUDGET: u64 = 500;
+    for (margin, evictions) in [(0, 0), (150, 1)] {
+        let depot = Depot::on(vec![FakeDevice::ram(ByteSize::mib(8 * 1024))], ONE);
+        let config = format!("vram_budget_mb: {BUDGET}\nvram_margin_mb: {margin}\n{}", depot.config(&["a", "b", "c"].map(model)));
+        let house = depot.stage.house(&config).await;
+        let client = depot.stage.client(&house);
+        for name in ["a", "b", "c"] {
+            ask(&client, name).await.said();
+            let status = client.get("/status").await.json();
+            let used = status["used_est_mb"].as_u64().expect("a number");
+            assert!(used > 0 && used <= BUDGET - margin, "{status}");
+        }
+        assert_eq!(house.fleet().counters.evictions, evictions, "with a margin of {margin} MiB");
+        assert!(depot.book().peak["ram"] <= ByteSize::mib(BUDGET - margin), "{:?}", depot.book().peak);
+        depot.close(house).await;
+    }
+}
+
+/// What two callers had, each of a model that excludes the other's: how many answers, and the longest wait for one.
+async fn contended(patience: &str) -> (usize, Duration) {
+    const TIME: Duration = Duration::from_secs(8);
+    let depot = Depot::with_room_for(1).with_memory(&format!("patience: {patience}"));
+    let (house, client) = depot.house(&["a", "b"].map(|name| model(name).does("LOAD", "500ms").does("TOKENS", 2))).await;
+    let begun = Instant::now();
+    let caller = async |name: &str| {
+        let (mut answers, mut longest) = (0, Duration::ZERO);
+        while begun.elapsed() < TIME {
+            let asked = Instant::now();
+            ask(&client, name).await.said();
+            (answers, longest) = (answers + 1, longest.max(asked.elapsed()));
+        }
+        (answers, longest)
+    };
+    let (one, other) = tokio::join!(caller("a"), caller("b"));
+    assert!(one.0 > 0 && other.0 > 0 && depot.book().refused.is_empty(), "{one:?} and {other:?}");
+    depot.close(house).await;
+    (one.0 + other.0, one.1.max(other.1))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_callers_of_models_that_exclude_each_other_have_three_times_the_answers_that_first_come_first_served_gives() {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let (first_come, swap) = contended("1ms").await; // each of its waits is a swap
+    let (fair, longest) = contended("2s").await;
+    println!("{fair} answers, none after more than {longest:?}; first come, first served: {first_come}, with a swap of up to {swap:?}");
+    assert!(first_come >= 4 && fair >= 3 * first_come, "{fair} and {first_come}");
+    assert!(longest <= PATIENCE + swap + Duration::from_millis(500), "{longest:?}, where a swap takes up to {swap:?}");
 }

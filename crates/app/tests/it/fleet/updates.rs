@@ -157,11 +157,16 @@ async fn instances_follow_their_load_as_far_as_there_is_room_and_go_to_zero_when
     let listeners = Listeners::of(&client, "m", 8);
     let because = until("there is room for no more", async || {
         let told = client.get("/api/v1/deployments/m/explain").await.json();
-        let because = told["scaling"]["because"].to_string();
-        (told["scaling"]["has"] == 2 && because.contains("there is room for 2")).then_some(because)
+        let because = told["scaling"]["because"].as_array().cloned().unwrap_or_default();
+        (told["scaling"]["has"] == 2 && because.iter().any(|reason| reason["code"] == "no_room")).then_some(because)
     })
     .await;
-    assert!(because.contains("2 for each instance: 4") && because.contains("4 were wanted at most"), "{because}");
+    let fact = |at: usize, name: &str| because[at]["facts"][name].as_u64();
+    let codes: Vec<_> = because.iter().filter_map(|reason| reason["code"].as_str()).collect();
+    assert_eq!(codes, ["concurrency", "recent_load", "no_room"], "{because:?}");
+    assert_eq!((fact(0, "each"), fact(0, "instances"), fact(1, "instances")), (Some(2), Some(4), Some(4)), "{because:?}");
+    assert_eq!((fact(1, "window_ms"), fact(2, "room_instances"), fact(2, "wanted")), (Some(1000), Some(2), Some(4)), "{because:?}");
+    assert!(because.iter().all(|reason| reason["remedy"].is_string()), "what is to be done: {because:?}");
     until("both are ready", async || (house.fleet().deployments.values().next()?.ready == 2).then_some(())).await;
     let (whole, cut) = listeners.end().await;
     assert!(whole > 0 && cut == 0, "{cut} of {} streams were cut", whole + cut);
@@ -170,6 +175,10 @@ async fn instances_follow_their_load_as_far_as_there_is_room_and_go_to_zero_when
     let told = client.get("/api/v1/events?deployment=m&limit=500").await.json();
     let scaled: Vec<&Value> = told["items"].as_array().expect("a list").iter().filter(|event| event["kind"] == "scaled").collect();
     assert!(scaled.len() >= 2 && scaled.len() <= 12, "{scaled:?}");
+    let codes: Vec<&str> = scaled.iter().filter_map(|event| event["reason"]["code"].as_str()).collect();
+    let known = |code: &&str| ["concurrency", "recent_load"].contains(code);
+    assert!(codes.len() == scaled.len() && codes.iter().all(known) && codes.contains(&"concurrency"), "{scaled:?}");
+    assert!(scaled.iter().all(|event| event["reason"]["facts"]["instances"].is_u64()), "{scaled:?}");
     assert!(depot.book().peak["ram"] <= depot.room);
     assert_eq!(ask(&client, "m").await.status, 200, "from zero");
     depot.close(house).await;

@@ -207,3 +207,36 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
     assert_eq!(status(&answer), "200", "{answer}");
     stop(house).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_or_let_go_is_counted_by_reason() {
+    let stage = Stage::new();
+    let limits = "limits: { connections_per_address: 3, header_timeout: 300ms, body_timeout: 300ms }\n";
+    let house = stage.house(&format!("{limits}{ECHO}")).await;
+    let address = house.address;
+    let counted = async |reason: &str| {
+        let line = format!("penstock_connections_refused_total{{reason=\"{reason}\"}} ");
+        let scrape = stage.client(&house).get("/metrics").await.text;
+        scrape.lines().find_map(|one| one.strip_prefix(&line)?.parse::<u64>().ok()).expect("each reason is told from the start")
+    };
+    let connect = async || TcpStream::connect(address).await.expect("a connection");
+    assert_eq!(counted("address_full").await, 0);
+
+    let silent = [connect().await, connect().await, connect().await];
+    let mut one_more = connect().await;
+    assert_eq!(rest(&mut one_more).await, "");
+    for mut stream in silent {
+        assert_eq!(rest(&mut stream).await, "");
+    }
+    until("those who said nothing are gone", async || (counted("slow_head").await == 3).then_some(())).await;
+    assert_eq!(counted("address_full").await, 1);
+
+    let token = stage.token().expect("a token");
+    let head =
+        format!("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n");
+    let mut stream = connect().await;
+    stream.write_all(format!("{head}content-length: 1000\r\n\r\n{{").as_bytes()).await.expect("sent");
+    rest(&mut stream).await;
+    until("a body that stopped is counted", async || (counted("slow_body").await == 1).then_some(())).await;
+    stop(house).await;
+}

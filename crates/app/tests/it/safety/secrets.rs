@@ -207,6 +207,53 @@ async fn secrets_survive_a_restart_and_a_rotation_with_the_operators_own_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_the_environment_is_shown_to_its_server_and_handed_to_no_engine() {
+    let upstream = Upstream::open().await.expect("an engine");
+    upstream.plays("gpt", Script::json(200, whole("gpt").to_string()));
+    let stage = Stage::new();
+    let config = format!(
+        "log: {{ level: debug }}\naccess_log: ./access.log\ndeployments:\n  - {{ name: gpt, url: '{}', api_key_env: UPSTREAM_KEY }}\n  - \
+         {{ name: echo, engine: echo, replicas: {{ min: 1 }} }}\n",
+        upstream.url()
+    );
+    let mut house = Process::start_with(&stage, &config, &[("UPSTREAM_KEY", FIRST)]).await;
+    let answer = soon(house.client.post(CHAT, &serde_json::from_str(&chat("gpt", "")).expect("JSON"))).await;
+    assert!(answer.status == 200 && asked_with(&upstream, FIRST), "{}", answer.text);
+    assert!(!answers(&house.client).await.contains(FIRST));
+    let engines = until("the echo engine is there", async || {
+        let engines: Vec<u32> = children(house.pid()).into_iter().filter(|pid| *pid != house.pid()).collect();
+        (!engines.is_empty()).then_some(engines)
+    })
+    .await;
+    for pid in engines {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&environment).contains(FIRST), "an engine has no use for it");
+    }
+    house.signal(Signal::SIGTERM);
+    assert!(house.ended().await.success());
+    assert_eq!(found_below(stage.folder(), &[FIRST]), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_in_an_address_is_refused_and_not_repeated() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    let address = format!("https://ann:{FIRST}@models.example/m.gguf");
+    for (path, body) in [
+        ("/api/v1/deployments", json!({"name": "a", "url": address})),
+        ("/api/v1/deployments", json!({"name": "a", "model": address})),
+        ("/api/v1/models", json!({"name": "a", "source": address})),
+    ] {
+        let refused = soon(client.post(path, &body)).await;
+        assert_eq!(refused.status, 400, "{path} {}", refused.text);
+        assert!(refused.text.contains("a password in it") && !refused.text.contains(FIRST), "{}", refused.text);
+    }
+    stop(house).await;
+    assert_eq!(found_below(stage.folder(), &[FIRST]), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_keys_file_is_read_again_when_it_is_another() {
     let upstream = Upstream::open().await.expect("an engine");
     upstream.plays("gpt", Script::json(200, whole("gpt").to_string()));

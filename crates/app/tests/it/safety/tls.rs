@@ -27,6 +27,8 @@ use super::ECHO;
 use crate::client::Client;
 use crate::stage::{Stage, stop, until};
 
+/// Certificates are good until then.
+const YEAR: i32 = 2096;
 const CONFIG: &str = "tls: { cert: ./cert.pem, key: ./key.pem }\n";
 
 /// One that signs certificates.
@@ -45,7 +47,13 @@ impl Authority {
 
     /// A certificate for this machine, and its key.
     pub(super) fn pair(&self) -> (String, String) {
-        let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        self.pair_until(YEAR)
+    }
+
+    /// One that expires when this year begins.
+    fn pair_until(&self, year: i32) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().expect("a key");
         (params.signed_by(&key, &self.0).expect("a certificate").pem(), key.serialize_pem())
     }
@@ -351,5 +359,57 @@ async fn without_tls_nothing_says_that_there_is_any() {
     let house = stage.house("").await;
     let health = Client::new(house.address, None).get("/healthz").await;
     assert!(health.status == 200 && health.header("strict-transport-security").is_empty());
+    stop(house).await;
+}
+
+/// What a scrape of a door with TLS shows.
+pub(crate) async fn scrape() -> String {
+    let (_stage, authority, house, _) = opened("").await;
+    let text = scraped(&authority, &house).await;
+    stop(house).await;
+    text
+}
+
+async fn scraped(authority: &Authority, house: &House) -> String {
+    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    ask(authority, house, request).await.expect("a scrape")
+}
+
+/// The value of a line of a scrape that begins so.
+fn value(scrape: &str, line: &str) -> Option<f64> {
+    scrape.lines().find_map(|one| one.strip_prefix(line)?.trim().parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_tells_when_the_certificate_expires_and_follows_a_new_one() {
+    const NAME: &str = "penstock_tls_certificate_expiry_timestamp_seconds";
+    /// 1 January of 2096, and of 2031.
+    const ENDS: [f64; 2] = [3_976_214_400.0, 1_924_992_000.0];
+    let (stage, authority, mut house, _) = opened("").await;
+    assert_eq!(value(&scraped(&authority, &house).await, NAME), Some(ENDS[0]));
+    let (cert, key) = authority.pair_until(2031);
+    for (name, text) in [("cert.pem", cert), ("key.pem", key)] {
+        std::fs::write(stage.folder().join(name), text).expect("a file");
+    }
+    let flags = Flags { config: Some(stage.folder().join("penstock.yaml")), values: Vec::new() };
+    house.reload(&flags).await.expect("a reload");
+    assert_eq!(value(&scraped(&authority, &house).await, NAME), Some(ENDS[1]));
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_speaks_no_tls_or_shakes_no_hand_is_counted() {
+    let (_stage, authority, house, _) = opened("").await;
+    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 16]] {
+        let mut stream = TcpStream::connect(house.address).await.expect("a connection");
+        stream.write_all(bytes).await.expect("sent");
+        drop(stream.read_to_end(&mut Vec::new()).await);
+    }
+    until("both are counted", async || {
+        let scrape = scraped(&authority, &house).await;
+        let of = |reason: &str| value(&scrape, &format!("penstock_connections_refused_total{{reason=\"{reason}\"}}"));
+        (of("no_tls") == Some(1.0) && of("bad_handshake") == Some(1.0)).then_some(())
+    })
+    .await;
     stop(house).await;
 }

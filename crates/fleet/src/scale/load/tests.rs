@@ -104,10 +104,66 @@ fn it_never_asks_for_more_than_there_is_room_for_and_says_why() {
     assert_eq!(target(wish, &serving, &world).count, 3);
     let told = explain(wish, &serving, &world);
     assert_eq!((told.wanted, told.has, told.max), (3, 2, 200));
-    let because = told.because.join("\n");
-    for words in ["50 calls run or wait, 1 for each instance", "50 were wanted at most within the last 5m", "there is room for 3"] {
-        assert!(because.contains(words), "{because}");
+    let facts = |reason: &Reason| reason.facts.iter().map(|(name, fact)| format!("{name}={fact}")).collect::<Vec<_>>().join(" ");
+    let because: Vec<_> = told.because.iter().map(|reason| (reason.code, facts(reason))).collect();
+    let expected = [
+        (ReasonCode::Concurrency, "calls=50 each=1 instances=50"),
+        (ReasonCode::RecentLoad, "instances=50 window_ms=300000"),
+        (ReasonCode::NoRoom, "room_instances=3 wanted=50"),
+    ];
+    assert_eq!(because, expected.map(|(code, facts)| (code, facts.to_owned())));
+    assert!(told.because.iter().all(|reason| !reason.message.is_empty() && !reason.remedy.is_empty()), "{:?}", told.because);
+}
+
+#[test]
+fn every_part_of_a_decision_has_a_code_its_numbers_and_what_to_do() {
+    let of = |change: fn(&mut Wish), items: Vec<Item>| {
+        let mut wish = scaled(Targets::default(), 9);
+        change(&mut wish);
+        let world = world(vec![wish], items);
+        let told = explain(&world.wishes[&name("a")], &world.items.values().collect::<Vec<_>>(), &world);
+        told.because
+    };
+    let slow = MemberUse { first_token: Some(Duration::from_millis(900)), in_flight: 4, last_used: Some(NOW), ..MemberUse::default() };
+    let mut full = items(1, slow);
+    full[0].pulse.beat.load = Some(engine::Load { kv_use: Some(95), ..engine::Load::default() });
+    let mut seen = std::collections::BTreeSet::new();
+    for because in [
+        of(|_| {}, vec![]),
+        of(|_| {}, items(2, slow)),
+        of(|wish| wish.record.spec.pinned = true, items(1, slow)),
+        of(
+            |wish| {
+                let all = Targets { queue: Some(2), first_token: Some(Duration::from_millis(300)), kv_use: Some(60), ..concurrency(1) };
+                (wish.record.spec.replicas.target, wish.record.spec.replicas.max, wish.demand.in_flight) = (all, 1, 4);
+                wish.wanted.note(4, NOW, Duration::from_mins(5));
+            },
+            full,
+        ),
+    ] {
+        assert!(!because.is_empty());
+        for reason in because {
+            let passes = matches!(reason.code, ReasonCode::InUse);
+            assert!(!reason.facts.is_empty() && (passes || !reason.remedy.is_empty()), "{reason:?}");
+            seen.insert(reason.code.as_str());
+        }
     }
+    let expected = ["bounds", "concurrency", "first_token", "in_use", "keep_alive_over", "kv_use", "max_reached", "queue", "recent_load"];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_decided_is_the_part_that_asks_for_the_most_or_what_was_wanted_before() {
+    let idle = MemberUse::default();
+    let mut wish = scaled(Targets { queue: Some(1), ..concurrency(4) }, 9);
+    (wish.demand.in_flight, wish.demand.waiting) = (10, 2);
+    let all = items(1, idle);
+    let serving: Vec<&Item> = all.iter().collect();
+    wish.wanted.note(worth(&wish, &serving), NOW, Duration::from_mins(5));
+    assert_eq!(decided(&wish, &serving).code, ReasonCode::Concurrency);
+    (wish.demand.in_flight, wish.demand.waiting) = (0, 0);
+    let fallen = decided(&wish, &serving);
+    assert_eq!((fallen.code, fallen.fact("instances").as_deref()), (ReasonCode::RecentLoad, Some("3")));
 }
 
 /// A deployment under a load: instances take a while to load, calls come by chance.

@@ -81,6 +81,8 @@ impl Engine {
 struct Inner {
     engines: BTreeMap<InstanceId, Engine>,
     launched: BTreeSet<InstanceId>,
+    /// Somebody has asked for their end, whether or not the asking has come through.
+    asked: BTreeSet<InstanceId>,
     /// Memory of those who have ended, and when it comes back.
     lingering: Vec<(String, u64, Timestamp)>,
     /// What strangers want, and what they have.
@@ -247,9 +249,7 @@ impl Engines {
             let back: u64 = inner.lingering.iter().filter(|(of, _, until)| of == node && *until > now).map(|(_, bytes, _)| bytes).sum();
             let theirs = inner.strangers[at].1;
             let aside: u64 = inner.aside.values().filter(|one| one.node == node && one.holds(now)).map(|one| one.bytes.0).sum();
-            // After a crash the memory of those who were told to end looks like that of the work that it was set aside for.
-            let stay: u64 = inner.engines.values().filter(|engine| !engine.told).map(|engine| engine.takes(node)).sum();
-            if ours + back + theirs > total || stay + aside > total {
+            if ours + back + theirs > total || ours + aside > total {
                 wrong = Some(format!(
                     "{when}: of the {total} of {node} engines have {ours}, {back} are not back yet, strangers have {theirs} and {aside} are set aside"
                 ));
@@ -261,12 +261,12 @@ impl Engines {
         }
     }
 
-    /// Strangers take what nobody was given, and no more.
-    fn capacity_now(&self) -> Vec<Node> {
+    /// Strangers take what nobody was given, and no more; how much that is of each machine.
+    fn capacity_now(&self) -> (Vec<Node>, [u64; MACHINES.len()]) {
         let now = Timestamp::now();
         let seen = self.play.snapshot();
-        let mut inner = self.lock();
-        let mut nodes = Vec::new();
+        let inner = self.lock();
+        let (mut nodes, mut theirs) = (Vec::new(), [0; MACHINES.len()]);
         for (at, (name, total)) in MACHINES.into_iter().enumerate() {
             let ours: u64 = inner.engines.values().map(|engine| engine.takes(name)).sum();
             let nodes_seen = seen.iter().flat_map(|seen| &seen.nodes).filter(|node| node.node.name == name);
@@ -274,8 +274,8 @@ impl Engines {
             let back: u64 = inner.lingering.iter().filter(|(of, _, until)| of == name && *until > now).map(|(_, bytes, _)| bytes).sum();
             let (wants, _) = inner.strangers[at];
             let has = wants.min(total.saturating_sub(ours.max(promised) + back));
+            theirs[at] = has;
             if inner.strangers[at].1 != has {
-                inner.strangers[at].1 = has;
                 self.play.note(format_args!("strangers have {has} of {name}, engines {ours}, promised {promised}, not back {back}"));
             }
             let living = inner.engines.values().filter(|engine| engine.lives() && engine.order.grant.node == name);
@@ -283,7 +283,13 @@ impl Engines {
             let device = Device::new("ram", DeviceKind::Ram, ByteSize(total), ByteSize(total.saturating_sub(used + back + has)));
             nodes.push(Node { name: name.into(), cores: 2, devices: vec![device] });
         }
-        nodes
+        (nodes, theirs)
+    }
+    /// They have it once it has been seen: of what they take while nobody can look, nobody can know.
+    fn strangers_have(&self, theirs: [u64; MACHINES.len()]) {
+        for (one, has) in self.lock().strangers.iter_mut().zip(theirs) {
+            one.1 = has;
+        }
     }
 
     fn begin(&self, order: &Order) {
@@ -299,6 +305,10 @@ impl Engines {
         if !self.lock().launched.insert(id.clone()) {
             return self.play.broke(format!("{id} is started twice"));
         }
+        // It would live on until somebody asked once more.
+        if self.lock().asked.contains(&id) {
+            return self.play.broke(format!("the end of {id} was asked for while it was being started, and then it came up"));
+        }
         self.lock().engines.insert(id, Engine { order: order.clone(), state, born: now, told: false });
         self.check("started");
         self.tick();
@@ -306,7 +316,7 @@ impl Engines {
 
     fn told_to_end(&self, id: &InstanceId) {
         let now = Timestamp::now();
-        let until = now.plus(self.play.draw(|dice| if dice.below(20) == 0 { dice.ms(8_000, 12_000) } else { dice.ms(0, 2_000) }));
+        let until = now.plus(self.play.draw(|dice| if dice.below(8) == 0 { dice.ms(8_000, 12_000) } else { dice.ms(0, 2_000) }));
         let mut inner = self.lock();
         match inner.engines.get_mut(id) {
             Some(Engine { state: State::Ended(_), .. }) => drop(inner.engines.remove(id)),
@@ -361,7 +371,10 @@ impl Runtime for Engines {
         RuntimeKind::Process
     }
     async fn capacity(&self) -> Result<Vec<Node>, Error> {
-        self.play.through("capacity", || self.capacity_now()).await.ok_or_else(|| fault("read the machines"))
+        let seen = self.play.through("capacity", || self.capacity_now()).await;
+        let (nodes, theirs) = seen.ok_or_else(|| fault("read the machines"))?;
+        self.strangers_have(theirs);
+        Ok(nodes)
     }
     async fn list(&self) -> Result<Vec<Seen>, Error> {
         self.play.through("list", || self.listed()).await.ok_or_else(|| fault("list"))
@@ -370,6 +383,7 @@ impl Runtime for Engines {
         self.play.through("launch", || self.begin(order)).await.ok_or_else(|| fault("launch"))
     }
     async fn stop(&self, id: &InstanceId, _: Duration) -> Result<(), Error> {
+        self.lock().asked.insert(id.clone());
         self.play.through("stop", || self.told_to_end(id)).await.ok_or_else(|| fault("stop"))
     }
     async fn logs(&self, id: &InstanceId, _: LogsFrom) -> Result<LogStream, Error> {

@@ -250,7 +250,7 @@ impl Life {
                 self.poke(here);
             }
             32..36 => {
-                self.memory.rows().mark_deployment_deleting(&name(which));
+                let _ = self.memory.rows().mark_deployment_deleting(&name(which)); // there may be none
                 self.play.note(format_args!("{} is to go", name(which)));
                 self.poke(here);
             }
@@ -277,6 +277,7 @@ impl Life {
                     () = here.fleet.stop(StopHow { adopt: true, grace }) => return Some(End::Left),
                 }
             }
+            76..79 => self.ends_and_dies(here, which),
             _ => {}
         }
         None
@@ -312,18 +313,32 @@ impl Life {
 
     /// An operator does something; the answer may be long in coming.
     fn operate(&mut self, here: &Here, which: usize) {
-        let (fleet, play, name, what) = (here.fleet.clone(), Arc::clone(&self.play), name(which), self.dice.below(5));
+        let (fleet, play, name, what) = (here.fleet.clone(), Arc::clone(&self.play), name(which), self.dice.below(6));
+        let soon = self.dice.ms(0, 40);
         tasks::spawn("operator", async move {
             let said = match what {
                 0 => format!("{:?}", fleet.load(&name).await.is_ok()),
                 1 => format!("{:?}", fleet.unload(&name).await.is_ok()),
                 2 => format!("{:?}", fleet.rollout(&name, Verb::Pause, Cause::Unknown).await.is_ok()),
                 3 => format!("{:?}", fleet.rollout(&name, Verb::Resume, Cause::Unknown).await.is_ok()),
+                4 => {
+                    // Its end falls into its start.
+                    let loads = fleet.load(&name).await.is_ok();
+                    tokio::time::sleep(soon).await;
+                    format!("{loads:?} {:?}", fleet.unload(&name).await.is_ok())
+                }
                 _ => format!("{:?}", fleet.rollout(&name, Verb::Promote, Cause::Unknown).await.is_ok()),
             };
             play.note(format_args!("operator {what} of {name}: {said}"));
         })
         .detach();
+    }
+
+    /// Engines are on their way out when Penstock dies.
+    fn ends_and_dies(&mut self, here: &Here, which: usize) {
+        let (fleet, name, dies_in) = (here.fleet.clone(), name(which), self.dice.below(40));
+        tasks::spawn("operator", async move { drop(fleet.unload(&name).await) }).detach();
+        self.play.dies_in(dies_in);
     }
 
     /// Somebody wants memory for other work, or gives it back.

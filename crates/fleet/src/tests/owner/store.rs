@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{ByteSize, Timestamp};
 use futures_util::future::BoxFuture;
 use spec::deployment::{Origin, Record};
-use spec::{Allocation, AllocationId, Deployment, Event, InstanceId, Name, Operation, OperationId, Revision, RolloutStatus};
+use spec::{Allocation, AllocationId, Deployment, Event, InstanceId, Name, Operation, Revision, RolloutStatus};
 use store::{Changes, Error, FootprintKey, Kept, Mark};
 
 use super::play::Play;
@@ -111,8 +111,10 @@ pub(super) struct Rows {
     instances: BTreeMap<InstanceId, Kept>,
     fence: u64,
     events: u64,
-    operations: BTreeMap<OperationId, Operation>,
-    allocations: BTreeMap<AllocationId, Allocation>,
+    /// Oldest first.
+    operations: Vec<Operation>,
+    /// With when each was first stored.
+    allocations: BTreeMap<AllocationId, (Timestamp, Allocation)>,
     footprints: BTreeMap<FootprintKey, ByteSize>,
 }
 
@@ -126,10 +128,15 @@ impl Rows {
                 Record { spec, generation: 1, origin, deleting: false, created_at: now, updated_at: now, cause }
             }
             Some(there) if there.spec == *spec => Record { deleting: false, ..there },
-            Some(there) => Record { spec: spec.clone(), generation: there.generation + 1, deleting: false, updated_at: now, ..there },
+            Some(there) => {
+                let (spec, generation, cause) = (spec.clone(), there.generation + 1, "the API".to_owned());
+                Record { spec, generation, deleting: false, updated_at: now, cause, ..there }
+            }
         };
-        self.deployments.insert(spec.name.clone(), record.clone());
-        self.note_change(&spec.name);
+        // What is written again as it was is no change.
+        if self.deployments.insert(spec.name.clone(), record.clone()).as_ref() != Some(&record) {
+            self.note_change(&spec.name);
+        }
         record
     }
     fn note_change(&mut self, name: &Name) {
@@ -148,13 +155,19 @@ impl Rows {
         let names = || self.changed.iter().filter(|(_, change)| **change > after).map(|(name, _)| name);
         let deployments = names().filter_map(|name| self.deployments.get(name)).cloned().collect();
         let gone = names().filter(|name| since.is_some() && !self.deployments.contains_key(*name)).cloned().collect();
-        Ok(Some(Changes { mark, deployments, whole: since.is_none(), gone, routes: None }))
+        Ok(Some(Changes { mark, deployments, whole: since.is_none(), gone, routes: since.is_none().then(Vec::new) }))
     }
-    pub(super) fn mark_deployment_deleting(&mut self, name: &Name) {
-        if let Some(record) = self.deployments.get_mut(name) {
+    pub(super) fn mark_deployment_deleting(&mut self, name: &Name) -> Result<Option<Record>, Error> {
+        let Some(record) = self.deployments.get_mut(name) else { return Ok(None) };
+        let is_new = !record.deleting;
+        if is_new {
             (record.deleting, record.updated_at) = (true, Timestamp::now());
+        }
+        let record = record.clone();
+        if is_new {
             self.note_change(name);
         }
+        Ok(Some(record))
     }
     pub(super) fn get_deployment(&self, name: &Name) -> Result<Option<Record>, Error> {
         Ok(self.deployments.get(name).cloned())
@@ -236,23 +249,29 @@ impl Rows {
     }
     fn put_operation(&mut self, operation: &Operation) -> Result<(), Error> {
         const KEPT: usize = 1_000;
-        self.operations.insert(operation.id.clone(), operation.clone());
-        if self.operations.len() > KEPT {
-            self.operations.retain(|_, operation| !operation.state.is_over());
+        match self.operations.iter_mut().find(|there| there.id == operation.id) {
+            Some(there) => *there = operation.clone(),
+            None => self.operations.push(operation.clone()),
+        }
+        let over = self.operations.iter().filter(|operation| operation.state.is_over()).count();
+        if over > KEPT {
+            let oldest = self.operations.iter().position(|operation| operation.state.is_over());
+            drop(oldest.map(|at| self.operations.remove(at)));
         }
         Ok(())
     }
-    fn list_operations(&self, _: u32) -> Result<Vec<Operation>, Error> {
-        Ok(self.operations.values().cloned().collect())
+    fn list_operations(&self, limit: u32) -> Result<Vec<Operation>, Error> {
+        Ok(self.operations.iter().rev().take(usize::try_from(limit).unwrap()).cloned().collect())
     }
     fn put_allocation(&mut self, allocation: &Allocation) -> Result<(), Error> {
-        self.allocations.insert(allocation.id.clone(), allocation.clone());
+        let first = self.allocations.get(&allocation.id).map_or(allocation.created_at, |(first, _)| *first);
+        self.allocations.insert(allocation.id.clone(), (first, allocation.clone()));
         Ok(())
     }
     pub(super) fn list_allocations(&self) -> Result<Vec<Allocation>, Error> {
-        let mut all: Vec<Allocation> = self.allocations.values().cloned().collect();
-        all.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-        Ok(all)
+        let mut all: Vec<&(Timestamp, Allocation)> = self.allocations.values().collect();
+        all.sort_by_key(|(first, one)| (*first, &one.id));
+        Ok(all.into_iter().map(|(_, one)| one.clone()).collect())
     }
     fn remove_allocation(&mut self, id: &AllocationId) -> Result<bool, Error> {
         Ok(self.allocations.remove(id).is_some())
@@ -266,3 +285,5 @@ impl Rows {
         Ok(self.footprints.iter().map(|(key, bytes)| (key.clone(), *bytes)).collect())
     }
 }
+
+mod contract;

@@ -1,6 +1,5 @@
 //! What Ollama's clients ask about models: which there are, which are loaded, what one is.
 
-use access::Caller;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -15,6 +14,7 @@ use spec::Version;
 use super::resolve;
 use crate::Gateway;
 use crate::call::Face;
+use crate::choose::{entry_for, is_there};
 use crate::error::Error;
 use crate::identify::identify;
 
@@ -39,10 +39,10 @@ pub(in crate::routes) async fn version() -> Json<Value> {
 pub(in crate::routes) async fn tags(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     answer(identify(gateway.access(), &headers).map(|caller| {
         let table = gateway.board().table();
-        let mine = table.names().into_iter().filter(|(name, _)| caller.may_infer(name.as_str()).is_ok());
+        let mine = table.names().into_iter().filter(|(name, _)| is_there(&table, &caller, name.as_str()));
         let models: Vec<Value> = mine
             .map(|(name, since)| {
-                let mut model = summary(name.as_str(), table.entry(name.as_str()).map(AsRef::as_ref));
+                let mut model = summary(name.as_str(), entry_for(&table, &caller, name.as_str()).map(AsRef::as_ref));
                 model.insert("modified_at".to_owned(), since.to_string().into());
                 Value::Object(model)
             })
@@ -55,7 +55,8 @@ pub(in crate::routes) async fn tags(State(gateway): State<Gateway>, headers: Hea
 pub(in crate::routes) async fn ps(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     answer(identify(gateway.access(), &headers).map(|caller| {
         let (table, status, demand) = (gateway.board().table(), gateway.status(), gateway.board().demand());
-        let loaded = table.deployments.values().filter(|entry| entry.state == Standing::Ready && may(&caller, entry));
+        let loaded =
+            table.deployments.values().filter(|entry| entry.state == Standing::Ready && is_there(&table, &caller, entry.name.as_str()));
         let models: Vec<Value> = loaded
             .map(|entry| {
                 let mut model = summary(entry.name.as_str(), Some(entry));
@@ -90,13 +91,9 @@ pub(in crate::routes) async fn show(State(gateway): State<Gateway>, headers: Hea
         let which: Which = serde_json::from_slice(&body).map_err(wire::Error::Shape)?;
         let name = resolve(gateway.board(), &which.model);
         let table = gateway.board().table();
-        let entry = table.entry(&name).filter(|_| caller.may_infer(&name).is_ok());
+        let entry = entry_for(&table, &caller, &name).filter(|_| caller.may_infer(&name).is_ok());
         entry.map(|entry| shown(entry)).ok_or(Error::UnknownModel { model: which.model })
     }))
-}
-
-fn may(caller: &Caller, entry: &Entry) -> bool {
-    caller.may_infer(entry.name.as_str()).is_ok()
 }
 
 /// As Ollama names it: always with a tag.

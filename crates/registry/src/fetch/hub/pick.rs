@@ -43,6 +43,19 @@ pub(super) fn pick<'a>(place: &Place, paths: impl Iterator<Item = &'a str>) -> R
     }
 }
 
+/// What turns images or sounds into what the model reads, where it lies beside the model or at the top; as with llama.cpp's `-hf`, the one in 16 bits
+/// if there are several. Who names one file means that one.
+pub(super) fn projector(place: &Place, picked: &[String], paths: &[&str]) -> Option<String> {
+    const USUAL_OF_THESE: [&str; 2] = ["f16", "bf16"];
+    let main = picked.first().filter(|main| has_ending(main, "gguf") && place.file.as_ref() != Some(main))?;
+    let folder = |path: &str| path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned());
+    let beside = |path: &&&str| folder(path).is_empty() || folder(path) == folder(main);
+    let mut found: Vec<&str> = paths.iter().filter(|path| parts::is_projector(path)).filter(beside).copied().collect();
+    found.sort_unstable();
+    let usual = USUAL_OF_THESE.iter().find_map(|quant| of_quant(quant, &found));
+    usual.or_else(|| found.first().copied()).map(str::to_owned)
+}
+
 /// A file, or what lies in a folder.
 fn by_name(file: &str, quant: Option<&str>, paths: &[&str]) -> Result<Vec<String>, Why> {
     if paths.contains(&file) {
@@ -171,6 +184,21 @@ mod tests {
         assert_eq!(picked("o/r:Q4_K", &REPO), Err(Why::Quant("Q4_K".to_owned())), "not the first letters of another");
         assert_eq!(picked("o/r:Q4_XS", &REPO), Err(Why::Quant("Q4_XS".to_owned())), "not the last letters of another");
         assert_eq!(picked("o/r", &["a.gguf", "mmproj-a.gguf"]).unwrap(), ["a.gguf"], "the first where the usual one is not there");
+    }
+
+    #[test]
+    fn what_sees_for_a_model_comes_with_it_unless_one_file_is_named() {
+        let projector = |text: &str, paths: &[&str]| {
+            let place = Place::parse(text).unwrap();
+            projector(&place, &pick(&place, paths.iter().copied()).unwrap(), paths)
+        };
+        assert_eq!(projector("o/r:Q2_K", &REPO).as_deref(), Some("mmproj-model-f16.gguf"));
+        assert_eq!(projector("o/r:UD-Q6_K_XL", &REPO).as_deref(), Some("mmproj-model-f16.gguf"), "from the top for a folder");
+        assert_eq!(projector("o/r/tiny-Q2_K.gguf", &REPO), None);
+        assert_eq!(projector("o/r", &["a.gguf", "b/mmproj-x.gguf"]), None, "of another model");
+        let several = ["a.gguf", "mmproj-BF16.gguf", "mmproj-F16.gguf", "mmproj-F32.gguf"];
+        assert_eq!(projector("o/r", &several).as_deref(), Some("mmproj-F16.gguf"));
+        assert_eq!(projector("o/r", &["config.json", "model.safetensors", "mmproj-F16.gguf"][..2]), None);
     }
 
     #[test]

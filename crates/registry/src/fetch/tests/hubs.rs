@@ -136,3 +136,63 @@ async fn an_ollama_model_comes_with_what_its_layers_say() {
     assert!(matches!(house.pull("ollama:me/lora:1").await, Err(Error::BadSource { .. })));
     assert!(matches!(house.pull("ollama:nothing").await, Err(Error::NotThere { .. })));
 }
+
+/// What the two parts of a model that sees are called, and how it would be served.
+#[tokio::test]
+async fn an_ollama_model_that_sees_comes_with_its_projector() {
+    let house = house().await;
+    let bytes = model("sees", MB);
+    let sample = Sample::of("clip").flag("clip.has_vision_encoder", true).flag("clip.has_audio_encoder", true).tensor("v.x", &[32], 0);
+    let mut projector = sample.header();
+    projector.resize(usize::try_from(sample.file_len()).expect("small"), 0);
+    let projector = Bytes::from(projector);
+    let digests = [&bytes, &projector].map(|layer| Digest::of(layer).to_string());
+    house.host.add_ollama("me/sees", "1", &[("model", bytes.clone(), &digests[0]), ("projector", projector.clone(), &digests[1])]);
+    let version = house.pull("ollama:me/sees:1").await.expect("a model").version;
+    assert_eq!(
+        version.contents.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>(),
+        ["me-sees-1.gguf", "mmproj-me-sees-1.gguf"]
+    );
+    assert_eq!(std::fs::read(version.projector().expect("its projector")).expect("a file"), projector);
+    assert_eq!(version.size.0, (bytes.len() + projector.len()) as u64);
+    let can = &version.contents.capabilities;
+    assert!(
+        [spec::Capability::Completion, spec::Capability::Vision, spec::Capability::Audio].iter().all(|what| can.contains(what)),
+        "{can:?}"
+    );
+    assert_eq!(house.resolve("ollama:me/sees:1").await.expect("the same").contents, version.contents, "without a word to anybody");
+
+    // What is called a projector and is none.
+    house.host.add_ollama("me/blind", "1", &[("model", bytes.clone(), &digests[0]), ("projector", bytes, &digests[0])]);
+    assert!(matches!(house.pull("ollama:me/blind:1").await, Err(Error::NoProjector { .. })));
+}
+
+#[tokio::test]
+async fn a_template_of_an_ollama_model_is_used_where_the_file_has_none() {
+    let house = house().await;
+    let mute = {
+        let sample = Sample::llama();
+        let mut file = sample.header();
+        file.resize(usize::try_from(sample.file_len()).expect("small"), 0);
+        Bytes::from(file)
+    };
+    let speaks = {
+        let sample = Sample::llama().text("tokenizer.chat_template", "{{ messages }}");
+        let mut file = sample.header();
+        file.resize(usize::try_from(sample.file_len()).expect("small"), 0);
+        Bytes::from(file)
+    };
+    let go = Bytes::from_static(b"{{ if .System }}<s>{{ .System }}</s>{{ end }}<u>{{ .Prompt }}</u><a>{{ .Response }}</a>");
+    let jinja = Bytes::from_static(b"{% for m in messages %}{{ m.content }}{% endfor %}");
+    let newer = Bytes::from_static(b"{{ range .Messages }}{{ .Content }}{{ end }}");
+    let template = async |name: &str, file: &Bytes, template: &Bytes| {
+        let digests = [file, template].map(|layer| Digest::of(layer).to_string());
+        house.host.add_ollama(name, "1", &[("model", file.clone(), &digests[0]), ("template", template.clone(), &digests[1])]);
+        house.pull(&format!("ollama:{name}:1")).await.expect("a model").card.and_then(|card| card.chat_template)
+    };
+    let put = template("me/mute", &mute, &go).await.expect("a template");
+    assert!(put.contains("message.role") && put.contains("<u>") && !put.contains(".Prompt"), "{put}");
+    assert_eq!(template("me/speaks", &speaks, &go).await, None, "the one in the file counts");
+    assert_eq!(template("me/newer", &mute, &newer).await, None, "what cannot be said in Jinja is left out");
+    assert_eq!(template("me/jinja", &speaks, &jinja).await.as_deref(), std::str::from_utf8(&jinja).ok(), "Jinja stands for the file's");
+}

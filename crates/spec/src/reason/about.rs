@@ -1,4 +1,4 @@
-//! What each reason for not being ready means, and what a person does about it.
+//! What each reason means, and what a person does about it.
 //!
 //! In: a code. Out: words; the reference page is made of them. A reason that says no remedy of its own has the one here, so that nobody
 //! who has to act is left without.
@@ -36,6 +36,38 @@ impl ReasonCode {
             Self::Unloaded => about("Somebody asked for it to be unloaded.", "call it, or `penstock load` it"),
             Self::Paused => about("Its rollout waits.", "`penstock rollout resume` lets it go on"),
             Self::Scheduled => about("Its schedule allows no instance now.", "call again when it does, or change replicas.schedule"),
+            other => other.number(),
+        }
+    }
+
+    /// Of those for a number of instances.
+    const fn number(self) -> About {
+        match self {
+            Self::Bounds => {
+                about("Its schedule, or its pin, sets how many instances there may be now.", "change replicas.schedule or pinned")
+            }
+            Self::Concurrency => about(
+                "So many calls run or wait that its target asks for so many instances.",
+                "raise replicas.target.concurrency to have fewer, lower it to have more",
+            ),
+            Self::Queue => about(
+                "So many callers wait that its target asks for so many instances.",
+                "raise replicas.target.queue to have fewer, lower it to have more",
+            ),
+            Self::KvUse => about(
+                "So much of the KV cache is used that its target asks for so many instances.",
+                "raise replicas.target.kv_use to have fewer, lower it to have more",
+            ),
+            Self::FirstToken => about(
+                "First tokens take so long that its target asks for so many instances.",
+                "raise replicas.target.first_token to have fewer, lower it to have more",
+            ),
+            Self::RecentLoad => about(
+                "The most that was wanted of late counts, so that the number does not flap.",
+                "lower replicas.down_after to give instances back sooner",
+            ),
+            Self::MaxReached => about("It may not have more instances.", "raise replicas.max"),
+            Self::InUse => by_itself("So many instances work or are kept, and so many callers wait."),
             other => other.trouble(),
         }
     }

@@ -1,0 +1,75 @@
+//! Pulls take hours, and the world goes on: a name is taken, a model is spoken of anew. What was allowed when a pull began is held against what is
+//! there when it ends.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Reply};
+use crate::pulls::{config, hub};
+use crate::stage::{Stage, stop, tiny, until};
+
+/// Slow enough that something can happen before it ends.
+const SLOW: u64 = 1 << 20;
+
+#[expect(clippy::needless_pass_by_value, reason = "what was answered is done with")]
+fn done(reply: Reply, status: u16) -> Value {
+    assert_eq!(reply.status, status, "{}", reply.text);
+    reply.json()
+}
+
+/// Begins a pull and waits until bytes come; the path of its operation.
+async fn begun(client: &Client, wanted: &Value) -> String {
+    let begun = done(client.post("/api/v1/models", wanted).await, 202);
+    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
+    until("bytes come", async || (client.get(&path).await.json()["transfer"]["done"].as_u64() > Some(0)).then_some(())).await;
+    path
+}
+
+async fn ended(client: &Client, path: &str) -> Value {
+    until("the pull has ended", async || {
+        let operation = client.get(path).await.json();
+        (operation["state"] != "running").then_some(operation)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_of_one_project_brings_nothing_to_a_name_that_another_has_taken_meanwhile() {
+    let stage = Stage::new();
+    let host = hub(Some(SLOW)).await;
+    let house = stage.house(&config(&host)).await;
+    let admin = stage.client(&house);
+    for name in ["a", "b"] {
+        done(admin.post("/api/v1/projects", &json!({"name": name})).await, 201);
+    }
+    let made = done(admin.post("/api/v1/users", &json!({"name": "ann", "projects": {"a": ["developer"]}})).await, 201);
+    let token = done(admin.post("/api/v1/tokens", &json!({"name": "ann", "scopes": ["admin"], "owner": made["id"]})).await, 201);
+    let ann = admin.with_token(token["token"].as_str());
+    let pull = begun(&ann, &json!({"name": "m", "source": "hf:me/capitals-GGUF", "project": "a"})).await;
+    let theirs = json!({"name": "m", "source": format!("file:{}", tiny()), "project": "b", "licence": "ours"});
+    done(admin.post("/api/v1/models", &theirs).await, 201);
+
+    let operation = ended(&admin, &pull).await;
+    assert_eq!((&operation["state"], &operation["reason"]["code"]), (&json!("failed"), &json!("superseded")), "{operation}");
+    assert!(operation["reason"]["remedy"].as_str().is_some_and(|remedy| remedy.contains("another name")), "{operation}");
+    let model = done(admin.get("/api/v1/models/m").await, 200);
+    assert_eq!((&model["spec"]["project"], &model["spec"]["licence"]), (&json!("b"), &json!("ours")), "{model}");
+    assert_eq!(model["status"]["versions"].as_array().map(Vec::len), Some(1), "{model}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_changed_of_a_model_while_a_version_is_pulled_stays_changed() {
+    let stage = Stage::new();
+    let host = hub(Some(SLOW)).await;
+    let house = stage.house(&config(&host)).await;
+    let client = stage.client(&house);
+    done(client.post("/api/v1/models", &json!({"name": "m", "source": format!("file:{}", tiny()), "description": "first"})).await, 201);
+    let pull = begun(&client, &json!({"name": "m", "source": "hf:me/capitals-GGUF", "licence": "mit"})).await;
+    done(client.ask(Method::PATCH, "/api/v1/models/m", json!({"description": "second"}).to_string().into()).await, 200);
+    assert_eq!(ended(&client, &pull).await["state"], "succeeded");
+    let spec = done(client.get("/api/v1/models/m").await, 200)["spec"].clone();
+    assert_eq!((&spec["description"], &spec["licence"]), (&json!("second"), &json!("mit")), "{spec}");
+    assert_eq!(spec["source"], "hf:me/capitals-GGUF", "{spec}");
+    stop(house).await;
+}

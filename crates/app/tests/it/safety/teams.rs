@@ -1,0 +1,236 @@
+//! What people of one server can and cannot do to it and to each other: files, engines' processes, models and calls of others.
+
+use std::path::{Path, PathBuf};
+
+use app::serve::House;
+use base64::Engine as _;
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Reply};
+use crate::stage::{Stage, stop, tiny, until};
+
+const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
+const TUS: (&str, &str) = ("tus-resumable", "1.0.0");
+
+async fn ask(client: &Client, method: Method, path: &str, body: &Value) -> Reply {
+    client.ask(method, &format!("/api/v1/{path}"), Bytes::from(body.to_string())).await
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "what was answered is done with")]
+fn done(reply: Reply, status: u16) -> Value {
+    assert_eq!(reply.status, status, "{}", reply.text);
+    serde_json::from_str(&reply.text).unwrap_or_default()
+}
+
+#[track_caller]
+fn takes_the_server(reply: Reply) {
+    let refused = done(reply, 403);
+    assert!(refused.to_string().contains("update server"), "{refused}");
+}
+
+async fn make(client: &Client, nouns: &str, body: Value) -> Value {
+    let reply = client.post(&format!("/api/v1/{nouns}"), &body).await;
+    assert!((200..300).contains(&reply.status), "{nouns} {body}: {} {}", reply.status, reply.text);
+    reply.json()
+}
+
+/// Somebody with these roles everywhere and these within project `a`, with a token for all that they may.
+async fn user(admin: &Client, name: &str, (everywhere, within): (&[&str], &[&str])) -> Client {
+    let projects = if within.is_empty() { json!({}) } else { json!({"a": within}) };
+    let made = make(admin, "users", json!({"name": name, "roles": everywhere, "projects": projects})).await;
+    let token = make(admin, "tokens", json!({"name": name, "scopes": ["admin"], "owner": made["id"]})).await;
+    admin.with_token(token["token"].as_str())
+}
+
+/// The admin; a developer within `a`, a developer everywhere, an operator.
+async fn team(stage: &Stage, house: &House) -> (Client, [Client; 3]) {
+    let admin = stage.client(house);
+    for project in ["a", "b"] {
+        make(&admin, "projects", json!({"name": project})).await;
+    }
+    let ann = user(&admin, "ann", (&[], &["developer"])).await;
+    let bob = user(&admin, "bob", (&["developer"], &[])).await;
+    let ops = user(&admin, "ops", (&["operator"], &[])).await;
+    (admin, [ann, bob, ops])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_starts_an_engine_is_said_by_who_runs_the_server() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let (admin, [ann, bob, ops]) = team(&stage, &house).await;
+    let wish = |name: &str, more: (&str, Value)| json!({"name": name, "engine": "echo", "project": "a", more.0: more.1});
+    let (env, args) = (("env", json!({"A": "1"})), ("args", json!(["--verbose"])));
+    make(&ops, "deployments", wish("theirs", args.clone())).await;
+    make(&admin, "deployments", wish("plain", ("max_queue", json!(5)))).await;
+    for developer in [&ann, &bob] {
+        for more in [&env, &args] {
+            takes_the_server(ask(developer, Method::POST, "deployments", &wish("new", more.clone())).await);
+            takes_the_server(ask(developer, Method::PUT, "deployments/new", &wish("new", more.clone())).await);
+            takes_the_server(ask(developer, Method::PATCH, "deployments/plain", &json!({more.0: more.1})).await);
+        }
+        takes_the_server(ask(developer, Method::PATCH, "deployments/theirs", &json!({"args": null, "env": {"B": "2"}})).await);
+        done(ask(developer, Method::PATCH, "deployments/theirs", &json!({"max_queue": 7, "args": ["--verbose"]})).await, 202);
+    }
+    let service = json!({"modelName": "served", "modelFileDir": tiny(), "env": [{"key": "A", "value": "1"}],
+        "resourceRequirements": {"acceleratorType": "cpu", "acceleratorCount": 0}});
+    done(ask(&bob, Method::POST, "modserv/deploy", &service).await, 403);
+    done(ask(&ops, Method::POST, "modserv/deploy", &service).await, 200);
+    done(ask(&ops, Method::PATCH, "deployments/plain", &json!({"env": {"A": "1"}})).await, 202);
+    until("it serves", async || (admin.get("/api/v1/deployments/plain/rollout").await.json()["state"] != "progressing").then_some(()))
+        .await;
+    takes_the_server(ask(&ann, Method::POST, "deployments/plain/rollout/undo", &json!({"to": 1})).await);
+    done(ask(&ops, Method::POST, "deployments/plain/rollout/undo", &json!({"to": 1})).await, 202);
+    for name in ["LD_PRELOAD", "LD_LIBRARY_PATH", "LLAMA_ARG_TOOLS", "LLAMA_ARG_MCP_SERVERS_JSON"] {
+        let refused = done(ask(&admin, Method::POST, "deployments", &wish("new", ("env", json!({name: "x"})))).await, 400);
+        assert_eq!(refused["problems"][0]["field"], "env", "{refused}");
+    }
+    assert!(admin.get("/api/v1/deployments/new").await.status == 404);
+    stop(house).await;
+}
+
+/// A house whose folder of models is that of the whole stage; a model in it, and one outside.
+async fn with_models(stage: &Stage, outside: &Path) -> (House, PathBuf, PathBuf) {
+    let (inside, secret) = (stage.folder().join("inside.gguf"), outside.join("secret.gguf"));
+    std::fs::copy(tiny(), &inside).expect("a model");
+    std::fs::copy(tiny(), &secret).expect("a model");
+    std::os::unix::fs::symlink(&secret, stage.folder().join("link.bin")).expect("a link");
+    (stage.house("models_dir: .\n").await, inside, secret)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_this_machine_are_named_by_who_runs_it_and_by_others_where_models_lie() {
+    let (stage, outside) = (Stage::new(), tempfile::tempdir().expect("a folder"));
+    let (house, inside, secret) = with_models(&stage, outside.path()).await;
+    let (_, [ann, bob, ops]) = team(&stage, &house).await;
+    let shut = [
+        secret.display().to_string(),
+        format!("{}/../{}/secret.gguf", stage.folder().display(), outside.path().file_name().expect("a name").display()),
+        "link.bin".to_owned(),
+        "data/penstock.db".to_owned(),
+        "data/admin-token".to_owned(),
+        "/etc/passwd".to_owned(),
+        "/no/such/file.gguf".to_owned(),
+        "~/.ssh/id_ed25519".to_owned(),
+    ];
+    for developer in [&ann, &bob] {
+        for path in &shut {
+            let source = format!("file:{path}");
+            for keep in ["reference", "copy", "move"] {
+                let body = json!({"name": "m", "source": source, "project": "a", "format": "opaque", "keep": keep});
+                takes_the_server(ask(developer, Method::POST, "models", &body).await);
+            }
+            let wish = json!({"name": "d", "model": source, "project": "a"});
+            takes_the_server(ask(developer, Method::POST, "deployments", &wish).await);
+            takes_the_server(ask(developer, Method::PUT, "deployments/d", &wish).await);
+        }
+        let take = json!({"name": "m", "source": "file:inside.gguf", "project": "a", "keep": "move"});
+        takes_the_server(ask(developer, Method::POST, "models", &take).await);
+    }
+    assert!(secret.is_file() && inside.is_file() && stage.data_dir().join("penstock.db").is_file());
+    takes_the_server(ask(&bob, Method::POST, "fit", &json!({"model": format!("file:{}", shut[0])})).await);
+    done(ask(&bob, Method::POST, "fit", &json!({"model": "file:inside.gguf"})).await, 200);
+    let service = json!({"modelName": "served", "modelFileDir": outside.path().display().to_string(),
+        "resourceRequirements": {"acceleratorType": "cpu", "acceleratorCount": 0}});
+    done(ask(&bob, Method::POST, "modserv/deploy", &service).await, 403);
+
+    for (developer, name) in [(&ann, "anns"), (&bob, "bobs")] {
+        let body = json!({"name": name, "source": format!("file:{}", inside.display()), "project": "a", "keep": "copy"});
+        done(ask(developer, Method::POST, "models", &body).await, 201);
+        let wish = json!({"name": name, "model": "file:inside.gguf", "project": "a"});
+        done(ask(developer, Method::POST, "deployments", &wish).await, 202);
+    }
+    let moved = json!({"name": "opss", "source": format!("file:{}", shut[0]), "project": "a", "keep": "move"});
+    done(ask(&ops, Method::POST, "models", &moved).await, 201);
+    assert!(!secret.exists(), "who runs the server may have a file taken away");
+    stop(house).await;
+}
+
+/// Where the file with this content is sent, and how far it is.
+async fn begun(client: &Client, bytes: &[u8]) -> (String, String) {
+    let digest = registry::Digest::of(bytes);
+    let metadata = format!("sha256 {}", base64::prelude::BASE64_STANDARD.encode(digest.hex()));
+    let (length, all) = (bytes.len().to_string(), "/api/v1/models/m/versions/upload");
+    let reply = client.ask_with(Method::POST, all, &[TUS, ("upload-length", &length), ("upload-metadata", &metadata)], "").await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    (format!("{all}/{}", digest.hex()), reply.headers["upload-offset"].to_str().expect("a number").to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_of_another_project_is_had_neither_by_its_name_nor_by_the_digest_of_its_file() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let (admin, [ann, ..]) = team(&stage, &house).await;
+    let cid = user(&admin, "cid", (&[], &["developer"])).await;
+    let made = json!({"name": "theirs", "source": format!("file:{}", tiny()), "keep": "copy", "project": "b"});
+    let digest = make(&admin, "models", made).await["status"]["versions"][0]["contents"]["files"][0]["digest"].clone();
+    make(&admin, "deployments", json!({"name": "their", "engine": "echo", "project": "b"})).await;
+    for source in ["theirs", "theirs:no-such-tag", "their", "no-such-model"] {
+        let missing = |name: &str, reply: Reply| {
+            let said = done(reply, 404);
+            assert!(said["detail"].as_str().is_some_and(|words| !words.contains("sha256") && !words.contains(name)), "{said}");
+        };
+        missing("latest", ask(&ann, Method::POST, "models", &json!({"name": "mine", "source": source, "project": "a"})).await);
+        let wish = json!({"model": source, "project": "a"});
+        missing("latest", ask(&ann, Method::PUT, "deployments/mine", &wish).await);
+        missing("latest", ask(&ann, Method::PUT, "deployments/their", &wish).await);
+    }
+
+    let version = |digest: &Value| json!({"files": [{"name": "m.gguf", "digest": digest}], "card": {"project": "a"}});
+    let nowhere = json!(registry::Digest::of(b"nowhere").to_string());
+    let (theirs, none) = (
+        ask(&ann, Method::POST, "models/m/versions", &version(&digest)).await,
+        ask(&ann, Method::POST, "models/m/versions", &version(&nowhere)).await,
+    );
+    assert_eq!((theirs.status, &theirs.json()["code"]), (none.status, &none.json()["code"]), "{} {}", theirs.text, none.text);
+    assert!(theirs.status >= 400, "{}", theirs.text);
+    let bytes = std::fs::read(tiny()).expect("a model");
+    let (one, offset) = begun(&ann, &bytes).await;
+    assert_eq!(offset, "0", "who may not have it is not told that it is here");
+    assert_eq!(begun(&admin, &bytes).await.1, bytes.len().to_string(), "who sees all models is");
+    let look = async |client: &Client| client.ask_with(Method::HEAD, &one, &[TUS], "").await.status;
+    assert_eq!((look(&ann).await, look(&cid).await), (200, 404), "an upload belongs to who began it");
+    assert_eq!(cid.ask_with(Method::DELETE, &one, &[TUS], "").await.status, 404);
+    let offset = [TUS, BYTES, ("upload-offset", "0")];
+    assert_eq!(cid.ask_with(Method::PATCH, &one, &offset, bytes.clone()).await.status, 404);
+    assert_eq!(ann.ask_with(Method::PATCH, &one, &offset, bytes.clone()).await.status, 204);
+    done(ask(&ann, Method::POST, "models/m/versions", &version(&digest)).await, 201);
+    done(ask(&cid, Method::POST, "models/n/versions", &version(&digest)).await, 201); // of a model that they see
+    done(ask(&ann, Method::POST, "models", &json!({"name": "o", "source": "m", "project": "a"})).await, 201);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_of_a_project_is_called_with_its_tokens() {
+    let stage = Stage::new();
+    let house = stage.house("deployments:\n  - { name: open, engine: echo }\n").await;
+    let (admin, [ann, bob, _]) = team(&stage, &house).await;
+    for project in ["a", "b"] {
+        make(&admin, "deployments", json!({"name": format!("of-{project}"), "engine": "echo", "project": project})).await;
+    }
+    let token = async |body: Value| admin.with_token(make(&admin, "tokens", body).await["token"].as_str());
+    let of_a = token(json!({"name": "of-a", "project": "a"})).await;
+    let of_none = token(json!({"name": "of-none"})).await;
+    let anns = ann.with_token(make(&ann, "tokens", json!({"name": "mine", "scopes": ["admin"], "project": "a"})).await["token"].as_str());
+    for (who, mine) in
+        [(&of_a, &["of-a", "open"][..]), (&of_none, &["open"]), (&anns, &["of-a", "open"]), (&bob, &["of-a", "of-b", "open"])]
+    {
+        let listed = who.get("/v1/models").await.json();
+        let ids: Vec<&str> = listed["data"].as_array().expect("models").iter().map(|model| model["id"].as_str().expect("an id")).collect();
+        assert_eq!(ids, mine);
+        for model in ["of-a", "of-b", "open"] {
+            let reply = who.capital(model).await;
+            if mine.contains(&model) {
+                reply.said();
+            } else {
+                assert_eq!((reply.status, &reply.json()["error"]["code"]), (404, &json!("model_not_found")), "{model}");
+            }
+        }
+        let status = who.get("/status").await.text;
+        assert_eq!(status.contains("of-b"), mine.contains(&"of-b"), "{status}");
+    }
+    stop(house).await;
+}

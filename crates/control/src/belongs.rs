@@ -1,0 +1,96 @@
+//! Whose is it, and may who asks do this with it?
+//!
+//! Deployments, models and operations may belong to a project. In: who asks, a verb, and the project of a thing, before and after. Out: nothing;
+//! who may everywhere may here, and who has a role within the project may what that says. Fails: as if it were not there, for who may not even
+//! see it; else with what they may not.
+
+use access::{Caller, Denied, Reach};
+use spec::{Deployment, Invalid, Kind, Name, Record, Source, Verb};
+
+use crate::House;
+use crate::door::Admin;
+use crate::error::Error;
+
+/// Whether who asks may do this with a thing of this project.
+pub(crate) fn may(admin: &Admin, verb: Verb, (kind, project): (Kind, Option<&Name>), missing: impl FnOnce() -> Error) -> Result<(), Error> {
+    let within = |verb| admin.caller().may_within(verb, kind, project.map(Name::as_str));
+    within(verb).map_err(|denied| if within(Verb::Get).is_ok() { denied.into() } else { missing() })
+}
+
+/// Whether who asks may make a thing of this project: a new one, or by giving it another project.
+pub(crate) fn may_make(admin: &Admin, kind: Kind, project: Option<&Name>) -> Result<(), Error> {
+    let Reach::Some { projects, .. } = admin.caller().reach(Verb::Create, kind)? else { return Ok(()) };
+    match project {
+        Some(project) if projects.contains(project) => Ok(()),
+        Some(project) => Err(access::Error::Forbidden { what: Denied::Project(project.to_string()) }.into()),
+        None => {
+            let names: Vec<String> = projects.iter().map(|project| format!("`{project}`")).collect();
+            let what = format!("{kind} of no project are made by others");
+            Err(Invalid::one("project", what, format!("write one of {}", names.join(", "))).into())
+        }
+    }
+}
+
+/// What of a list who asks may see, by its project.
+pub(crate) fn seen(admin: &Admin, verb: Verb, kind: Kind) -> Result<Option<Vec<Name>>, Error> {
+    Ok(seen_by(admin.caller(), verb, kind)?)
+}
+
+/// For a stream of a list: whether they see what they saw when it began.
+pub(crate) fn sees_still(verb: Verb, kind: Kind, seen: Option<Vec<Name>>) -> impl Fn(&Caller) -> Result<(), access::Error> {
+    move |caller| if seen_by(caller, verb, kind)? == seen { Ok(()) } else { Err(access::Error::Forbidden { what: Denied::Other }) }
+}
+
+fn seen_by(caller: &Caller, verb: Verb, kind: Kind) -> Result<Option<Vec<Name>>, access::Error> {
+    match caller.reach(verb, kind)? {
+        Reach::Everything => Ok(None),
+        Reach::Some { projects, .. } => Ok(Some(projects)),
+    }
+}
+
+/// Whether a thing of this project is among them.
+pub(crate) fn is_among(projects: Option<&[Name]>, project: Option<&Name>) -> bool {
+    projects.is_none_or(|projects| project.is_some_and(|project| projects.contains(project)))
+}
+
+/// Whether who asks may have this wish take the place of what was stored.
+pub(crate) async fn check_wish(house: &House, admin: &Admin, before: Option<&Record>, wanted: &Deployment) -> Result<(), Error> {
+    let belonged = before.map(|record| record.spec.project.as_ref());
+    if let Some(project) = belonged {
+        may(admin, Verb::Update, (Kind::Deployments, project), || Error::not_found("deployment", &wanted.name))?;
+    }
+    if belonged != Some(wanted.project.as_ref()) || before.is_some_and(|record| record.deleting) {
+        may_make(admin, Kind::Deployments, wanted.project.as_ref())?;
+    }
+    if before.is_some_and(|record| record.spec.model == wanted.model) {
+        return Ok(());
+    }
+    match &wanted.model {
+        Some(source) => check_source(house, admin, source).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether who asks may have this looked at, before anything of it is. A model of a project is used by those who may see it, and a file of this machine
+/// by everybody only where the operator has put models for everybody.
+pub(crate) async fn check_source(house: &House, admin: &Admin, source: &Source) -> Result<(), Error> {
+    match source {
+        Source::File(path) if may_server(admin, A_FILE).is_err() && !house.registry.is_for_all(path).await => may_server(admin, A_FILE),
+        Source::Registry { name, tag } => match house.registry.named(name, tag.as_deref()).await? {
+            Some(model) if model.card.project.is_none() => Ok(()),
+            Some(model) => may(admin, Verb::Get, (Kind::Models, model.card.project.as_ref()), || Error::not_found("model", name)),
+            // What is called nearly so may be another project's.
+            None if seen(admin, Verb::Get, Kind::Models).is_ok_and(|all| all.is_none()) || house.registry.has_file(name) => Ok(()),
+            None => Err(Error::not_found("model", name)),
+        },
+        _ => Ok(()),
+    }
+}
+
+const A_FILE: &str = "name a file that does not lie in models_dir (send it with `penstock push`, or have an operator put it there)";
+
+/// Whether who asks may do what reaches as far as this server's own user does.
+pub(crate) fn may_server(admin: &Admin, what: &'static str) -> Result<(), Error> {
+    let denied = |_a_right| access::Error::Forbidden { what: Denied::Server(what) };
+    Ok(admin.caller().may(Verb::Update, Kind::Server).map_err(denied)?)
+}

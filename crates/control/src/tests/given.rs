@@ -1,0 +1,82 @@
+//! Over HTTP: nobody gets more by what they give to others, or to themselves.
+
+use serde_json::{Value, json};
+
+use super::room::{Answer, Room};
+
+struct Asker<'a> {
+    room: &'a Room,
+    bearer: String,
+}
+
+impl<'a> Asker<'a> {
+    /// With a new token.
+    async fn with(room: &'a Room, wanted: &Value) -> (Self, String) {
+        let made = room.ask("POST", "/api/v1/tokens", &wanted.to_string()).await.expect(201);
+        let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+        (Self { room, bearer }, format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()))
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.room.ask_with(&[("authorization", &self.bearer)], method, path, &body.to_string()).await
+    }
+
+    #[track_caller]
+    fn is_refused(answer: Answer, words: &str) {
+        let said = answer.expect(403);
+        assert!(said["detail"].as_str().unwrap().contains(words), "{said}");
+    }
+}
+
+async fn user(room: &Room, name: &str, roles: &[&str]) -> Value {
+    room.ask("POST", "/api/v1/users", &json!({"name": name, "roles": roles}).to_string()).await.expect(201)["id"].clone()
+}
+
+#[tokio::test]
+async fn who_makes_tokens_and_changes_users_gets_nothing_that_they_have_not() {
+    let room = Room::open().await;
+    let rights = json!({"tokens": ["create", "update", "get", "list"], "users": ["update", "get"], "calls": ["use"]});
+    room.ask("POST", "/api/v1/roles", &json!({"name": "clerk", "rights": rights}).to_string()).await.expect(201);
+    let (bob, boss) = (user(&room, "bob", &[]).await, user(&room, "boss", &["admin"]).await);
+    let clerk = user(&room, "clerk", &["clerk"]).await;
+    let place = |user: &Value| format!("/api/v1/users/{}", user.as_str().unwrap());
+    room.ask("PATCH", &place(&boss), r#"{"disabled": true}"#).await.expect(200);
+    let (asker, _) = Asker::with(&room, &json!({"name": "of clerk", "owner": clerk, "scopes": ["admin"]})).await;
+
+    let all_of = |owner: &Value| json!({"name": "all", "owner": owner, "scopes": ["admin"]});
+    let beyond = "give what it may not do itself";
+    Asker::is_refused(asker.ask("POST", "/api/v1/tokens", &all_of(&bob)).await, beyond);
+    Asker::is_refused(asker.ask("POST", "/api/v1/tokens", &all_of(&boss)).await, beyond);
+    Asker::is_refused(asker.ask("PATCH", &place(&boss), &json!({"disabled": false})).await, beyond);
+    let small = asker.ask("POST", "/api/v1/tokens", &json!({"name": "calls", "owner": bob})).await.expect(201);
+    let small = format!("/api/v1/tokens/{}", small["id"].as_str().unwrap());
+    Asker::is_refused(asker.ask("PATCH", &small, &json!({"scopes": ["admin"]})).await, beyond);
+    asker.ask("PATCH", &small, &json!({"name": "renamed"})).await.expect(200);
+    asker.ask("POST", "/api/v1/tokens", &all_of(&clerk)).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_bounded_token_rids_itself_of_no_bound() {
+    let room = Room::open().await;
+    let ann = user(&room, "ann", &["admin"]).await;
+    let bounded = json!({
+        "name": "bounded", "owner": ann, "scopes": ["admin"], "models": ["tiny"], "limits": {"requests_per_minute": 5},
+        "expires_at": base::Timestamp::now().plus(std::time::Duration::from_hours(1)),
+    });
+    let (asker, itself) = Asker::with(&room, &bounded).await;
+    let free = [
+        ("models", json!({"models": null})),
+        ("models", json!({"models": ["tiny", "large"]})),
+        ("limits", json!({"limits": {}})),
+        ("expires_at", json!({"expires_at": null})),
+    ];
+    for (field, patch) in &free {
+        Asker::is_refused(asker.ask("PATCH", &itself, patch).await, &format!("wider `{field}` than its own"));
+    }
+    let unbounded = json!({"name": "free", "owner": ann, "scopes": ["admin"]});
+    Asker::is_refused(asker.ask("POST", "/api/v1/tokens", &unbounded).await, "than its own");
+    asker.ask("POST", "/api/v1/tokens", &bounded).await.expect(201);
+    asker.ask("PATCH", &itself, &json!({"limits": {"requests_per_minute": 1}})).await.expect(200);
+    let stored = room.get(&itself).await;
+    assert_eq!((&stored["models"], &stored["limits"]), (&json!(["tiny"]), &json!({"requests_per_minute": 1})), "{stored}");
+}
