@@ -177,13 +177,14 @@ pub enum Error {
 /// What belongs to a project, with some of its names.
 fn things(owned: &store::Owned) -> String {
     const NAMED: usize = 3;
+    let so_many = |many: usize, noun: &str| format!("{many} {noun}{}", if many == 1 { "" } else { "s" });
     let named = |noun: &str, names: &[Name]| {
         let words = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let more = if names.len() > NAMED { ", …" } else { "" };
-        (!names.is_empty()).then(|| format!("{} {noun} ({words}{more})", names.len()))
+        (!names.is_empty()).then(|| format!("{} ({words}{more})", so_many(names.len(), noun)))
     };
-    let tokens = (owned.tokens > 0).then(|| format!("{} tokens", owned.tokens));
-    let all = [tokens, named("deployments", &owned.deployments), named("models", &owned.models)];
+    let tokens = (owned.tokens > 0).then(|| so_many(usize::try_from(owned.tokens).unwrap_or(usize::MAX), "token"));
+    let all = [tokens, named("deployment", &owned.deployments), named("model", &owned.models)];
     all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -117,7 +117,7 @@ fn nothing(name: &str) -> Failure {
 
 /// Shows how far it is, until it has ended.
 fn follow(server: &Server, place: &str, begun: Value) -> Result<Value, Failure> {
-    let bar = ProgressBar::new(0).with_style(style());
+    let bar = ProgressBar::new(0).with_style(style(UNKNOWN)).with_message("asking for its files");
     bar.enable_steady_tick(Duration::from_millis(200));
     let mut seen = begun;
     server.lines(&format!("{place}?watch=1"), None, |line| {
@@ -135,8 +135,14 @@ fn show(bar: &ProgressBar, operation: &Value) {
     let number = |key: &str| operation["transfer"][key].as_u64();
     bar.set_prefix(text(&operation["target"]));
     if let (Some(done), Some(total)) = (number("done"), number("total").filter(|total| *total > 0)) {
+        if bar.length() != Some(total) {
+            bar.set_style(style(KNOWN));
+        }
         bar.set_length(total);
         bar.set_position(done);
+    }
+    if bar.length() == Some(0) {
+        return;
     }
     let rate = number("rate").map(|rate| format!("{}/s", ByteSize(rate))).unwrap_or_default();
     let eta =
@@ -144,9 +150,12 @@ fn show(bar: &ProgressBar, operation: &Value) {
     bar.set_message(format!("{rate}{eta}"));
 }
 
-fn style() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {binary_bytes}/{binary_total_bytes} {msg}");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar())
+/// Before and after its length is known.
+const UNKNOWN: &str = "{prefix} {spinner} {msg}";
+const KNOWN: &str = "{prefix} {bar:30} {binary_bytes}/{binary_total_bytes} {msg}";
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// While this lives the first Ctrl-C stops the pull, and a second one this program; later ones mean what they always do.

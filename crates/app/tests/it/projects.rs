@@ -201,7 +201,7 @@ async fn a_project_has_no_more_deployments_and_models_than_its_quota_and_stays_w
     full(done(admin.post("/api/v1/models", &json!({"name": "n", "source": "hf:me/x", "project": "a"})).await, 409), "models");
 
     let kept = done(ask(&admin, Method::DELETE, "/api/v1/projects/a", &json!({})).await, 409);
-    assert_eq!(kept["detail"], "project `a` still has 1 deployments (`one`), 1 models (`m`)", "{kept}");
+    assert_eq!(kept["detail"], "project `a` still has 1 deployment (`one`), 1 model (`m`)", "{kept}");
     done(ask(&admin, Method::PATCH, "/api/v1/projects/a", &json!({"quota": {"deployments": 2}})).await, 200);
     done(ask(&admin, Method::PATCH, "/api/v1/deployments/two", &json!({"project": "a"})).await, 202);
     for path in ["deployments/one", "deployments/two", "models/m"] {
@@ -243,7 +243,7 @@ async fn a_project_is_given_room_filled_listed_and_removed_from_a_terminal() {
         "{shown}"
     );
     let (status, kept) = says(&["project", "rm", "red"]);
-    assert!(status != Some(0) && kept.contains("2 deployments (`filed`, `one`), 1 models (`m`)"), "{kept}");
+    assert!(status != Some(0) && kept.contains("2 deployments (`filed`, `one`), 1 model (`m`)"), "{kept}");
     good(&["deploy", "one", "--project", "none"]);
     good(&["model", "set", "m", "--project", "none"]);
     assert!(!good(&["list", "--project", "red"]).contains("one"));

@@ -228,7 +228,7 @@ async fn a_person_who_runs_an_ollama_model_sees_it_come_and_its_card_is_filled()
     let params = br#"{"temperature":0,"num_ctx":512,"stop":["<end>"]}"#.to_vec();
     let digests = [&bytes, &params].map(|layer| format!("sha256:{}", hex(layer)));
     host.add_ollama("library/tiny", "q8", &[("model", bytes.into(), &digests[0]), ("params", params.into(), &digests[1])]);
-    host.change(&format!("/v2/library/tiny/blobs/{}", digests[0]), |file| file.rate = Some(1 << 20));
+    host.change(&format!("/v2/library/tiny/blobs/{}", digests[0]), |file| file.rate = Some(256 << 10));
     let server = Process::start(&stage, &config(&host)).await;
     let program = penstock(&stage);
     let words = format!("{} run ollama://tiny:q8 '{QUESTION}'", program.get_program().to_string_lossy());

@@ -67,7 +67,7 @@ async fn a_project_is_made_changed_used_and_removed() {
     assert_eq!((&token["budget"], &token["usage"]["running"]), (&json!({"usd_per_hour": 0.5}), &json!(0)));
     let path = "/api/v1/projects/team%2Fred";
     let used = room.ask("DELETE", path, "").await.expect(409);
-    assert_eq!(used["detail"], "project `team/red` still has 1 tokens", "{used}");
+    assert_eq!(used["detail"], "project `team/red` still has 1 token", "{used}");
     let changed = room.ask("PATCH", path, r#"{"description":"who paints","limits":{}}"#).await.expect(200);
     assert_eq!((&changed["limits"], &changed["budget"]["tokens_per_day"]), (&json!({}), &json!(1000)));
     assert_eq!(room.ask("PUT", path, r#"{"limits":{"tokens_per_minute":9}}"#).await.expect(200)["budget"], json!({}));
