@@ -18,7 +18,7 @@ use crate::{clients, dist, engine, say, shell};
 const TEST_ENGINE_VARIABLE: &str = "PENSTOCK_TEST_LLAMA_SERVER";
 
 /// What a fresh tree takes when all tests and the release are built.
-const ROOM: u64 = 24_000_000_000;
+const ROOM: u64 = 15_000_000_000;
 
 /// Which tests to run.
 #[derive(Debug)]
