@@ -3,7 +3,8 @@
 //! In: a store with a million tokens of a thousand projects, which another process has written, so that what writing took and gave
 //! back is not there to be used again and makes the memory look small. Out: the times of checking all of them in no order, one by one, and
 //! the memory of the door, as one line of JSON on standard output: `check_p50_ns`, `check_p99_ns`, `check_p999_ns`, `clock_ns` (what a look at
-//! the clock takes, which is in each time), `bytes_per_token`, `revoke_p99_us` (taking one back, its commit among it), `open_ms`.
+//! the clock takes, which is in each time), `bytes_per_token` of those that nobody has used since the start,
+//! `bytes_per_used_token` once each has made a call, `revoke_p99_us` (taking one back, its commit among it), `open_ms`.
 
 #![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark that cannot be set up ends, and says what it found")]
 
@@ -11,51 +12,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use access::{Access, Mode};
-use base::Timestamp;
-use sha2::{Digest as _, Sha256};
-use spec::{Limits, Rights, Scope, Token, TokenId};
+use access::{Access, Ask, Mode, Used};
+use spec::{Budget, Limits, Name, Prices, TokenId};
 use store::Store;
+use testkit::{resident, sample_token, token_text};
 use tokio::runtime::Builder;
 
 const TOKENS: usize = 1_000_000;
-const PROJECTS: usize = 1_000;
 const AT_ONCE: usize = 50_000;
 /// Prime to the number of tokens: so each is asked once, and none beside its neighbour.
 const STRIDE: usize = 611_953;
 const CHANGES: usize = 500;
-
-fn text(number: usize) -> String {
-    format!("psk_{:043x}", number as u128 * 0x9e37_79b9_7f4a_7c15)
-}
-
-fn token(number: usize) -> Token {
-    let hash: [u8; 32] = Sha256::digest(text(number)).into();
-    Token {
-        id: TokenId::new(format!("{number:016x}")),
-        name: format!("a program of team {:03}", number % PROJECTS),
-        prefix: "psk_abcd".to_owned(),
-        hash: hash.map(|byte| format!("{byte:02x}")).concat(),
-        owner: None,
-        project: Some(format!("team-{:03}", number % PROJECTS)),
-        scopes: vec![Scope::Inference],
-        role: None,
-        rights: Rights::NONE,
-        models: Some(vec!["tiny".to_owned(), format!("model-{}", number % 100)]),
-        limits: Limits { requests_per_minute: Some(60), ..Limits::default() },
-        budget: spec::Budget { tokens_per_day: Some(1_000_000), ..spec::Budget::default() },
-        expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
-        created_at: Timestamp::from_millis(i64::try_from(number).expect("small")),
-        from_login: false,
-        last_used_at: None,
-    }
-}
-
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
-    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("its memory");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("a number") * 1024
-}
 
 fn at(sorted: &[Duration], permille: usize) -> u128 {
     sorted.get((sorted.len() - 1) * permille / 1000).copied().unwrap_or_default().as_nanos()
@@ -67,7 +34,7 @@ fn checks(access: &Access) -> Vec<Duration> {
     let mut number = 0;
     for _ in 0..TOKENS {
         number = (number + STRIDE) % TOKENS;
-        let text = text(number);
+        let text = token_text(number);
         let began = Instant::now();
         let caller = access.verify(Some(&text)).expect("it is valid");
         times.push(began.elapsed());
@@ -77,6 +44,20 @@ fn checks(access: &Access) -> Vec<Duration> {
     times
 }
 
+/// One call of each token is let in and accounted; what each takes of memory then.
+fn used(access: &Access, before: usize) -> usize {
+    let (limits, budget, prices) = (Limits::default(), Budget::default(), Prices::default());
+    let gate = access.gate(&Name::parse("tiny").expect("a name"));
+    for number in 0..TOKENS {
+        let caller = access.verify(Some(&token_text(number))).expect("it is valid");
+        let (input, answers, max_tokens, context) = (100, 1, Some(16), None);
+        let ask =
+            Ask { caller: &caller, gate: &gate, limits: &limits, budget: &budget, prices: &prices, input, answers, max_tokens, context };
+        access.admit(&ask).expect("its first").settle(Used { input, output: 16, ..Used::default() });
+    }
+    resident().expect("its memory").saturating_sub(before) / TOKENS
+}
+
 /// This program, asked to fill a store.
 const FILL: &str = "--fill";
 
@@ -84,7 +65,7 @@ fn fill(runtime: &tokio::runtime::Runtime, database: &Path) {
     runtime.block_on(async {
         let store = Store::open(database).await.expect("a store");
         for some in (0..TOKENS).collect::<Vec<_>>().chunks(AT_ONCE) {
-            store.put_tokens(&some.iter().map(|number| token(*number)).collect::<Vec<_>>()).await.expect("tokens");
+            store.put_tokens(&some.iter().map(|number| sample_token(*number)).collect::<Vec<_>>()).await.expect("tokens");
         }
     });
 }
@@ -101,18 +82,19 @@ fn main() {
     let store = runtime.block_on(Store::open(database)).expect("a store");
     // So that the database's own memory is there already.
     assert_eq!(runtime.block_on(futures_util::StreamExt::count(store.stream_tokens())), TOKENS);
-    let before = resident();
+    let before = resident().expect("its memory");
     let began = Instant::now();
     let access = runtime.block_on(Access::open(store, Mode::Tokens)).expect("a door");
     let open = began.elapsed();
-    let bytes = resident().saturating_sub(before) / TOKENS;
+    let bytes = resident().expect("its memory").saturating_sub(before) / TOKENS;
     drop(checks(&access)); // so that what is measured is no first touch
     runtime.block_on(access.flush());
     let times = checks(&access);
+    let bytes_used = used(&access, before);
     let mut changes: Vec<Duration> = (0..CHANGES)
         .map(|number| {
             let id = TokenId::new(format!("{number:016x}"));
-            let text = text(number);
+            let text = token_text(number);
             let began = Instant::now();
             runtime.block_on(access.revoke(&id)).expect("it was there");
             let took = began.elapsed();
@@ -124,7 +106,7 @@ fn main() {
     let mut clock: Vec<Duration> = (0..10_000).map(|_| Instant::now().elapsed()).collect();
     clock.sort_unstable();
     println!(
-        "{{\"tokens\":{TOKENS},\"check_p50_ns\":{},\"check_p99_ns\":{},\"check_p999_ns\":{},\"clock_ns\":{},\"bytes_per_token\":{bytes},\"revoke_p99_us\":{},\"open_ms\":{}}}",
+        "{{\"tokens\":{TOKENS},\"check_p50_ns\":{},\"check_p99_ns\":{},\"check_p999_ns\":{},\"clock_ns\":{},\"bytes_per_token\":{bytes},\"bytes_per_used_token\":{bytes_used},\"revoke_p99_us\":{},\"open_ms\":{}}}",
         at(&times, 500),
         at(&times, 990),
         at(&times, 999),

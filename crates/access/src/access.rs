@@ -28,6 +28,7 @@ use crate::login::Jwts;
 use crate::meter::{Rates, Terms};
 use crate::permit::Permit;
 use crate::roles::Roles;
+use crate::story::Bell;
 use crate::text::Hash;
 use crate::users::Members;
 
@@ -79,6 +80,8 @@ pub(crate) struct Inner {
     pub(crate) one_writer: Semaphore,
     /// Held while it is decided that somebody may no longer operate Penstock: never for an I/O.
     pub(crate) deciding: Mutex<Admins>,
+    /// Who is told what this room adds to the story.
+    pub(crate) bell: OnceLock<Bell>,
     anybody: Arc<Caller>,
 }
 
@@ -105,6 +108,7 @@ impl Access {
                 jwts: OnceLock::new(),
                 one_writer: Semaphore::new(1),
                 deciding: Mutex::default(),
+                bell: OnceLock::new(),
                 store,
             }),
         };
@@ -177,16 +181,8 @@ impl Access {
             Verdict::Wrong => Error::WrongToken,
             Verdict::Wait(retry_after) => Error::Guessing { retry_after },
             Verdict::Begins(retry_after) => {
-                tracing::warn!(address = %from, "many wrong tokens come from there: it is slowed down");
                 let message = format!("many wrong tokens come from {from}: it is slowed down");
-                let event = Event::now(EventKind::TokensGuessed, spec::Cause::Penstock, message);
-                let store = self.inner.store.clone();
-                let tell = async move {
-                    if let Err(error) = store.append_events(&[event]).await {
-                        tracing::error!(error = base::chain(&error), "an event could not be stored");
-                    }
-                };
-                base::tasks::spawn("tokens-guessed", tell).detach();
+                self.tell(vec![Event::now(EventKind::TokensGuessed, spec::Cause::Penstock, message)]);
                 Error::Guessing { retry_after }
             }
         }

@@ -76,7 +76,7 @@ pub(crate) fn admit(ask: &Ask<'_>) -> Result<Permit, Error> {
     });
     if let Some((which, refusal)) = refusals.fold(None, worse_of) {
         drop(held);
-        return Err(refused(whose(ask, which), refusal));
+        return Err(refused(whose(caller, ask.gate, which), refusal));
     }
     let mut rates = Rates::default();
     let marks = held.map(|part| {
@@ -88,20 +88,23 @@ pub(crate) fn admit(ask: &Ask<'_>) -> Result<Permit, Error> {
     Ok(Permit::new(ask, asked, marks, (now, rates)))
 }
 
-type Found = Option<(usize, Refusal)>;
+/// What is in the way, with the place of its holder.
+pub(crate) type Found = Option<(usize, Refusal)>;
 
-fn worse_of(one: Found, two: Found) -> Found {
+/// Of two, the one that the caller has to know.
+pub(crate) fn worse_of(one: Found, two: Found) -> Found {
     match (one, two) {
         (Some(one), Some(two)) => Some(if two.1.weight() > one.1.weight() { two } else { one }),
         (one, two) => one.or(two),
     }
 }
 
-fn whose(ask: &Ask<'_>, which: usize) -> Whose {
-    match (which, &ask.caller.shared) {
+/// The holder at this place: token, project, deployment.
+pub(crate) fn whose(caller: &Caller, gate: &Gate, which: usize) -> Whose {
+    match (which, &caller.shared) {
         (0, _) => Whose::Token,
         (1, Some(shared)) => Whose::Project(shared.name.to_string()),
-        _ => Whose::Deployment(ask.gate.name.to_string()),
+        _ => Whose::Deployment(gate.name.to_string()),
     }
 }
 

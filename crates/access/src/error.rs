@@ -17,6 +17,9 @@ pub enum Error {
     /// No token came with the call.
     #[error("a token is needed")]
     MissingToken,
+    /// No token came with a question that is answered without one on this machine only.
+    #[error("from another machine a token is needed here")]
+    Afar,
     /// The token is unknown, or has been taken back.
     #[error("the token is not valid")]
     WrongToken,
@@ -116,7 +119,7 @@ pub enum Error {
         tokens: usize,
     },
     /// A project has as many as it may have.
-    #[error("project `{project}` may have {most} {what}, and has {used}")]
+    #[error("project `{project}` may have {}, and has {used}", base::counted((*most).into(), what))]
     Quota {
         /// Which.
         project: String,
@@ -212,7 +215,7 @@ impl Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::MissingToken | Self::WrongToken | Self::Expired { .. } | Self::Disabled { .. } => Kind::Unauthenticated,
+            Self::MissingToken | Self::Afar | Self::WrongToken | Self::Expired { .. } | Self::Disabled { .. } => Kind::Unauthenticated,
             Self::Forbidden { .. } => Kind::Forbidden,
             Self::Limited { .. } | Self::NeverFits { .. } | Self::Budget { .. } | Self::Guessing { .. } => Kind::Limited,
             Self::NotFound(_) | Self::NoProject(_) | Self::NoUser(_) | Self::NoRole(_) => Kind::NotFound,
@@ -255,6 +258,10 @@ impl Fault for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::MissingToken => "send the header `Authorization: Bearer psk_…`; `penstock token create` makes a token",
+            Self::Afar => {
+                "send the header `Authorization: Bearer psk_…` with a token that may `get server` (`penstock token create prometheus --right get:server`), \
+                 or set metrics.access to `open`"
+            }
             Self::WrongToken => "check the token for missing characters; if it was taken back, ask for a new one",
             Self::Expired { .. } | Self::Forbidden { .. } => "ask whoever operates this server for a token that may",
             Self::Limited { what: Resource::Concurrency, .. } => "wait until one of your requests has ended",

@@ -2,15 +2,15 @@
 //!
 //! In: the address of a wrong token, and what is left of its hash. Out: how long that address has to wait, and once for each burst
 //! that it has begun. Fails: never. Holds: a short lock, taken only for wrong tokens and while somebody is slowed; addresses are
-//! bounded, and of two that do not fit the one that has been quiet for longer is forgotten. From: the leaky bucket.
+//! bounded, and of two that do not fit the one whose last wrong token came earlier is forgotten. From: the leaky bucket.
 //!
 //! The same wrong token again is no guess: a program with an old token is told so as often as it asks. Of
 //! different ones, an address may try some at once and then one every few seconds. Until then whatever it brings is not looked at,
 //! but for a token that came from there before: who works behind the same address is not slowed by who guesses.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,11 +28,20 @@ const MOST: usize = 4_096;
 const NETWORK: u32 = 64;
 
 /// Who has brought wrong tokens.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Guesses {
-    by_address: Mutex<HashMap<IpAddr, Guesser>>,
-    /// So many may have to wait now: who is right is not even looked for among them when it is nobody.
-    slowed: AtomicUsize,
+    all: Mutex<All>,
+    began: Instant,
+    /// Milliseconds after the beginning until which somebody may have to wait; 0 when nobody has to, and then who is right costs
+    /// neither a look at the clock nor a lock.
+    slowed_until: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    by_address: HashMap<IpAddr, Guesser>,
+    /// The same, those first whose last wrong token came longest ago.
+    by_time: BTreeSet<(Instant, IpAddr)>,
 }
 
 #[derive(Debug)]
@@ -58,30 +67,61 @@ pub(crate) enum Verdict {
     Begins(Duration),
 }
 
+impl Default for Guesses {
+    fn default() -> Self {
+        Self { all: Mutex::default(), began: Instant::now(), slowed_until: AtomicU64::new(0) }
+    }
+}
+
 impl Guesses {
     /// A wrong token came from there.
     pub(crate) fn wrong(&self, address: IpAddr, token: u64) -> Verdict {
-        let (address, now) = (network(address), Instant::now());
-        let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if !all.contains_key(&address) && all.len() >= MOST {
-            forget_one(&mut all);
-        }
-        let guesser = all.entry(address).or_insert_with(|| Guesser::new(now));
+        let address = network(address);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now(); // under the lock, so that times come in their order
+        let guesser = all.at(address, now);
         let verdict = guesser.tries(token, now);
-        self.slowed.store(all.values().filter(|one| one.is_burst).count(), Ordering::Release);
+        if let Some(wait) = guesser.wait(now).filter(|_| guesser.is_burst) {
+            self.slowed_until.fetch_max(self.millis(now + wait) + 1, Ordering::Release);
+        }
         verdict
     }
 
     /// How long whoever comes from there has to wait now; most often nobody has to.
     pub(crate) fn wait(&self, address: IpAddr) -> Option<Duration> {
-        if self.slowed.load(Ordering::Acquire) == 0 {
+        let until = self.slowed_until.load(Ordering::Acquire);
+        if until == 0 {
             return None;
         }
         let now = Instant::now();
-        let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let guesser = all.get_mut(&network(address))?;
+        if self.millis(now) >= until {
+            // The last one's time is over; if another one was slowed just now, that stays.
+            let _ = self.slowed_until.compare_exchange(until, 0, Ordering::AcqRel, Ordering::Relaxed);
+            return None;
+        }
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.by_address.get(&network(address))?.wait(now)
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX >> 1)
+    }
+}
+
+impl All {
+    /// Who comes from there, noted as the last one to have brought a wrong token.
+    fn at(&mut self, address: IpAddr, now: Instant) -> &mut Guesser {
+        if let Some(known) = self.by_address.get(&address) {
+            self.by_time.remove(&(known.at, address));
+        } else if self.by_address.len() >= MOST
+            && let Some((_, quietest)) = self.by_time.pop_first()
+        {
+            self.by_address.remove(&quietest);
+        }
+        self.by_time.insert((now, address));
+        let guesser = self.by_address.entry(address).or_insert_with(|| Guesser::new(now));
         guesser.drain(now);
-        guesser.wait()
+        guesser
     }
 }
 
@@ -91,11 +131,10 @@ impl Guesser {
     }
 
     fn tries(&mut self, token: u64, now: Instant) -> Verdict {
-        self.drain(now);
         if self.known.contains(&token) {
             return Verdict::Wrong;
         }
-        if let Some(wait) = self.wait() {
+        if let Some(wait) = self.wait(now) {
             return if std::mem::replace(&mut self.is_burst, true) { Verdict::Wait(wait) } else { Verdict::Begins(wait) };
         }
         self.used += ONE_MORE;
@@ -107,22 +146,19 @@ impl Guesser {
     }
 
     fn drain(&mut self, now: Instant) {
-        self.used = self.used.saturating_sub(now.saturating_duration_since(self.at));
+        self.used = self.left(now);
         self.at = now;
         self.is_burst &= !self.used.is_zero();
     }
 
-    fn wait(&self) -> Option<Duration> {
-        let over = (self.used + ONE_MORE).saturating_sub(ONE_MORE * AT_ONCE);
-        (!over.is_zero()).then_some(over)
+    /// Tries that are used up as of now.
+    fn left(&self, now: Instant) -> Duration {
+        self.used.saturating_sub(now.saturating_duration_since(self.at))
     }
-}
 
-/// The one that has been quiet for the longest time.
-fn forget_one(all: &mut HashMap<IpAddr, Guesser>) {
-    let quietest = all.iter().min_by_key(|(_, one)| one.at).map(|(address, _)| *address);
-    if let Some(address) = quietest {
-        all.remove(&address);
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let over = (self.left(now) + ONE_MORE).saturating_sub(ONE_MORE * AT_ONCE);
+        (!over.is_zero()).then_some(over)
     }
 }
 

@@ -9,7 +9,7 @@
 //! it is dropped, and teaches how long answers are (`lately`). What was used before a restart comes
 //! from the store (`past`). Tokens and projects are changed and taken back (`change`, `projects`)
 //! by one writer at a time, and a caller that is on its way learns by [`Caller::check_valid`] that its
-//! token is gone. People see how much is used as a [`Use`]. What goes wrong is an [`Error`].
+//! token is gone. People see how much is used as a [`Use`], and what logins have changed in the `story`. What goes wrong is an [`Error`].
 
 mod access;
 mod ask;
@@ -18,6 +18,7 @@ mod given;
 mod lately_used;
 mod projects;
 mod roles;
+mod story;
 mod used;
 mod users;
 
@@ -62,6 +63,7 @@ pub use owner::Owner;
 pub use permit::{Permit, Used};
 pub use projects::{NewProject, ProjectPatch};
 pub use roles::{NewRole, RolePatch};
+pub use story::Came;
 pub use used::{Minute, Quotas, Use};
 pub use users::{Login, NewUser, UserPatch};
 pub use words::{Coin, Denied, Quota, Resource, Whose};

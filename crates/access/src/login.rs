@@ -36,3 +36,10 @@ pub use error::Error;
 pub use session::{Session, Stay, Who, csrf_token, is_csrf_token};
 
 pub(crate) use jwt::Jwts;
+
+/// How many of what there may be in the course of logins, in the words of the page about limits.
+pub const BOUNDS: [(&str, &[usize]); 3] = [
+    ("logins of programs", &[device::MOST, device::MOST_OF_ONE]),
+    ("questions at once", &[net::MOST_AT_ONCE]),
+    ("browsers that are logged in", &[session::MOST, session::MOST_OF_ONE]),
+];

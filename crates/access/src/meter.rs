@@ -156,6 +156,19 @@ impl Counts {
         Mark { tokens: self.tokens_limit.is_some(), turns: self.windows.each_mut().map(|window| window.reserve(asked)) }
     }
 
+    /// What stands in the way of an ask that was let in with the first of these amounts and turns out to cost the second.
+    pub(crate) fn dearer(&self, mark: Mark, budget: &Budget, change: (Amounts, Amounts)) -> Option<Refusal> {
+        let quotas = self.windows.iter().zip(mark.turns).filter_map(|(window, turn)| window.dearer(turn, budget, change));
+        quotas.map(|quota| Some(Refusal::Budget(quota))).fold(None, worse)
+    }
+
+    /// Sets the second of these amounts aside in place of the first, of which only the money differs.
+    pub(crate) fn exchange(&mut self, mark: Mark, change: (Amounts, Amounts)) {
+        for (window, turn) in self.windows.iter_mut().zip(mark.turns) {
+            window.exchange(turn, change);
+        }
+    }
+
     /// Gives the place back, and what was set aside but not used.
     pub(crate) fn give_back(&mut self, mark: Mark, (taken, used): (Amounts, Amounts), (since, now): (Instant, Instant)) {
         self.running = self.running.saturating_sub(1);

@@ -6,16 +6,16 @@
 use std::sync::Arc;
 
 use base::Timestamp;
-use spec::{Budget, Limits, Usd};
+use spec::prices::Tokens;
+use spec::{Budget, Limits, Prices, Usd};
 use tokio::time::Instant;
 
-use crate::admit::{Ask, refused};
+use crate::admit::{Ask, Found, refused, whose, worse_of};
 use crate::caller::Caller;
 use crate::error::Error;
-use crate::holder::Gate;
+use crate::holder::{Gate, terms};
 use crate::meter::{Mark, Rates, Terms};
 use crate::window::Amounts;
-use crate::words::Whose;
 
 /// What a call really used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Permit {
     gate: Arc<Gate>,
     marks: [Option<Mark>; 3],
     taken: Amounts,
+    /// Of the tokens that were set aside, those in.
+    input: u64,
     used: Used,
     since: Instant,
     rates: Rates,
@@ -53,6 +55,7 @@ impl Permit {
             gate: Arc::clone(ask.gate),
             marks,
             taken,
+            input: ask.input,
             used: Used::default(),
             since,
             rates,
@@ -83,25 +86,49 @@ impl Permit {
     }
 
     /// The call goes to another deployment than the one it was let in for: it counts with that one from
-    /// now on, if there is room. What its token and its project have set aside stays.
-    pub fn move_to(&mut self, gate: &Arc<Gate>, limits: &Limits, budget: &Budget) -> Result<(), Error> {
+    /// now on, at its prices, if there is room with that one, and for what it costs more with its token and its project.
+    pub fn move_to(&mut self, gate: &Arc<Gate>, limits: &Limits, budget: &Budget, prices: &Prices) -> Result<(), Error> {
+        const DEPLOYMENT: usize = 2;
         if Arc::ptr_eq(&self.gate, gate) {
             return Ok(());
         }
-        let (terms, now) = (Terms { limits, budget }, Instant::now());
-        let moved = {
-            let counts = &mut *gate.meter.lock();
-            counts.roll(Timestamp::now());
-            match counts.refusal(terms, self.taken, now) {
-                Some(refusal) => Err(refused(Whose::Deployment(gate.name.to_string()), refusal)),
-                None => Ok(counts.take(terms, self.taken)),
+        let ((now, at), there) = ((Instant::now(), Timestamp::now()), Terms { limits, budget });
+        let taken = Amounts { usd: self.cost(prices), ..self.taken };
+        let change = (self.taken, taken);
+        let project = self.caller.shared.as_ref().map(|shared| (shared, shared.project.load()));
+        let mut held = [
+            Some((self.caller.meter().lock(), self.caller.terms())),
+            project.as_ref().map(|(shared, record)| (shared.meter.lock(), terms(record.as_deref()))),
+        ];
+        let mut counts = gate.meter.lock();
+        counts.roll(at);
+        let mut found: Found = counts.refusal(there, taken, now).map(|refusal| (DEPLOYMENT, refusal));
+        for (which, (part, mark)) in held.iter_mut().zip(self.marks).enumerate() {
+            if let (Some((counts, terms)), Some(mark)) = (part, mark) {
+                counts.roll(at);
+                found = worse_of(found, counts.dearer(mark, terms.budget, change).map(|refusal| (which, refusal)));
             }
-        };
-        if let Some(mark) = self.marks[2].replace(moved?) {
+        }
+        if let Some((which, refusal)) = found {
+            return Err(refused(whose(&self.caller, gate, which), refusal));
+        }
+        for (part, mark) in held.iter_mut().zip(self.marks) {
+            if let (Some((counts, _)), Some(mark)) = (part, mark) {
+                counts.exchange(mark, change);
+            }
+        }
+        let mark = counts.take(there, taken);
+        drop((held, counts));
+        if let Some(mark) = self.marks[DEPLOYMENT].replace(mark) {
             self.gate.meter.lock().give_back(mark, (self.taken, Amounts::default()), (self.since, now));
         }
-        self.gate = Arc::clone(gate);
+        (self.gate, self.taken) = (Arc::clone(gate), taken);
         Ok(())
+    }
+
+    /// What was set aside, in nano-USD of these prices.
+    fn cost(&self, prices: &Prices) -> u64 {
+        prices.cost(Tokens { input: self.input, cached: 0, output: self.taken.tokens.saturating_sub(self.input) }).0
     }
 
     /// Who may call.

@@ -52,6 +52,8 @@ pub enum Need {
     Right(Verb, Kind),
     /// To may this everywhere, within some project, or with what is one's own; the answer shows no more than that.
     Within(Verb, Kind),
+    /// To be on this machine, or to may this everywhere; the settings may say another thing.
+    Near(Verb, Kind),
 }
 
 /// A route.
@@ -117,7 +119,8 @@ impl Need {
         match self {
             Self::Public | Self::Caller => Ok(()),
             Self::Right(Verb::Use, Kind::Calls) => caller.may_call(),
-            Self::Right(verb, kind) => caller.may(verb, kind),
+            // Whoever is near enough is let in without being looked at.
+            Self::Right(verb, kind) | Self::Near(verb, kind) => caller.may(verb, kind),
             Self::Within(verb, kind) => caller.reach(verb, kind).map(drop),
         }
     }
@@ -135,6 +138,7 @@ impl fmt::Display for Need {
             Self::Caller => f.write_str("any valid token"),
             Self::Right(verb, kind) => write!(f, "{verb} {kind}"),
             Self::Within(verb, kind) => write!(f, "{verb} {kind}, or of one's own"),
+            Self::Near(verb, kind) => write!(f, "{verb} {kind}, or to be on this machine"),
         }
     }
 }

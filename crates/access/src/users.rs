@@ -20,6 +20,7 @@ use crate::change::to_the_end;
 use crate::error::Error;
 use crate::owner::Owner;
 use crate::roles::Roles;
+use crate::story::{self, Came};
 
 /// Users that are kept in memory.
 const MOST_USERS: usize = 100_000;
@@ -142,20 +143,23 @@ impl Access {
     }
 
     /// Somebody has logged in: makes the user at the first time, and takes over what the provider says, unless what is known was said later.
-    pub async fn login_user(&self, login: Login) -> Result<User, Error> {
-        let this = self.clone();
+    /// What changes by that is written down with how they came.
+    pub async fn login_user(&self, login: Login, came: &Came) -> Result<User, Error> {
+        let (this, came) = (self.clone(), came.clone());
         to_the_end(async move {
             let _alone = this.alone().await;
-            let now = Timestamp::now();
-            let user = match this.inner.store.find_user(&login.provider, &login.subject).await? {
+            let before = this.inner.store.find_user(&login.provider, &login.subject).await?;
+            let after = match before.clone() {
                 Some(user) if user.disabled => return Err(Error::Disabled { user: user.name }),
                 Some(user) if user.last_login_at.is_some_and(|last| last > login.as_of) => return Ok(user),
                 Some(user) => {
                     User { email: login.email.or(user.email.clone()), mapped: login.mapped, last_login_at: Some(login.as_of), ..user }
                 }
-                None => this.first_login(login, now).await?,
+                None => this.first_login(login, Timestamp::now()).await?,
             };
-            this.keep_user(user).await
+            let after = this.keep_user(after).await?;
+            this.tell(story::of_user(&came, before.as_ref(), &after));
+            Ok(after)
         })
         .await
     }

@@ -84,8 +84,31 @@ impl Window {
         if let Some(limit) = tokens {
             return Some(self.quota(Coin::Tokens, limit, asked));
         }
+        self.over_usd(budget, asked)
+    }
+
+    fn over_usd(&self, budget: &Budget, asked: Amounts) -> Option<Quota> {
+        let gone = self.gone();
         let usd = budget.usd(self.period).filter(|limit| gone.usd.saturating_add(asked.usd) > limit.0);
         usd.map(|Usd(limit)| self.quota(Coin::Usd, limit, asked))
+    }
+
+    /// What stands in the way of an ask that has the first of these set aside and turns out to cost the second.
+    pub(crate) fn dearer(&self, turn: u32, budget: &Budget, (from, to): (Amounts, Amounts)) -> Option<Quota> {
+        if turn != self.turn || to.usd <= from.usd {
+            return None;
+        }
+        let mut others = *self;
+        others.reserved.take(from);
+        others.over_usd(budget, to)
+    }
+
+    /// Sets the second of these aside in place of the first.
+    pub(crate) fn exchange(&mut self, turn: u32, (from, to): (Amounts, Amounts)) {
+        if turn == self.turn {
+            self.reserved.take(from);
+            self.reserved.add(to);
+        }
     }
 
     /// What is left; `None` where there is no limit.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use access::{Access, Denied, Error, Login, Mode, NewRole, NewToken, NewUser, Reach, RolePatch, UserPatch};
+use access::{Access, Came, Denied, Error, Login, Mode, NewRole, NewToken, NewUser, Reach, RolePatch, UserPatch};
 use spec::{Grants, Kind, Name, Rights, Scope, User, UserId, Verb};
 use store::Store;
 use tempfile::TempDir;
@@ -177,14 +177,14 @@ async fn who_logs_in_is_made_once_and_follows_their_groups() {
         mapped: Grants { roles: roles.iter().map(|role| name(role)).collect(), projects: BTreeMap::new() },
         as_of: base::Timestamp::now(),
     };
-    let first = house.access.login_user(login(&["developer"])).await.expect("a user");
+    let first = house.access.login_user(login(&["developer"]), &Came::default()).await.expect("a user");
     assert_eq!(first.name, "ann@corp/4711", "another ann was there");
     assert!(house.access.caller_of_user(&first.id).expect("a session").may_infer("tiny").is_ok());
-    let again = house.access.login_user(login(&["viewer"])).await.expect("the user");
+    let again = house.access.login_user(login(&["viewer"]), &Came::default()).await.expect("the user");
     assert_eq!(again.id, first.id);
     assert!(house.access.caller_of_user(&first.id).expect("a session").may_infer("tiny").is_err());
     house.change(&first, UserPatch { disabled: Some(true), ..UserPatch::default() }).await.expect("disabled");
-    assert!(matches!(house.access.login_user(login(&["admin"])).await, Err(Error::Disabled { .. })));
+    assert!(matches!(house.access.login_user(login(&["admin"]), &Came::default()).await, Err(Error::Disabled { .. })));
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ pub struct House {
     webhooks: webhooks::Running,
     outbound: net::Guard,
     _key_files: Task,
+    _unfinished: Task,
     lock: token::Address,
 }
 
@@ -82,14 +83,15 @@ impl House {
         let (closing, closed) = watch::channel(false);
         let story = story::tell(&rooms, &settings).await?;
         let watchers = watchers::Watchers::start(&settings)?;
-        let gateway = rooms.gateway(&settings.config, &story.last_error, watchers.watch(&rooms, door::readings(&rules)));
+        let gateway = rooms.gateway(&settings.config, &story.last_errors, watchers.watch(&rooms, door::readings(&rules)));
         let url = rooms::url(address, rules.certificates.is_some());
-        let control = rooms.control(rooms.logins(&settings, &url).await?, url, closed);
+        let logins = rooms.logins(&settings, &url).await?;
+        let control = rooms.control(&settings.config, (logins, url), closed);
         let lock = token::Address::write(&settings.data_dir(), &rooms::url(address, rules.certificates.is_some()))?;
         let entrance = gateway.entrance(control);
         let certificates = door::Keeper::of(rules.certificates.clone(), &rooms.fleet);
         let listener = listener::open(bound, move |peer| entrance.visitor(peer), rules);
-        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, outbound, key_files, .. } = rooms;
+        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, outbound, key_files, unfinished, .. } = rooms;
         Ok(Self {
             address,
             settings,
@@ -108,6 +110,7 @@ impl House {
             webhooks,
             outbound,
             _key_files: key_files,
+            _unfinished: unfinished,
             lock,
         })
     }

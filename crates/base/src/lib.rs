@@ -7,6 +7,7 @@
 
 pub mod backoff;
 pub mod clock;
+mod counted;
 pub mod fault;
 pub mod id;
 pub mod secret;
@@ -17,6 +18,7 @@ pub mod tasks;
 
 pub use backoff::Backoff;
 pub use clock::Timestamp;
+pub use counted::counted;
 pub use fault::{Fault, Kind, Retry, chain};
 pub use secret::Secret;
 pub use size::ByteSize;

@@ -24,7 +24,9 @@ use crate::remote::Remote;
 use crate::state::{PartId, PartState, Stored};
 
 /// Unfinished files at one time, open or not.
-const MOST_PARTS: usize = 1_000;
+const MOST_PARTS: usize = 5_000;
+/// Of these, so many of one who begins them: the others have room as well.
+pub(crate) const MOST_OF_ONE: usize = 200;
 
 /// All blobs; cheap to clone.
 #[derive(Debug, Clone)]
@@ -85,9 +87,9 @@ impl Blobs {
     fn begun(self, claim: Claim, begin: Begin) -> Result<Part, Error> {
         let path = self.layout().part(&begin.id);
         let Some(known) = PartState::load(&path)?.filter(|known| is_same(&known.state, &begin)) else {
-            self.room_for_part()?;
+            self.room_for_part(&begin.by)?;
             PartState::forget(&path);
-            return Part::open(self, claim, (PartState::new(begin.id, begin.total, begin.note), None), None);
+            return Part::open(self, claim, (PartState::new(begin), None), None);
         };
         if let Some((blob, digest)) = self.became(&path, &known) {
             let _hold = self.hold(&digest);
@@ -236,10 +238,18 @@ impl Blobs {
         Ok(parts)
     }
 
-    fn room_for_part(&self) -> Result<(), Error> {
+    fn room_for_part(&self, by: &str) -> Result<(), Error> {
         let files = layout::entries(&self.layout().parts())?;
         let parts = files.iter().filter(|path| path.extension().is_none()).count();
-        if parts < MOST_PARTS { Ok(()) } else { Err(Error::TooManyParts(parts)) }
+        if parts >= MOST_PARTS {
+            return Err(Error::TooManyParts(parts));
+        }
+        // They are read only where one could have so many.
+        if by.is_empty() || parts < MOST_OF_ONE {
+            return Ok(());
+        }
+        let theirs = self.each_part()?.iter().filter(|part| part.by == by).count();
+        if theirs < MOST_OF_ONE { Ok(()) } else { Err(Error::TooManyOfYours(theirs)) }
     }
 }
 

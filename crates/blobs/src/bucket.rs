@@ -22,7 +22,7 @@ use object_store::client::{HttpClient, HttpConnector, HttpError, HttpErrorKind, 
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{Attribute, ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
 
 use crate::error::Error;
 use crate::web::{Patience, Web};
@@ -57,7 +57,12 @@ pub struct Object {
     pub size: u64,
     /// What the store calls this state of it.
     pub version: String,
+    /// The SHA-256 of its content in hexadecimal, as it was said when it was written.
+    pub sha256: Option<String>,
 }
+
+/// The metadata that says it.
+pub(crate) const SHA256: &str = "sha256";
 
 impl fmt::Display for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,8 +99,12 @@ impl Bucket {
 
     /// What an object is now; none if there is none.
     pub async fn look(&self, name: &str) -> Result<Option<Object>, Error> {
-        match self.store.head(&self.path(name)).await {
-            Ok(seen) => Ok(Some(Object { size: seen.size, version: seen.e_tag.unwrap_or_else(|| seen.last_modified.to_string()) })),
+        match self.store.get_opts(&self.path(name), GetOptions::new().with_head(true)).await {
+            Ok(seen) => {
+                let sha256 = seen.attributes.get(&Attribute::Metadata(SHA256.into())).map(|said| str::to_owned(said));
+                let version = seen.meta.e_tag.unwrap_or_else(|| seen.meta.last_modified.to_string());
+                Ok(Some(Object { size: seen.meta.size, version, sha256 }))
+            }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(Error::store(&self.url)(error)),
         }

@@ -57,6 +57,18 @@ impl Blobs {
         Ok(done)
     }
 
+    /// Gives up what was begun and not gone on with for so long, and what a crash left; tells what went.
+    pub async fn give_up(&self, after: Duration) -> Result<Vec<(PartId, ByteSize)>, Error> {
+        let this = self.clone();
+        blocking(move || {
+            let mut done = Collected::default();
+            this.sweep_parts((false, after), this.each_part()?, &mut done)?;
+            this.sweep_leftovers(after)?;
+            Ok(done.parts)
+        })
+        .await
+    }
+
     /// What went here went from the cache only; in the store it goes by the same rules.
     async fn sweep_store(&self, remote: &Remote, sweep: &Sweep, done: &mut Collected) -> Result<(), Error> {
         let grace = sweep.grace.unwrap_or(self.config().grace);
@@ -90,7 +102,7 @@ impl Blobs {
     fn sweep(&self, sweep: &Sweep) -> Result<Collected, Error> {
         let grace = sweep.grace.unwrap_or(self.config().grace);
         let mut done = self.sweep_blobs(sweep, self.layout().each_blob()?)?;
-        self.sweep_parts(sweep.dry_run, grace, &mut done)?;
+        self.sweep_parts((sweep.dry_run, grace), self.each_part()?, &mut done)?;
         done.blobs.sort();
         if !sweep.dry_run {
             self.sweep_leftovers(grace)?;
@@ -135,13 +147,23 @@ impl Blobs {
         gone.is_ok()
     }
 
-    fn sweep_parts(&self, dry_run: bool, grace: Duration, done: &mut Collected) -> Result<(), Error> {
-        let now = Timestamp::now();
-        for part in self.each_part()?.into_iter().filter(|part| now.since(part.touched_at) >= grace) {
+    /// Of these unfinished files, as they were when they were listed. Whoever has gone on with one since then has touched it, or made a blob of it: it is
+    /// looked at again.
+    pub(crate) fn sweep_parts(
+        &self,
+        (dry_run, grace): (bool, Duration),
+        listed: Vec<PartState>,
+        done: &mut Collected,
+    ) -> Result<(), Error> {
+        let is_old = |part: &PartState| Timestamp::now().since(part.touched_at) >= grace;
+        for part in listed.into_iter().filter(is_old) {
             // Whoever writes it has the claim.
             let Ok(_claim) = self.claims().take(&part.id) else { continue };
+            let path = self.layout().part(&part.id);
+            let now = PartState::load(&path)?.map(|known| known.state).filter(|now| path.exists() && is_old(now));
+            let Some(part) = now else { continue };
             if !dry_run {
-                PartState::forget(&self.layout().part(&part.id));
+                PartState::forget(&path);
             }
             done.freed += ByteSize(part.offset);
             done.parts.push((part.id, ByteSize(part.offset)));

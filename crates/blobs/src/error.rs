@@ -61,6 +61,9 @@ pub enum Error {
     /// Too many unfinished files.
     #[error("there are {0} unfinished files already")]
     TooManyParts(usize),
+    /// One has as many of them as one may have.
+    #[error("you have {0} unfinished files already")]
+    TooManyOfYours(usize),
     /// No such blob.
     #[error("there is no blob {0}")]
     NoBlob(Digest),
@@ -185,7 +188,7 @@ impl Fault for Error {
             Self::Store { .. } | Self::Line { .. } | Self::TooManyHops(_) | Self::Downgraded { .. } | Self::TooLong { .. } => {
                 Kind::Upstream
             }
-            Self::TooManyParts(_) => Kind::Limited,
+            Self::TooManyParts(_) | Self::TooManyOfYours(_) => Kind::Limited,
             Self::DiskFull { .. } | Self::Io { .. } | Self::NoTls(_) | Self::CacheFull { .. } => Kind::Unavailable,
             Self::Interrupted => Kind::Internal,
         }
@@ -216,7 +219,7 @@ impl Fault for Error {
             Self::Offset { have, .. } => return Some(format!("go on at byte {have}")),
             Self::NoPart(_) => "it was finished, given up, or not touched for too long: begin anew",
             Self::Busy(_) => "wait until the other one has ended, then ask how far it is",
-            Self::TooManyParts(_) => "finish or give up some of them",
+            Self::TooManyParts(_) | Self::TooManyOfYours(_) => "finish or give up some of them",
             Self::NoBlob(_) => "fetch or upload it again",
             Self::BadName(_) => "use the file's bare name, without a folder",
             Self::Io { .. } => "check the disk and the rights of `data_dir`",

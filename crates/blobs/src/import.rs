@@ -36,7 +36,7 @@ impl Blobs {
             Ok((file, len))
         })
         .await?;
-        let mut part = self.begin(Begin { id: PartId::random(), total: Some(len), note: String::new() }).await?;
+        let mut part = self.begin(Begin { id: PartId::random(), total: Some(len), note: String::new(), by: String::new() }).await?;
         loop {
             let named = path.to_owned();
             let (back, block) = blocking(move || read(file, &named)).await?;

@@ -20,6 +20,7 @@ mod hold;
 mod import;
 mod layout;
 mod links;
+mod note;
 mod part;
 mod remote;
 mod room;

@@ -4,6 +4,9 @@
 //! offset that is wanted, with both digests, with the numbers of the disk. Holds: one file; one megabyte
 //! that is not yet written, and one that a thread hashes and writes meanwhile. Dropping it keeps what is
 //! written for whoever goes on; a sudden end costs less than a [`CHUNK`].
+//!
+//! How far the file is gets written down by a thread of its own (`note`): the file system lets nobody change a folder while it
+//! commits what was synced, and hashing and writing go on meanwhile.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -20,17 +23,20 @@ use crate::blobs::{Blob, Blobs, blocking};
 use crate::claim::Claim;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::note::Notes;
 use crate::room;
 use crate::state::{PartId, PartState};
 
 /// Of what came, less than this comes again after a sudden end: what is behind the last note of how far the file is, the block that is
 /// being written, the one that waits, and what lies in the buffers of a connection.
-pub const CHUNK: u64 = 8 << 20;
+pub const CHUNK: u64 = 32 << 20;
 /// Written and hashed at once.
 const BLOCK: usize = 1 << 20;
-/// How far it is gets written down after so many bytes.
+/// How far it is gets written down after so many bytes, by a thread that may take its time.
 const CHECKPOINT: u64 = 4 << 20;
-const _: () = assert!(CHECKPOINT + 2 * BLOCK as u64 + (1 << 20) < CHUNK);
+/// If it has taken so long that so many came, it is waited for.
+const UNNOTED: u64 = 24 << 20;
+const _: () = assert!(UNNOTED + 2 * BLOCK as u64 + (1 << 20) < CHUNK);
 /// So much is sent on to the disk at a time while more comes, so that the last sync has little left to do.
 const SYNC: u64 = 32 << 20;
 /// Where nobody said how long the file will be, the disk is looked at after so many bytes.
@@ -49,6 +55,8 @@ pub struct Begin {
     pub total: Option<u64>,
     /// The beginner's own words; an unfinished file with other words is begun anew.
     pub note: String,
+    /// In whose share of unfinished files it counts; empty for those of the house itself.
+    pub by: String,
 }
 
 /// A file that grows; there is one writer at a time.
@@ -80,7 +88,7 @@ struct Writer {
     hash: Sha256,
     /// What is in the file.
     state: PartState,
-    saved: u64,
+    notes: Notes,
     /// What was sent on to the disk, and who waits for it there.
     synced: u64,
     syncing: Option<JoinHandle<()>>,
@@ -117,7 +125,7 @@ impl Part {
             file,
             path: path.clone(),
             hash,
-            saved: at,
+            notes: Notes::new(path.clone(), at),
             synced: at,
             syncing: None,
             state: state.clone(),
@@ -223,6 +231,7 @@ impl Part {
         self.waiting.clear();
         if let Ok(mut writer) = self.idle().await {
             writer.over = true;
+            writer.notes.end();
         }
         PartState::forget(&self.path);
     }
@@ -291,7 +300,19 @@ impl Writer {
             self.state.offset += bytes.len() as u64;
         }
         self.send_on();
-        if self.state.offset - self.saved >= CHECKPOINT { self.save() } else { Ok(()) }
+        self.note()
+    }
+
+    /// Has another thread write down how far it is, unless it is far behind with that.
+    fn note(&mut self) -> Result<(), Error> {
+        if self.state.offset - self.notes.saved() >= UNNOTED {
+            return self.save();
+        }
+        if self.state.offset - self.notes.asked() >= CHECKPOINT {
+            self.state.touched_at = Timestamp::now();
+            self.notes.ask(&self.state, &self.hash);
+        }
+        Ok(())
     }
 
     /// Has another thread wait until the disk has what came so far. It opens the file for itself, so that an error is told to the last
@@ -306,9 +327,7 @@ impl Writer {
 
     fn save(&mut self) -> Result<(), Error> {
         self.state.touched_at = Timestamp::now();
-        self.state.save(&self.path, &self.hash)?;
-        self.saved = self.state.offset;
-        Ok(())
+        self.notes.save(&self.state, &self.hash)
     }
 
     fn restart(&mut self) -> Result<(), Error> {
@@ -331,6 +350,7 @@ impl Writer {
         let found = Digest::from_bytes(&self.hash.clone().finalize());
         if let Some(wanted) = promised.filter(|wanted| **wanted != found) {
             self.over = true;
+            self.notes.end();
             PartState::forget(&self.path);
             return Err(Error::Mismatch { wanted: wanted.clone(), found });
         }
@@ -363,7 +383,7 @@ fn writable(path: &Path) -> io::Result<File> {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.over
-            && self.saved != self.state.offset
+            && self.notes.saved() != self.state.offset
             && let Err(error) = self.save()
         {
             tracing::warn!(part = %self.state.id, error = base::chain(&error), "how far a file is could not be written down");

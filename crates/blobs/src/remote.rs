@@ -1,18 +1,15 @@
 //! Blobs that live in an object store; this machine has a cache of them.
 //!
-//! In: blobs that are whole here. Out: the same in the store, and back again when they are wanted. Fails: as the store does; when the cache
-//! would have to take away what is held. What counts is the name, which says what is in it: two who write the same write the same. So a
-//! store that knows conditions is asked to keep what is there, and one that does not, or only says so, is looked at first; which of them it is,
-//! is tried out once.
+//! In: blobs that are whole here. Out: the same in the store (`write`), and back again when they are wanted. Fails: as the store does; when the cache
+//! would have to take away what is held. What leaves the cache is what the store has, whole and right (`proof`). How a store takes conditions is tried
+//! out once.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 
 use base::ByteSize;
-use bytes::Bytes;
 use futures_util::stream::StreamExt as _;
-use object_store::{ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::blobs::{Blob, Blobs, blocking};
@@ -22,14 +19,10 @@ use crate::error::Error;
 use crate::part::{Begin, Part};
 use crate::state::PartId;
 
-/// What is larger goes up in pieces.
-const WHOLE: u64 = 8 << 20;
-/// A piece of a large one, at least.
-const PIECE: u64 = 16 << 20;
-/// Stores take ten thousand.
-const MOST_PIECES: u64 = 9_000;
-/// Pieces that go up side by side.
-const SIDE_BY_SIDE: usize = 4;
+mod proof;
+mod write;
+
+use proof::{Proof, Proofs};
 
 /// How a store takes `If-None-Match: *`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,11 +42,14 @@ pub(crate) struct Remote {
     conditions: OnceCell<Conditions>,
     /// Who makes room in the cache says what it is for before the next one looks.
     room: Semaphore,
+    proofs: Proofs,
+    /// It takes objects with nothing said of them alone.
+    is_wordless: AtomicBool,
 }
 
 impl Remote {
     pub(crate) fn new(bucket: Bucket) -> Self {
-        Self { bucket, conditions: OnceCell::new(), room: Semaphore::new(1) }
+        Self { bucket, conditions: OnceCell::new(), room: Semaphore::new(1), proofs: Proofs::default(), is_wordless: AtomicBool::default() }
     }
 
     /// Its length; none when the store does not have it.
@@ -86,54 +82,6 @@ impl Remote {
         Ok(found)
     }
 
-    /// The store has it afterwards, whole.
-    pub(crate) async fn put(&self, blob: &Blob) -> Result<(), Error> {
-        let path = self.bucket.path(&name(&blob.digest));
-        let conditions = self.conditions().await?;
-        let small = blob.size.0 <= WHOLE;
-        if !(small && conditions == Conditions::Kept) && self.size(&blob.digest).await? == Some(blob.size) {
-            return Ok(());
-        }
-        if small {
-            let bytes = read(blob.path.clone(), 0, blob.size.0).await?;
-            let mode = if conditions == Conditions::Kept { PutMode::Create } else { PutMode::Overwrite };
-            match self.bucket.store.put_opts(&path, bytes.into(), store_put(mode)).await {
-                Ok(_) | Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        } else {
-            self.put_in_pieces(blob, &path).await?;
-        }
-        match self.size(&blob.digest).await? {
-            Some(size) if size == blob.size => Ok(()),
-            found => Err(Error::Length { wanted: blob.size.0, found: found.unwrap_or_default().0 }),
-        }
-    }
-
-    /// Nothing of it is seen before the last piece is there.
-    async fn put_in_pieces(&self, blob: &Blob, path: &object_store::path::Path) -> Result<(), Error> {
-        let piece = PIECE.max(blob.size.0.div_ceil(MOST_PIECES));
-        let upload = self.bucket.store.put_multipart(path).await.map_err(|error| self.failed(error))?;
-        let mut writer = WriteMultipart::new_with_chunk_size(upload, usize::try_from(piece).unwrap_or(usize::MAX));
-        let mut at = 0;
-        while at < blob.size.0 {
-            let bytes = match read(blob.path.clone(), at, piece).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    drop(writer.abort().await); // the store forgets it by itself, too
-                    return Err(error);
-                }
-            };
-            at += bytes.len() as u64;
-            if let Err(error) = writer.wait_for_capacity(SIDE_BY_SIDE).await {
-                drop(writer.abort().await);
-                return Err(self.failed(error));
-            }
-            writer.put(bytes);
-        }
-        writer.finish().await.map(drop).map_err(|error| self.failed(error))
-    }
-
     pub(crate) async fn delete(&self, digest: &Digest) -> Result<(), Error> {
         match self.bucket.store.delete(&self.bucket.path(&name(digest))).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -162,7 +110,8 @@ impl Remote {
 impl Blobs {
     /// Brings a blob from the store into the cache; the unfinished file of an earlier try is gone on with.
     pub(crate) async fn bring(&self, remote: &Remote, digest: &Digest) -> Result<Blob, Error> {
-        let size = remote.size(digest).await?.ok_or_else(|| Error::NoBlob(digest.clone()))?;
+        let object = remote.bucket.look(&name(digest)).await?.ok_or_else(|| Error::NoBlob(digest.clone()))?;
+        let size = ByteSize(object.size);
         let id = PartId::of(&format!("store {digest}"));
         let turn = remote.room.acquire().await.map_err(|_closed| Error::Interrupted)?;
         match self.make_room(remote, size, Some(&id)).await {
@@ -170,16 +119,22 @@ impl Blobs {
             Err(Error::CacheFull { .. }) => self.make_room(remote, size, Some(&id)).await?,
             made => made?,
         }
-        let mut part = self.begin(Begin { id, total: Some(size.0), note: digest.to_string() }).await?;
+        let mut part = self.begin(Begin { id, total: Some(size.0), note: digest.to_string(), by: String::new() }).await?;
         drop(turn);
+        let (is_all_new, is_read) = (part.offset() == 0, part.offset() < size.0);
         // Of one that an earlier try has brought to its end there is nothing more to read.
-        if part.offset() < size.0
-            && let Err(error) = rest(remote, digest, &mut part).await
-        {
+        if is_read && let Err(error) = rest(remote, digest, &mut part).await {
             drop(part.flush().await); // what went wrong first is told
             return Err(error);
         }
-        part.finish_here(Some(digest)).await
+        let brought = part.finish_here(Some(digest)).await;
+        match &brought {
+            Ok(_) if is_read => remote.proofs.note(digest, Proof::Right(object.version)),
+            // What an earlier try has left may be what was wrong.
+            Err(Error::Mismatch { .. }) if is_all_new => remote.proofs.note(digest, Proof::Doubted),
+            _ => {}
+        }
+        brought
     }
 
     /// Takes from the cache what was not wanted for the longest time, until a newcomer fits beside those that are on their way.
@@ -196,8 +151,18 @@ impl Blobs {
                 break;
             }
             let size = ByteSize(seen.len());
-            // Only what the store really has.
-            if self.holds().if_free(&digest, || ()).is_some() && remote.size(&digest).await? == Some(size) && self.evict(&digest).await? {
+            if self.holds().if_free(&digest, || ()).is_none() {
+                continue;
+            }
+            // Only what the store really has; where it has something else, this may be the last good copy.
+            if !remote.has(&digest, size).await? {
+                let path = self.layout().blob(&digest);
+                if let Err(error) = remote.put(&Blob { hold: self.hold(&digest), size, path, digest: digest.clone() }).await {
+                    tracing::warn!(%digest, error = base::chain(&error), "a blob stays in the cache: the store does not have it");
+                    continue;
+                }
+            }
+            if self.evict(&digest).await? {
                 used = used.saturating_sub(size);
             }
         }
@@ -222,12 +187,18 @@ impl Blobs {
     /// Sends to the store what an earlier Penstock could not send; tells how many went.
     pub async fn settle(&self) -> Result<usize, Error> {
         let Some(remote) = self.remote() else { return Ok(0) };
-        let there: std::collections::HashSet<Digest> = remote.list().await?.into_iter().map(|(digest, _)| digest).collect();
+        let there: HashMap<Digest, ByteSize> =
+            remote.list().await?.into_iter().map(|(digest, seen)| (digest, ByteSize(seen.size))).collect();
         let mut sent = 0;
-        for (digest, _) in self.list().await? {
-            if !there.contains(&digest) {
-                remote.put(&self.local(&digest).await?).await?;
-                sent += 1;
+        for (digest, size) in self.list().await? {
+            if there.get(&digest) != Some(&size) {
+                match remote.put(&self.local(&digest).await?).await {
+                    Ok(()) => sent += 1,
+                    Err(Error::Mismatch { .. }) => {
+                        tracing::warn!(%digest, "a blob here is no longer what it was, and is not sent to the store");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         self.shrink(remote).await;
@@ -264,15 +235,4 @@ fn store_put(mode: PutMode) -> PutOptions {
 fn is_refusal(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. })
         || base::chain(error).contains("NotImplemented")
-}
-
-async fn read(path: PathBuf, at: u64, most: u64) -> Result<Bytes, Error> {
-    blocking(move || {
-        let mut bytes = Vec::new();
-        let mut file = File::open(&path).map_err(Error::io(&path))?;
-        file.seek(SeekFrom::Start(at)).map_err(Error::io(&path))?;
-        file.take(most).read_to_end(&mut bytes).map_err(Error::io(&path))?;
-        Ok(bytes.into())
-    })
-    .await
 }

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::part::Begin;
 
 /// Of an id, in hexadecimal: 128 bits.
 const DIGITS: usize = 32;
@@ -77,6 +78,9 @@ pub struct PartState {
     pub total: Option<u64>,
     /// The beginner's own words, such as the version that an address had.
     pub note: String,
+    /// Who began it; empty for the house itself.
+    #[serde(default)]
+    pub by: String,
     /// When it was begun.
     pub created_at: Timestamp,
     /// When it last grew.
@@ -96,9 +100,10 @@ pub(crate) struct Stored {
 
 impl PartState {
     /// Nothing written yet.
-    pub(crate) fn new(id: PartId, total: Option<u64>, note: String) -> Self {
+    pub(crate) fn new(begin: Begin) -> Self {
+        let Begin { id, total, note, by } = begin;
         let now = Timestamp::now();
-        Self { id, offset: 0, total, note, created_at: now, touched_at: now }
+        Self { id, offset: 0, total, note, by, created_at: now, touched_at: now }
     }
 
     /// Writes it beside the part, with the hash so far.

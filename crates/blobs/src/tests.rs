@@ -31,7 +31,7 @@ fn sample(len: usize) -> Bytes {
 }
 
 fn begin(id: &PartId, total: usize) -> Begin {
-    Begin { id: id.clone(), total: Some(total as u64), note: "v1".to_owned() }
+    Begin { id: id.clone(), total: Some(total as u64), note: "v1".to_owned(), by: String::new() }
 }
 
 async fn put(blobs: &Blobs, bytes: &Bytes) -> Digest {

@@ -71,11 +71,12 @@ pub(crate) async fn check_wish(house: &House, admin: &Admin, before: Option<&Rec
     }
 }
 
-/// Whether who asks may have this looked at, before anything of it is. A model of a project is used by those who may see it, and a file of this machine
-/// by everybody only where the operator has put models for everybody.
+/// Whether who asks may have this looked at, before anything of it is. A model of a project is used by those who may see it, and a file of this machine,
+/// or an object that is read with this server's credentials, by everybody only where the operator has put models for everybody.
 pub(crate) async fn check_source(house: &House, admin: &Admin, source: &Source) -> Result<(), Error> {
     match source {
         Source::File(path) if may_server(admin, A_FILE).is_err() && !house.registry.is_for_all(path).await => may_server(admin, A_FILE),
+        Source::S3(url) if !house.buckets.iter().any(|bucket| lies_in(bucket, url)) => may_server(admin, A_BUCKET),
         Source::Registry { name, tag } => match house.registry.named(name, tag.as_deref()).await? {
             Some(model) if model.card.project.is_none() => Ok(()),
             Some(model) => may(admin, Verb::Get, (Kind::Models, model.card.project.as_ref()), || Error::not_found("model", name)),
@@ -87,10 +88,47 @@ pub(crate) async fn check_source(house: &House, admin: &Admin, source: &Source) 
     }
 }
 
+/// Whether this object lies there, or under that name; not where its name could be read in two ways.
+fn lies_in(bucket: &str, url: &str) -> bool {
+    let object = url.split(['?', '#']).next().unwrap_or_default();
+    let rest = object.strip_prefix(bucket.trim_end_matches('/'));
+    rest.is_some_and(|rest| rest.starts_with('/')) && !object.contains("..") && !object.contains(['%', '\\'])
+}
+
+const A_BUCKET: &str = "have this server read a bucket that the config does not name (`pull.buckets`)";
 const A_FILE: &str = "name a file that does not lie in models_dir (send it with `penstock push`, or have an operator put it there)";
 
 /// Whether who asks may do what reaches as far as this server's own user does.
 pub(crate) fn may_server(admin: &Admin, what: &'static str) -> Result<(), Error> {
     let denied = |_a_right| access::Error::Forbidden { what: Denied::Server(what) };
     Ok(admin.caller().may(Verb::Update, Kind::Server).map_err(denied)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lies_in;
+
+    #[test]
+    fn an_object_lies_in_a_bucket_by_its_whole_name_and_nothing_leads_out_of_it() {
+        for (bucket, url) in [
+            ("s3://open", "s3://open/m.gguf"),
+            ("s3://open/", "s3://open/a/m.gguf#sha256=00"),
+            ("s3://open/models", "s3://open/models/m.gguf"),
+            ("gs://open/models/", "gs://open/models/a/b.gguf"),
+        ] {
+            assert!(lies_in(bucket, url), "{bucket} {url}");
+        }
+        for (bucket, url) in [
+            ("s3://open", "s3://opened/m.gguf"),
+            ("s3://open", "gs://open/m.gguf"),
+            ("s3://open", "s3://open@other/m.gguf"),
+            ("s3://open", "s3://open"),
+            ("s3://open/models", "s3://open/models-of-red/m.gguf"),
+            ("s3://open/models", "s3://open/models/../secret.gguf"),
+            ("s3://open/models", "s3://open/models/%2e%2e/secret.gguf"),
+            ("s3://open/models", "s3://other/x?s3://open/models/m.gguf"),
+        ] {
+            assert!(!lies_in(bucket, url), "{bucket} {url}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use crate::json::{Json, from_value, merge};
 use crate::page::{Page, limit};
 use crate::precondition::{Expect, etag};
 use crate::query::{ListQuery, Named, Query};
-use crate::shown::{Shown, Sight};
+use crate::shown::{self, Shown, Sight};
 use crate::{House, belongs, models, view, watch};
 
 mod actions;
@@ -78,7 +78,7 @@ async fn list(State(house): State<House>, admin: Admin, Query(query): Query<List
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Deployment>) -> Result<Response, Error> {
     wish::check(&house, &admin, None, &wanted).await?;
     let record = house.store.create_deployment(&wanted, Origin::Api).await?;
-    admin.after(&record.spec);
+    admin.after(&shown::wish(record.spec.clone()));
     wish::announce(&house, EventKind::DeploymentCreated, &record, &admin).await;
     Ok(accepted(&house, record).await)
 }
@@ -114,8 +114,8 @@ async fn replace(
 ) -> Result<Response, Error> {
     let wanted = named(body, &name)?;
     let before = house.store.get_deployment(&name).await?;
-    wish::check(&house, &admin, before.as_ref(), &wanted).await?;
-    let record = wish::put(&house, &name, (&expect, &admin), |_| Ok(wanted.clone())).await?;
+    wish::check(&house, &admin, before.as_ref(), &meant(wanted.clone(), before.as_ref())).await?;
+    let record = wish::put(&house, &name, (&expect, &admin), |stored| Ok(meant(wanted.clone(), stored))).await?;
     Ok(accepted(&house, record).await)
 }
 
@@ -141,7 +141,7 @@ async fn change(
         let record = wish::alive(stored, &name)?;
         let mut document = json!(record.spec);
         merge(&mut document, patch.clone());
-        named(document, &name)
+        Ok(meant(named(document, &name)?, stored))
     };
     let before = ours(&house, &admin, Verb::Update, &name).await?;
     wish::check(&house, &admin, Some(&before), &merged(Some(&before))?).await?;
@@ -189,6 +189,12 @@ async fn accepted(house: &House, record: Record) -> Response {
         response.headers_mut().insert(LOCATION, place);
     }
     models::warned(house, model.as_ref(), response).await
+}
+
+/// The wish of somebody who may have been shown the address of its model without what opens it.
+fn meant(wanted: Deployment, stored: Option<&Record>) -> Deployment {
+    let before = stored.and_then(|record| record.spec.model.as_ref());
+    Deployment { model: wanted.model.clone().map(|model| model.meant(before)), ..wanted }
 }
 
 /// A spec whose name is that of the path, whether it says so or not.

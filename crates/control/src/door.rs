@@ -51,6 +51,10 @@ impl RequestId {
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+    /// The one that an ask was given.
+    pub(crate) fn in_head(head: &Parts) -> String {
+        head.extensions.get::<Self>().map(|id| id.as_str().to_owned()).unwrap_or_default()
+    }
 }
 
 /// Proof that the caller may do what this route is; only [`admit`] makes one.
@@ -158,8 +162,7 @@ async fn may(house: &House, head: &Parts) -> Result<(&'static Row, Option<Arc<ac
 
 /// Who asks.
 async fn identify(house: &House, head: &Parts) -> Result<Arc<access::Caller>, Error> {
-    let (from, headers) = (head.extensions.get::<access::Address>().map(|address| address.0), &head.headers);
-    login::who(house, &Asked { method: &head.method, headers, token: token(headers), from }).await
+    login::who(house, &Asked { head, token: token(&head.headers) }).await
 }
 
 /// A change that was begun is made and written down, whoever listens.

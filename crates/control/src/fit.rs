@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use fleet::Trial;
 use serde_json::{Value, json};
-use spec::{Deployment, Invalid, Name, Revision, Source};
+use spec::{Deployment, Invalid, Kind, Name, Revision, Source};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -28,7 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
 /// Ask whether a model would fit
 ///
 /// Where it would go, who would leave for it and what that costs, as the engine room would decide about one more instance now. The
-/// body is a DeploymentSpec; with the `name` of a deployment, what is absent is as that has it. Nothing is stored or started.
+/// body is a DeploymentSpec; with the `name` of a deployment, what is absent is as that has it. Nothing is stored or started; a model that
+/// lies on another machine is fetched, which takes what registering it takes.
 #[utoipa::path(post, path = "/api/v1/fit", operation_id = "fit", tag = "deployments",
     request_body(content((Object = "application/json")), description = "Some fields of a DeploymentSpec: `model`, or the `name` of a deployment"),
     responses((status = 200, description = "What would happen", body = view::Trial)))]
@@ -37,6 +38,10 @@ async fn fit(State(house): State<House>, admin: Admin, Json(asked): Json<Value>)
     spec.check()?;
     if let Some(source) = spec.model.as_ref().filter(|source| stored.as_ref() != Some(*source)) {
         belongs::check_source(&house, &admin, source).await?;
+        if source.is_remote() {
+            // It is fetched to be looked at, as for a model that is registered.
+            belongs::may_make(&admin, Kind::Models, spec.project.as_ref())?;
+        }
     }
     let version = match spec.model.as_ref().filter(|_| spec.engine().needs_model()) {
         Some(source) => Some(house.registry.resolve(source).await.map_err(|source| Error::Model { field: "model", source })?),

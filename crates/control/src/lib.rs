@@ -84,6 +84,8 @@ pub struct Parts {
     pub vault: vault::Vault,
     /// Whom URLs that are given here may lead to.
     pub outbound: net::Guard,
+    /// What of object stores whoever may bring models may name: `s3://BUCKET` or `s3://BUCKET/PREFIX`.
+    pub buckets: Vec<String>,
     /// The version of Penstock.
     pub version: String,
     /// Where clients reach this server, such as `http://127.0.0.1:8080`.
@@ -96,9 +98,10 @@ pub struct Parts {
 pub(crate) type House = Arc<Parts>;
 
 /// Everything under `/api/v1`, `/docs`, `/`, `/console`. It has no fallback: merge it with the routers
-/// of other rooms.
+/// of other rooms. Holds: the task that sees to services which move, until `closing`.
 pub fn router(parts: Parts) -> Router {
     let house: House = Arc::new(parts);
+    modserv::follow(&house).detach();
     let (routes, mut document) = api().split_for_parts();
     let (logins, of_logins) = login::routes().split_for_parts();
     document.merge(of_logins);

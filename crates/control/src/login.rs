@@ -8,22 +8,24 @@
 //! In: browsers. Out: pages, redirects, cookies. Fails: with a page that says what to do next. What changes something is refused when a page of
 //! another site may have caused it ([`forgery`]).
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use access::login::{Answer as FromProvider, Error as Trouble, LOGIN_TIME, csrf_token, local_path};
-use access::{Address, Caller, Mode};
-use axum::extract::{DefaultBodyLimit, Form, Query, State};
+use access::{Address, Caller, Came, Mode};
+use axum::Json;
+use axum::extract::{DefaultBodyLimit, Form, FromRequestParts, Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::{Extension, Json};
 use base::{Fault as _, Secret, Timestamp};
 use http::header::{CACHE_CONTROL, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
-use spec::{Cause, Event, EventKind};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::door::RequestId;
 use crate::error::Error;
 use crate::standing::Pass;
 use crate::{House, view};
@@ -53,19 +55,20 @@ const MOST_FORM: usize = 64 << 10;
 /// Who asks: who brings a token, of ours or of a provider, else who is behind the cookie. Only a token of a provider that nobody has seen before is
 /// waited for.
 pub(crate) async fn who(house: &House, asked: &Asked<'_>) -> Result<Arc<Caller>, Error> {
-    let Asked { method, headers, token, from } = *asked;
+    let Asked { head, token } = *asked;
+    let (headers, from) = (&head.headers, from(head));
     let cookie = if token.is_none() { Jar::of(house).session(headers) } else { None };
     // Where everybody is let in an old cookie shuts nobody out.
     if let Some(cookie) = cookie.filter(|_| house.access.mode() == Mode::Tokens) {
         let (_, caller) = house.logins.session(&cookie)?;
-        if !method.is_safe() {
+        if !head.method.is_safe() {
             forgery::check(house, headers, &cookie, None)?;
         }
         return Ok(caller);
     }
     match (house.access.enter(token, from), token) {
         (Err(access::Error::Login(Trouble::Coming { .. })), Some(text)) => {
-            house.access.settle(text, from).await?;
+            house.access.settle(text, &came(head, StatusCode::OK)).await?;
             Ok(house.access.enter(token, from)?)
         }
         (entered, _) => Ok(entered?),
@@ -84,10 +87,29 @@ pub(crate) fn pass(house: &House, headers: &HeaderMap, token: Option<&str>) -> P
 /// What tells who asks.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    pub(crate) method: &'a http::Method,
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) head: &'a Parts,
     pub(crate) token: Option<&'a str>,
-    pub(crate) from: Option<IpAddr>,
+}
+
+/// How a browser came that is answered with another page.
+struct Coming(Came);
+
+impl<S: Send + Sync> FromRequestParts<S> for Coming {
+    type Rejection = Infallible;
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(came(head, StatusCode::SEE_OTHER)))
+    }
+}
+
+/// How somebody came, for the story of what that changes; `status` is what they are answered when all goes well.
+fn came(head: &Parts, status: StatusCode) -> Came {
+    let action = format!("{} {}", head.method, head.uri.path());
+    Came { action, from: from(head), request_id: RequestId::in_head(head), status: status.as_u16() }
+}
+
+/// Where somebody asks from.
+fn from(head: &Parts) -> Option<IpAddr> {
+    head.extensions.get::<Address>().map(|address| address.0)
 }
 
 /// Who is logged in, for the pages of this server.
@@ -154,18 +176,12 @@ async fn login(State(house): State<House>, headers: HeaderMap, Query(wanted): Qu
     responses((status = 303, description = "Logged in",
             headers(("Location" = String, description = "Where the browser wanted to go"), ("Set-Cookie" = String, description = "The session"))),
         (status = "default", description = "The page, with what went wrong", body = String, content_type = "text/html")))]
-async fn callback(
-    State(house): State<House>,
-    address: Option<Extension<Address>>,
-    headers: HeaderMap,
-    Query(answer): Query<FromProvider>,
-) -> Response {
+async fn callback(State(house): State<House>, Coming(came): Coming, headers: HeaderMap, Query(answer): Query<FromProvider>) -> Response {
     let jar = Jar::of(&house);
     let carries = jar.carries(&headers);
-    match house.logins.finish(carries.as_deref(), answer, from(address)).await {
+    match house.logins.finish(carries.as_deref(), answer, &came).await {
         Ok(entered) => {
-            forget(&house, &jar, &headers).await;
-            tell(&house, &entered.user.name, "with a browser").await;
+            forget(&house, &jar, (&headers, &came)).await;
             with_cookies(Redirect::to(&entered.return_to), [jar.entered(entered.cookie.expose()), jar.nothing_carried()])
         }
         Err(error) => {
@@ -192,19 +208,17 @@ struct Typed {
     responses((status = 303, description = "Logged in",
             headers(("Location" = String, description = "Where the browser wanted to go"), ("Set-Cookie" = String, description = "The session"))),
         (status = "default", description = "The page, with what went wrong", body = String, content_type = "text/html")))]
-async fn enter(State(house): State<House>, address: Option<Extension<Address>>, headers: HeaderMap, Form(typed): Form<Typed>) -> Response {
+async fn enter(State(house): State<House>, Coming(came): Coming, headers: HeaderMap, Form(typed): Form<Typed>) -> Response {
     let return_to = local_path(&typed.return_to);
     let entered = async {
         forgery::check_origin(&house, &headers)?;
-        let caller = house.access.enter(Some(&typed.token), from(address))?;
-        let cookie = house.logins.with_token(&caller).await?;
-        tell(&house, caller.name(), "with a browser by a token").await;
-        Ok::<_, Error>(cookie)
+        let caller = house.access.enter(Some(&typed.token), came.from)?;
+        Ok::<_, Error>(house.logins.with_token(&caller, &came).await?)
     };
     match entered.await {
         Ok(cookie) => {
             let jar = Jar::of(&house);
-            forget(&house, &jar, &headers).await;
+            forget(&house, &jar, (&headers, &came)).await;
             with_cookies(Redirect::to(return_to), [jar.entered(cookie.expose())])
         }
         Err(error) => failed(&house, &headers, return_to, &error),
@@ -225,32 +239,26 @@ struct Leaving {
     responses((status = 303, description = "Logged out",
         headers(("Location" = String, description = "The provider's logout, or the login page"),
             ("Set-Cookie" = String, description = "Takes the session away")))))]
-async fn logout(State(house): State<House>, headers: HeaderMap, Form(leaving): Form<Leaving>) -> Result<Response, Error> {
+async fn logout(
+    State(house): State<House>,
+    Coming(came): Coming,
+    headers: HeaderMap,
+    Form(leaving): Form<Leaving>,
+) -> Result<Response, Error> {
     let jar = Jar::of(&house);
     let Some(cookie) = jar.session(&headers) else { return Ok(Redirect::to("/auth/login").into_response()) };
     if house.logins.session(&cookie).is_ok() {
         forgery::check(&house, &headers, &cookie, Some(&leaving.csrf_token))?;
     }
-    let way_out = house.logins.end(&cookie).await?;
+    let way_out = house.logins.end(&cookie, &came).await?;
     let to = way_out.as_ref().map_or("/auth/login", |url| url.as_str());
     Ok(with_cookies(Redirect::to(to), [jar.nobody()]))
 }
 
-/// Where somebody asks from.
-fn from(address: Option<Extension<Address>>) -> Option<IpAddr> {
-    address.map(|Extension(Address(address))| address)
-}
-
-/// Somebody has logged in.
-async fn tell(house: &House, name: &str, how: &str) {
-    let cause = Cause::Api { token: name.to_owned(), id: None };
-    house.fleet.tell(Event::now(EventKind::UserLoggedIn, cause, format!("`{name}` logged in {how}"))).await;
-}
-
 /// A browser that logs in again has one session, not two.
-async fn forget(house: &House, jar: &Jar, headers: &HeaderMap) {
+async fn forget(house: &House, jar: &Jar, (headers, came): (&HeaderMap, &Came)) {
     if let Some(cookie) = jar.session(headers)
-        && let Err(error) = house.logins.end(&cookie).await
+        && let Err(error) = house.logins.end(&cookie, came).await
     {
         tracing::warn!(error = base::chain(&error), "a session that was replaced could not be ended; it ends by itself");
     }

@@ -64,7 +64,8 @@ async fn list(State(house): State<House>, admin: Admin, Query(query): Query<Mode
 ///
 /// Reads the headers of its files and hashes them, which takes a while for large ones. A name that is there already gets a new
 /// version if the content is new, and `latest` moves to it; of its card only the fields that are given change. What lies on another
-/// machine (`hf:`, `ollama:`, `https:`, `s3:`) is fetched: the answer is the operation, which goes on by itself. A file that does not lie
+/// machine (`hf:`, `ollama:`, `https:`, `s3:`) is fetched: the answer is the operation, which goes on by itself; of a fetch that runs already its own, or 409
+/// if something else is said of it now. What stands behind the `?` of an address is shown to nobody. A file that does not lie
 /// in `models_dir`, and `keep: move`, take the right `update server`.
 #[utoipa::path(post, path = "/api/v1/models", operation_id = "register_model", tag = "models", request_body = view::Registration,
     responses((status = 201, description = "Registered", body = view::Model,
@@ -72,8 +73,9 @@ async fn list(State(house): State<House>, admin: Admin, Query(query): Query<Mode
         (status = 202, description = "It is being fetched", body = view::Operation,
         headers(("Location" = String, description = "The operation")))))]
 async fn register(State(house): State<House>, admin: Admin, Json(body): Json<Value>) -> Result<Response, Error> {
-    let wanted = Registration::read(body)?;
+    let mut wanted = Registration::read(body)?;
     let before = house.store.get_model(&wanted.name).await?;
+    wanted.source = wanted.source.meant(before.as_ref().map(|model| &model.source));
     let card = wanted.card(before.as_ref())?;
     let (project, allowed) = may_bring(&house, &admin, (&wanted.name, before.as_ref()), card.as_ref()).await?;
     belongs::check_source(&house, &admin, &wanted.source).await?;
@@ -83,7 +85,7 @@ async fn register(State(house): State<House>, admin: Admin, Json(body): Json<Val
     let bringing =
         Bringing { patch: card.and(Some(Value::Object(wanted.fields))), allowed: Some(allowed), by: by(&admin), ..wanted.bringing };
     if wanted.source.is_remote() {
-        let pull = Pull { name: wanted.name, source: wanted.source, project, bringing };
+        let pull = Pull { name: wanted.name, source: wanted.source, project, bringing, by: sent::asker(&admin) };
         return pull::begin(&house, &admin, pull).await;
     }
     let model = house.registry.register(&wanted.name, &wanted.source, &bringing).await.map_err(refuse("source"))?;
@@ -303,6 +305,10 @@ fn by(admin: &Admin) -> String {
 fn refuse(field: &'static str) -> impl Fn(registry::Error) -> Error {
     move |source| match source {
         registry::Error::Store(source) => Error::Store(source),
+        // These are about the pulls that run, not about this one's source.
+        source @ (registry::Error::OtherPull { .. } | registry::Error::TooManyPulls(_) | registry::Error::TooManyOfYours(_)) => {
+            source.into()
+        }
         source => Error::Model { field, source },
     }
 }

@@ -32,10 +32,13 @@ use crate::query::Ident;
 
 mod ask;
 mod metrics;
+mod moving;
 mod resources;
 mod steps;
 
 mod progress;
+
+pub(crate) use moving::follow;
 
 use ask::ServiceSpec;
 use progress::ServiceStatus;
@@ -112,7 +115,8 @@ async fn get(State(house): State<House>, Ident(id): Ident) -> Result<Json<Envelo
 
 /// Change a service
 ///
-/// Another model moves the service by rollout; nothing of the old one is left behind.
+/// Another model moves the service by rollout; nothing of the old one is left behind. Under another `modelName` the old one serves until
+/// the new one does, or until that has found no room beside it; where the new one never comes up, the old one stays.
 #[utoipa::path(put, path = "/api/v1/modserv/{id}", operation_id = "modserv_update", tag = "modserv", request_body = ServiceSpec,
     params(("id" = String, Path, description = "Its id: 8 hexadecimal digits")),
     responses((status = 200, description = "Stored; `data` is `{serviceId}`", body = Envelope)))]
@@ -129,17 +133,42 @@ async fn update(
             let wanted = ask.wish((&house, &admin), labelled(record.spec, &id)).await?;
             wish::put(&house, &ask.model_name, (&Expect::Something, &admin), |_| Ok(wanted.clone())).await?;
         }
-        old => {
-            let fresh = Deployment::named(ask.model_name.clone());
-            let wanted = ask.wish((&house, &admin), labelled(fresh, &id)).await?;
-            create(&house, &admin, &wanted).await?;
-            house.store.put_service(&id, &wanted.name).await?;
-            if let Some(old) = old {
-                wish::delete(&house, &old.spec.name, &admin).await?;
-            }
-        }
+        old => move_to((&house, &admin), &ask, (&service, old)).await?,
     }
     Ok(done("update submit success", json!({"serviceId": id})))
+}
+
+/// Moves a service to a deployment of another name: a new one, or one that it has moved from and that is still there. The old one is
+/// marked first and makes way by itself ([`moving`]), so that a crash between two steps loses neither.
+async fn move_to((house, admin): (&House, &Admin), ask: &ServiceSpec, (service, old): (&Service, Option<Record>)) -> Result<(), Error> {
+    let there = house.store.get_deployment(&ask.model_name).await?;
+    let there = there.filter(|record| record.spec.labels.get(LABEL) == Some(&service.id));
+    let base = there.as_ref().map_or_else(|| Deployment::named(ask.model_name.clone()), |record| record.spec.clone());
+    let wanted = ask.wish((house, admin), labelled(base, &service.id)).await?;
+    if let Some(old) = &old {
+        mark((house, admin), &old.spec, &service.id, true).await?;
+    }
+    let stored = match there {
+        Some(_) => wish::put(house, &wanted.name, (&Expect::Anything, admin), |_| Ok(wanted.clone())).await.map(drop), // it may be going
+        None => create(house, admin, &wanted).await,
+    };
+    match (stored, old) {
+        (Ok(()), _) => Ok(house.store.put_service(&service.id, &wanted.name).await?),
+        (Err(error), None) => Err(error),
+        (Err(error), Some(old)) => {
+            mark((house, admin), &old.spec, &service.id, false).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Says of a deployment whether it makes way for another one of its service.
+async fn mark((house, admin): (&House, &Admin), old: &Deployment, id: &str, leaves: bool) -> Result<(), Error> {
+    let mut wanted = labelled(old.clone(), id);
+    if leaves {
+        wanted.labels.insert(moving::LEAVES.to_owned(), "true".to_owned());
+    }
+    wish::put(house, &old.name, (&Expect::Something, admin), |_| Ok(wanted.clone())).await.map(drop)
 }
 
 /// Delete a service
@@ -150,7 +179,9 @@ async fn update(
     responses((status = 200, description = "On its way out; `data` is `{serviceId}`", body = Envelope)))]
 async fn delete(State(house): State<House>, admin: Admin, Ident(id): Ident) -> Result<Json<Envelope>, Error> {
     let service = known(&house, &id).await?;
-    if let Some(record) = record_of(&house, &service).await?.filter(|record| !record.deleting) {
+    let ours = |record: &Record| record.spec.labels.get(LABEL) == Some(&id) && moving::leaves(record);
+    let old = house.store.list_deployments().await?.into_iter().filter(ours);
+    for record in old.chain(record_of(&house, &service).await?).filter(|record| !record.deleting) {
         wish::delete(&house, &record.spec.name, &admin).await?;
     }
     Ok(done("delete submit success", json!({"serviceId": id})))
@@ -192,15 +223,17 @@ fn belongs(record: &Record, service: &Service) -> bool {
     record.spec.labels.get(LABEL).is_none_or(|label| *label == service.id)
 }
 
+/// It is of this service, and makes way for nobody.
 fn labelled(mut spec: Deployment, id: &str) -> Deployment {
     spec.labels.insert(LABEL.to_owned(), id.to_owned());
+    spec.labels.remove(moving::LEAVES);
     spec
 }
 
 async fn create(house: &House, admin: &Admin, wanted: &Deployment) -> Result<(), Error> {
     wish::may_want(house, admin, None, wanted).await?;
     let record = house.store.create_deployment(wanted, Origin::Api).await?;
-    admin.after(&record.spec);
+    admin.after(&crate::shown::wish(record.spec.clone()));
     wish::announce(house, EventKind::DeploymentCreated, &record, admin).await;
     Ok(())
 }

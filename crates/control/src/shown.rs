@@ -7,7 +7,7 @@ use base::Timestamp;
 use fleet::{DeploymentView, Scaling, Snapshot};
 use serde::Serialize;
 use spec::deployment::{Origin, RevisionStatus, Strategy};
-use spec::{Deployment, InstanceId, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Version};
+use spec::{Deployment, InstanceId, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version};
 use store::KeptRevision;
 
 use crate::House;
@@ -79,7 +79,7 @@ impl Sight {
             generation: record.generation,
             created_at: record.created_at,
             updated_at: record.updated_at,
-            spec: record.spec,
+            spec: wish(record.spec),
         }
     }
     /// How the fleet sees a deployment.
@@ -103,6 +103,11 @@ pub(crate) fn state(record: &Record, view: Option<&DeploymentView>) -> &'static 
         (Phase::Stopped, Some(_)) => Phase::Failed.as_str(),
         (phase, _) => phase.as_str(),
     }
+}
+
+/// A wish as it is shown, and as audits tell it: without what may open the address of its model.
+pub(crate) fn wish(spec: Deployment) -> Deployment {
+    Deployment { model: spec.model.as_ref().map(Source::shown), ..spec }
 }
 
 /// A rollout.
@@ -171,7 +176,8 @@ pub(crate) struct ShownRevision {
 impl From<KeptRevision> for ShownRevision {
     fn from(kept: KeptRevision) -> Self {
         let Revision { number, spec, version } = kept.revision;
-        Self { number, status: kept.status, cause: kept.cause, created_at: kept.created_at, digest: kept.digest, spec, version }
+        let (status, cause, created_at, digest) = (kept.status, kept.cause, kept.created_at, kept.digest);
+        Self { number, status, cause, created_at, digest, spec: wish(spec), version }
     }
 }
 

@@ -28,7 +28,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const TOGETHER: Duration = Duration::from_millis(100);
 
 /// Resolves when the server begins to stop, or its owner is gone.
-async fn closed(mut closing: watch::Receiver<bool>) {
+pub(crate) async fn closed(mut closing: watch::Receiver<bool>) {
     drop(closing.wait_for(|closing| *closing).await);
 }
 

@@ -31,9 +31,10 @@ impl Engine for Echo {
         Needs::whole(self.memory(version, spec))
     }
     fn probe(&self) -> Probe {
-        Probe { path: "/health", loading: None, key_may_be_refused: false, pulse: None, sleep: None, timeout: Duration::from_secs(5) }
+        let timeout = Duration::from_secs(5);
+        Probe { path: "/health", loading: None, key_may_be_refused: false, pulse: None, slots: None, sleep: None, timeout }
     }
-    fn load(&self, _: &str) -> Option<Load> {
+    fn load(&self, _: &str, _: Option<&str>) -> Option<Load> {
         None
     }
     fn dialect(&self, _: &Deployment) -> Dialect {

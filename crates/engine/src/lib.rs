@@ -33,8 +33,8 @@ pub trait Engine: Send + Sync {
     fn needs(&self, version: Option<&Version>, spec: &Deployment) -> Needs;
     /// How to see that it is up.
     fn probe(&self) -> Probe;
-    /// What its metrics page says of its load.
-    fn load(&self, metrics: &str) -> Option<Load>;
+    /// What its metrics page says of its load, and its page of slots, where that was asked for, of its KV cache.
+    fn load(&self, metrics: &str, slots: Option<&str>) -> Option<Load>;
     /// How one talks to it, given what the deployment asked for.
     fn dialect(&self, spec: &Deployment) -> Dialect;
 }
@@ -71,6 +71,8 @@ pub struct Probe {
     pub key_may_be_refused: bool,
     /// What to GET for an answer of the loop that makes the tokens, which says its load; none where no path shows it.
     pub pulse: Option<&'static str>,
+    /// What to GET for how full its KV cache is while calls run; none where no path shows it.
+    pub slots: Option<&'static str>,
     /// How it sleeps, where it can.
     pub sleep: Option<Sleep>,
     /// Time for one answer.
@@ -97,7 +99,7 @@ pub struct Load {
     pub waiting: u32,
     /// Steps of its loop since its start; they rise while it works, also while it reads a prompt.
     pub steps: u64,
-    /// Percent of its KV cache that is used, where it tells.
+    /// Percent of its KV cache that the calls which run have filled, where it tells.
     pub kv_use: Option<u32>,
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use spec::{Deployment, Dialect, Endpoint, Order, Revision, Version};
 
 mod memory;
+mod slots;
 mod tuning;
 
 use memory::{DRIVER, Estimate};
@@ -73,7 +74,7 @@ impl Engine for LlamaServer {
         line.flag_or("--no-ui", "--no-webui");
         line.option("--cors-origins", "localhost"); // else any page may ask with the person's credentials
         line.flag("--no-cors-credentials");
-        line.flag("--no-slots"); // else prompts can be read there
+        line.flag("--slots"); // prompts stand there only where LLAMA_SERVER_SLOTS_DEBUG is set, and a deployment may not set it
         line.flag("--metrics");
         line.flag("--offline");
         if let Some(after) = spec.replicas.sleep_after {
@@ -112,21 +113,23 @@ impl Engine for LlamaServer {
             key_may_be_refused: false,
             // A task of the loop answers it, in the line of all other tasks: the answer is a canary that harms nobody's cache.
             pulse: Some("/metrics"),
+            slots: Some("/slots"),
             // To count tokens takes the vocabulary, and so wakes it, and keeps no slot busy.
             sleep: Some(Sleep { asks: "/props", wakes: ("/tokenize", r#"{"content":""}"#), keeps: DRIVER }),
             timeout: Duration::from_secs(5),
         }
     }
 
-    fn load(&self, page: &str) -> Option<Load> {
+    fn load(&self, page: &str, slots: Option<&str>) -> Option<Load> {
         let number = |name| metrics::value(page, name);
+        let running = metrics::count(number("llamacpp:requests_processing")?);
         Some(Load {
-            running: metrics::count(number("llamacpp:requests_processing")?),
+            running,
             waiting: metrics::count(number("llamacpp:requests_deferred").unwrap_or(0.0)),
             steps: metrics::total(
                 ["llamacpp:n_decode_total", "llamacpp:tokens_predicted_total"].into_iter().find_map(number).unwrap_or(0.0),
             ),
-            kv_use: number("llamacpp:kv_cache_usage_ratio").map(|share| metrics::count(share * PERCENT)),
+            kv_use: if running == 0 { Some(0) } else { slots.and_then(slots::kv_use) },
         })
     }
 
@@ -135,7 +138,6 @@ impl Engine for LlamaServer {
     }
 }
 
-const PERCENT: f64 = 100.0;
 /// Its HTTP threads beside one for each slot: probes, metrics, a caller that just left.
 const SPARE_HTTP_THREADS: u32 = 4;
 fn context(version: &Version, spec: &Deployment) -> u32 {

@@ -27,9 +27,10 @@ impl Engine for Openai {
         Needs::whole(self.memory(version, spec))
     }
     fn probe(&self) -> Probe {
-        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, pulse: None, sleep: None, timeout: Duration::from_secs(10) }
+        let timeout = Duration::from_secs(10);
+        Probe { path: "/models", loading: Some(503), key_may_be_refused: false, pulse: None, slots: None, sleep: None, timeout }
     }
-    fn load(&self, _: &str) -> Option<Load> {
+    fn load(&self, _: &str, _: Option<&str>) -> Option<Load> {
         None
     }
     fn dialect(&self, _: &Deployment) -> Dialect {

@@ -13,7 +13,7 @@ use spec::{
 use crate::{Error, Memory, Place, engine};
 
 const FLAGS: &str = "--model --alias --host --ctx-size --parallel --no-kv-unified --threads --threads-http --cache-ram --ctx-checkpoints --n-gpu-layers \
-    --no-ui --cors-origins --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling --batch-size --ubatch-size";
+    --no-ui --cors-origins --no-cors-credentials --slots --metrics --offline --embeddings --pooling --batch-size --ubatch-size";
 
 fn place(flags: &str) -> Place {
     Place {
@@ -68,7 +68,7 @@ fn line(revision: &Revision, place: &Place) -> String {
 
 #[test]
 fn the_command_line_of_llama_server() {
-    insta::assert_snapshot!(line(&revision(|_| {}), &place(FLAGS)), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 4096 --parallel 1 --no-kv-unified --threads 3 --threads-http 5 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 0 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline");
+    insta::assert_snapshot!(line(&revision(|_| {}), &place(FLAGS)), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 4096 --parallel 1 --no-kv-unified --threads 3 --threads-http 5 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 0 --no-ui --cors-origins localhost --no-cors-credentials --slots --metrics --offline");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn the_command_line_with_everything_asked_for() {
     });
     let share = Share { device: "gpu0".into(), kind: DeviceKind::Gpu, bytes: ByteSize(1), layers: 20, engine_name: None };
     let place = Place { grant: Grant { node: "here".into(), shares: vec![share] }, ..place(FLAGS) };
-    insta::assert_snapshot!(line(&revision, &place), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048 --temp 0");
+    insta::assert_snapshot!(line(&revision, &place), @"--model /models/tiny.gguf --alias tiny --host /data/instances/00000000000000aa/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 --cache-ram 0 --ctx-checkpoints 2 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --slots --metrics --offline --embeddings --pooling mean --batch-size 2048 --ubatch-size 2048 --temp 0");
 }
 
 #[test]
@@ -278,9 +278,25 @@ fn a_context_beyond_all_measure_does_not_wrap_around_to_something_small() {
 #[test]
 fn load_is_read_from_the_metrics_page() {
     let page = "# HELP x\nllamacpp:requests_processing 2\nllamacpp:requests_deferred{slot=\"a\"} 3\nllamacpp:tokens_predicted_total 41\n";
-    let load = engine(EngineKind::LlamaServer).load(page).unwrap();
-    assert_eq!((load.running, load.waiting, load.steps), (2, 3, 41));
-    assert_eq!(engine(EngineKind::LlamaServer).load("nothing"), None);
+    let engine = engine(EngineKind::LlamaServer);
+    let load = engine.load(page, None).unwrap();
+    assert_eq!((load.running, load.waiting, load.steps, load.kv_use), (2, 3, 41, None));
+    assert_eq!(engine.load("nothing", None), None);
+    let idle = engine.load("llamacpp:requests_processing 0\n", None).unwrap();
+    assert_eq!(idle.kv_use, Some(0));
+}
+
+#[test]
+fn how_full_the_cache_is_are_the_tokens_of_running_calls_over_the_cells_of_all_slots() {
+    let kv_use = |slots: &str| engine(EngineKind::LlamaServer).load("llamacpp:requests_processing 1\n", Some(slots)).unwrap().kv_use;
+    let busy = r#"{"id": 0, "n_ctx": 200, "is_processing": true, "n_prompt_tokens": 150, "n_prompt_tokens_processed": 18}"#;
+    let kept = r#"{"id": 1, "n_ctx": 200, "is_processing": false, "n_prompt_tokens": 190}"#;
+    let fresh = r#"{"id": 1, "n_ctx": 200, "is_processing": false}"#;
+    assert_eq!(kv_use(&format!("[{busy}]")), Some(75));
+    assert_eq!(kv_use(&format!("[{busy}, {fresh}]")), Some(37));
+    assert_eq!(kv_use(&format!("[{busy}, {kept}]")), Some(37), "what an idle slot keeps of its last call makes way for the next");
+    let older = r#"[{"id": 0, "n_ctx": 200, "is_processing": true}]"#;
+    assert_eq!((kv_use(older), kv_use("[]"), kv_use("{}")), (None, None, None), "one that does not tell is not taken for an empty one");
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub(crate) async fn is_another(owner: &mut Owner, record: &Record, revision: &Re
         Ok(Some(next)) => {
             let name = &record.spec.name;
             let message = format!("`{name}` follows {cause}, to {}; generation {}", is.digest, next.generation);
-            let model = record.spec.model.as_ref().map(ToString::to_string).unwrap_or_default();
+            let model = record.spec.model.as_ref().map(Source::told).unwrap_or_default();
             let by = Cause::Tag { model, digest: is.digest.clone() };
             owner.story.tell(Event::now(EventKind::DeploymentUpdated, by, message).of(name));
             true

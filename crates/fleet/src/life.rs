@@ -29,8 +29,6 @@ pub enum Next {
 
 /// How long an instance may be unreachable before it is replaced.
 pub const UNHEALTHY_FOR: Duration = Duration::from_secs(30);
-/// How long callers may go on after an instance began to drain.
-pub const DRAIN_FOR: Duration = Duration::from_mins(5);
 /// How long a start may be invisible to the runtime before it counts as lost.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long one that was seen may be invisible: a folder that cannot be read for a moment is no loss.
@@ -67,7 +65,9 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
         (Unhealthy, _) if matches!(item.health, Health::Up | Health::Asleep) => Next::Move(Ready, None),
         (Unhealthy, _) if here > UNHEALTHY_FOR => Next::Fail(unresponsive(item)),
         (Draining, Sight::Exited(_)) => Next::Move(Stopping, item.reason.clone()),
-        (Draining, _) if item.used.in_flight == 0 || here > DRAIN_FOR || is_missed(item, now) => Next::Move(Stopping, item.reason.clone()),
+        (Draining, _) if item.used.in_flight == 0 || here > drains_for(item) || is_missed(item, now) => {
+            Next::Move(Stopping, item.reason.clone())
+        }
         // What is being started is told to end once it is known to be there; else it could come up afterwards.
         (Stopping | Failed, _) if item.start == Start::Running => Next::Stay,
         (Stopping, Sight::Exited(_)) => Next::Move(Reclaiming, item.reason.clone()),
@@ -85,6 +85,12 @@ pub fn next(item: &Item, now: Timestamp) -> Next {
 
 fn is_missed(item: &Item, now: Timestamp) -> bool {
     item.sight == Sight::Absent && item.start != Start::Running && item.seen_at.is_none_or(|at| now.since(at) > MISSED_FOR)
+}
+
+/// How long callers may go on after it began to drain. Where nothing is said: as long as any call may take, so that none is cut.
+fn drains_for(item: &Item) -> Duration {
+    let limits = &item.revision.spec.timeouts;
+    limits.drain.unwrap_or(limits.total)
 }
 
 fn may_ask(item: &Item, now: Timestamp) -> bool {

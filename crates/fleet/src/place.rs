@@ -3,7 +3,8 @@
 //! In: what it needs, the ledger. Out: a [`Fit`] with the devices, or with the numbers. Pure. The best way of
 //! running it that the machines could ever offer is the one it gets: all of it on one card, else spread over
 //! several cards of one machine, else as many layers as go there, else main memory; it does not settle for
-//! less only because something that may leave is in the way now. Of several places it takes the one that is
+//! less only because something that may leave is in the way now. Several cards are no less: where all of it fits there,
+//! nobody leaves so that it has one for itself. Of several places it takes the one that is
 //! filled best, so that what is large finds room later, or the emptiest, as the setting says.
 
 use base::ByteSize;
@@ -77,8 +78,7 @@ pub fn place(need: &Need, ledger: &Ledger, packing: Packing) -> Fit {
             }
             continue;
         }
-        let now = if tier == Tier::Some { enough(&hosts, ledger, &later) } else { ways(tier, &hosts, &ledger.now) };
-        return match choose(now, ledger, packing) {
+        return match choose(ways_now(tier, &hosts, ledger, &later), ledger, packing) {
             Some(way) => Fit::Fits(way),
             None => no_room(need, ledger, of_which(tier, &hosts, ledger, later)),
         };
@@ -132,6 +132,16 @@ fn ways(tier: Tier, hosts: &[Host<'_>], left: &[i64]) -> Vec<Way> {
         Tier::Host => host.in_memory(&caps).into_iter().collect(),
     };
     hosts.iter().flat_map(of).collect()
+}
+
+/// The ways of this tier that are free, and of one that does as well.
+fn ways_now(tier: Tier, hosts: &[Host<'_>], ledger: &Ledger, later: &[Way]) -> Vec<Way> {
+    let now = |tier| ways(tier, hosts, &ledger.now);
+    match tier {
+        Tier::Some => enough(hosts, ledger, later),
+        Tier::One(layers) => Some(now(tier)).filter(|ways| !ways.is_empty()).unwrap_or_else(|| now(Tier::Several(layers))),
+        Tier::Several(_) | Tier::Host => now(tier),
+    }
 }
 
 /// Nearly as many layers as could ever go on cards are enough to go now: one layer is not worth an eviction.

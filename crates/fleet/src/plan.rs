@@ -13,7 +13,7 @@ use crate::life::{self, Next};
 use crate::rollout::{self, Scene};
 use crate::room::give_room;
 use crate::world::{Health, Item, Resolve, Wish, World};
-use crate::{scale, sleep};
+use crate::{pulse, scale, sleep};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +89,7 @@ fn instances(actions: &[Action]) -> BTreeSet<InstanceId> {
 
 fn live(item: &Item, world: &World) -> Option<Action> {
     let id = || item.id.clone();
-    if let Some(reason) = lost(item, world) {
+    if let Some(reason) = lost(item, world).or_else(|| pulse::hung(item, is_waited_for(item, world), world.now)) {
         return Some(Action::Fail(id(), reason));
     }
     match life::next(item, world.now) {
@@ -108,6 +108,11 @@ fn live(item: &Item, world: &World) -> Option<Action> {
         Next::Stop => Some(Action::Stop(id())),
         Next::Forget => Some(Action::Forget(id())),
     }
+}
+
+/// Somebody's call is on it, or would be.
+fn is_waited_for(item: &Item, world: &World) -> bool {
+    item.used.in_flight > 0 || world.wishes.get(&item.deployment).is_some_and(|wish| wish.demand.waiting > 0)
 }
 
 fn is_rolling(item: &Item, world: &World) -> bool {

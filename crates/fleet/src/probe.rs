@@ -43,15 +43,20 @@ pub(crate) struct Target {
     pub(crate) http2: bool,
     /// It was started so that it sleeps when nobody calls.
     pub(crate) sleeps: bool,
+    /// Somebody goes by how full its cache is.
+    pub(crate) fills: bool,
     /// Whom its URL may lead to.
     pub(crate) outbound: net::Guard,
 }
 
-const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
+/// That one is ready is to be known within a tenth of a second, however long its load took.
+const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(40)];
 const ASKS_EACH: usize = 40;
 const UP: Duration = Duration::from_secs(5);
 /// Of one that may fall asleep: until that is seen its memory serves nobody.
 const DROWSY: Duration = Duration::from_secs(1);
+/// Of one by whose cache others are started.
+const FILLING: Duration = Duration::from_secs(1);
 /// No engine says more than this to a probe.
 const LONGEST_PAGE: usize = 1 << 20;
 /// So many misses in a row count as down; one may be a busy moment.
@@ -75,6 +80,8 @@ pub(crate) struct Watched {
     _task: Task,
     asks: watch::Sender<Asks>,
     beat: watch::Receiver<Beat>,
+    /// As its target was.
+    pub(crate) fills: bool,
 }
 
 impl Watched {
@@ -82,7 +89,8 @@ impl Watched {
     pub(crate) fn new(target: Target, reports: mpsc::Sender<Event>) -> Self {
         let (asks, asked) = watch::channel(Asks::default());
         let (beats, beat) = watch::channel(Beat::default());
-        Self { _task: ask_on(target, asked, beats, reports), asks, beat }
+        let fills = target.fills;
+        Self { _task: ask_on(target, asked, beats, reports), asks, beat, fills }
     }
     /// Asks at once, after a caller's complaint.
     pub(crate) fn nudge(&self) {
@@ -105,14 +113,15 @@ impl Watched {
 fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender<Beat>, reports: mpsc::Sender<Event>) -> Task {
     tasks::spawn("probe", async move {
         let mut stethoscope = Stethoscope::new(beats);
-        let usual = if target.sleeps { DROWSY } else { UP };
+        let usual = [(target.sleeps, DROWSY), (target.fills, FILLING)].into_iter().filter(|(is, _)| *is).map(|(_, time)| time).min();
+        let usual = usual.unwrap_or(UP);
         let mut last = Health::Unknown;
         let (mut asks, mut misses, mut done) = (0_usize, 0_u32, Asks::default());
         loop {
             let wanted = *asked.borrow_and_update();
             if wanted.wakes != done.wakes {
                 wake(&target).await;
-                stethoscope.last = Instant::now();
+                stethoscope.begin();
             }
             if wanted.anew != done.anew {
                 last = Health::Unknown;
@@ -129,6 +138,9 @@ fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender
                 *since = *first; // down since then, whatever it says by now
             }
             if health != last {
+                if health == Health::Up {
+                    stethoscope.begin(); // before, nobody listened
+                }
                 last = health.clone();
                 if reports.send(Event::Probed(target.id.clone(), health)).await.is_err() {
                     return;
@@ -164,13 +176,18 @@ impl Stethoscope {
         Self { beats, last: Instant::now(), load: None }
     }
 
+    /// From now on there should be beats.
+    fn begin(&mut self) {
+        self.last = Instant::now();
+    }
+
     /// Whether there was a beat, or none is to be expected.
     async fn listen(&mut self, target: &Target) -> bool {
         let Some(path) = target.probe.pulse else { return true };
         let answer = tokio::time::timeout(target.probe.timeout, get(target, path)).await;
         let now = Instant::now();
         let load = match answer {
-            Ok(Ok((StatusCode::OK, page))) => target.engine.load(&page),
+            Ok(Ok((StatusCode::OK, page))) => load(target, &page).await,
             // A connection that is refused, or a page that an older engine does not have, says nothing of the loop.
             Ok(_) => return true,
             Err(_) => None,
@@ -182,6 +199,16 @@ impl Stethoscope {
         }
         self.beats.send_replace(Beat { silent: now.duration_since(self.last), load: self.load });
         beat
+    }
+}
+
+/// What its pages say of its load. Its slots are asked for where somebody goes by them and there is something in them.
+async fn load(target: &Target, page: &str) -> Option<Load> {
+    let load = target.engine.load(page, None)?;
+    let Some(path) = target.probe.slots.filter(|_| target.fills && load.running > 0) else { return Some(load) };
+    match tokio::time::timeout(target.probe.timeout, get(target, path)).await {
+        Ok(Ok((StatusCode::OK, slots))) => target.engine.load(page, Some(&slots)),
+        _ => Some(load),
     }
 }
 
@@ -215,6 +242,10 @@ async fn sleeps(target: &Target) -> bool {
 async fn wake(target: &Target) {
     let (Some(sleep), Endpoint::Unix(socket)) = (target.probe.sleep, &target.endpoint) else { return };
     let (path, body) = sleep.wakes;
+    #[cfg(test)]
+    if let Some(answer) = crate::tests::owner::answer(&target.endpoint, path) {
+        return drop(answer.await); // its probe says what it is like
+    }
     if let Err(error) = exchange(socket, target, Request::post(path), body).await {
         tracing::warn!(instance = %target.id, error = base::chain(error.as_ref()), "it could not be woken; its probe says what it is like");
     }
@@ -235,9 +266,9 @@ fn judge(status: StatusCode, probe: &Probe) -> Health {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The status of the answer, and its text where it is one of our engines.
-async fn get(target: &Target, path: &str) -> Result<(StatusCode, String), Cause> {
+async fn get(target: &Target, path: &'static str) -> Result<(StatusCode, String), Cause> {
     #[cfg(test)]
-    if let Some(answer) = crate::tests::owner::answer(&target.endpoint) {
+    if let Some(answer) = crate::tests::owner::answer(&target.endpoint, path) {
         return answer.await;
     }
     match &target.endpoint {
@@ -298,3 +329,6 @@ async fn get_url(base: &str, target: &Target, path: &str) -> Result<StatusCode, 
     let reply = remote(target)?.request(request(head, target, Empty::new())?).await?;
     Ok(reply.status())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use base::Timestamp;
 use engine::Load;
-use spec::{Reason, ReasonCode};
+use spec::{Phase, Reason, ReasonCode};
 
-use crate::world::Item;
+use crate::world::{Health, Item};
 
 /// Without a beat, and without computing, for this long: dead.
 pub const SILENT_FOR: Duration = Duration::from_secs(20);
+/// One that does not even answer is given so long to come back, where it has not computed either and somebody waits.
+pub const HUNG_FOR: Duration = Duration::from_secs(5);
 /// A process that uses less of one core than this only waits.
 const LEAST_PERCENT: u128 = 5;
 /// The CPU time of shorter spans is counted too coarsely.
@@ -61,8 +63,7 @@ impl Pulse {
 
 /// Why it is to be replaced, if its loop is dead.
 pub fn stuck(item: &Item, now: Timestamp) -> Option<Reason> {
-    let (silent, pulse) = (item.pulse.beat.silent, &item.pulse);
-    let quiet = pulse.quiet_since.is_some_and(|since| now.since(since) >= SILENT_FOR);
+    let (silent, quiet) = (item.pulse.beat.silent, is_quiet(item, now));
     let limit = if quiet { SILENT_FOR } else { item.revision.spec.timeouts.first_token.max(SILENT_FOR) };
     if silent < limit {
         return None;
@@ -71,6 +72,18 @@ pub fn stuck(item: &Item, now: Timestamp) -> Option<Reason> {
     let how = if quiet { "uses no CPU" } else { "computes without an end" };
     let message = format!("it answers its probe, but its loop has made no step for {silent} and it {how}; {calls} calls wait on it");
     Some(Reason::new(ReasonCode::Unresponsive, message, "it is replaced; see `penstock logs`"))
+}
+
+/// Why one that answers nothing is not waited for any longer: all of it stands still, and somebody goes without it.
+pub fn hung(item: &Item, is_waited_for: bool, now: Timestamp) -> Option<Reason> {
+    let Health::Down(what, _) = &item.health else { return None };
+    let stands_still = item.phase == Phase::Unhealthy && now.since(item.since) >= HUNG_FOR && is_quiet(item, now);
+    let message = || format!("{what}, and it uses no CPU; {} calls wait on it", item.used.in_flight);
+    (stands_still && is_waited_for).then(|| Reason::new(ReasonCode::Unresponsive, message(), "it is replaced; see `penstock logs`"))
+}
+
+fn is_quiet(item: &Item, now: Timestamp) -> bool {
+    item.pulse.quiet_since.is_some_and(|since| now.since(since) >= SILENT_FOR)
 }
 
 #[cfg(test)]

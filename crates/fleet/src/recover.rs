@@ -53,12 +53,13 @@ pub(crate) async fn adopt(owner: &mut Owner, mut seen: Sightings) -> Result<(), 
     Ok(())
 }
 
-/// One that was told to end is none of ours any more.
+/// One that was told to end is none of ours any more. Nor is one that never began, because Penstock died between its order and its
+/// start: nothing is known to be wrong with it, so that another one is started at once and nothing is waited for.
 fn is_ours(state: &SeenState) -> bool {
     match state {
         SeenState::Running => true,
         SeenState::Stopping => false,
-        SeenState::Exited(exit) => !exit.asked,
+        SeenState::Exited(exit) => !exit.asked && exit.spawn_error.is_none(),
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Ar
             wish.resolve = Resolve::Done(Arc::clone(&revision));
             wish.memory = memory;
             steps::frozen(owner, &which.name, &revision).await;
+            watch_anew(owner, &which.name);
             // Its tag may have moved while it was being frozen.
             if let Err(error) = follow::hold_against(owner, &which.name).await {
                 tracing::warn!(deployment = %which.name, error, "it could not be held against its tag; a later turn tries again");
@@ -95,10 +96,27 @@ pub(crate) fn watch(owner: &mut Owner, id: &InstanceId) {
     };
     let http2 = spec.http_version == Some(HttpVersion::Http2);
     let engine = engine::engine(item.engine);
-    let (outbound, sleeps) = (owner.outbound.clone(), spec.replicas.sleep_after.is_some());
-    let target = probe::Target { id: id.clone(), engine, endpoint, key, probe: engine.probe(), http2, sleeps, outbound };
+    let (outbound, sleeps, fills) = (owner.outbound.clone(), spec.replicas.sleep_after.is_some(), fills(item));
+    let asks = engine.probe();
+    #[cfg(test)]
+    let asks = engine::Probe { sleep: asks.sleep.or_else(crate::tests::owner::sleep), ..asks };
+    let target = probe::Target { id: id.clone(), engine, endpoint, key, probe: asks, http2, sleeps, fills, outbound };
     let watched = probe::Watched::new(target, owner.messages.clone());
     owner.probes.insert(id.clone(), watched);
+}
+
+/// Somebody goes by how full its cache is.
+fn fills(item: &Item) -> bool {
+    item.revision.spec.replicas.target.kv_use.is_some()
+}
+
+/// Those that stay may serve a wish by now that wants to know something else of them.
+fn watch_anew(owner: &mut Owner, name: &Name) {
+    let is_other = |item: &&Item| owner.probes.get(&item.id).is_some_and(|watched| watched.fills != fills(item));
+    let others: Vec<InstanceId> = owner.world.items_of(name).filter(is_other).map(|item| item.id.clone()).collect();
+    for id in others {
+        watch(owner, &id);
+    }
 }
 
 /// Keys of remote engines may say something else: their wishes are looked at anew, and their probes show what they say now.

@@ -97,8 +97,8 @@ pub(crate) fn wake(world: &World, decided: &BTreeSet<InstanceId>) -> Vec<Action>
         }
         woken.insert(&item.deployment);
         let more = lacks(item, &ledger);
-        let fits = more.iter().all(|(at, bytes)| ledger.now.get(*at).is_some_and(|left| bytes <= left));
-        if more.is_empty() || (fits && !contended) {
+        let fits = more.iter().all(|(at, bytes)| ledger.now.get(*at).is_some_and(|left| bytes <= left)) && has_its_own(item, &ledger);
+        if fits && (more.is_empty() || !contended) {
             ledger.take(&more);
             actions.push(Action::Sleep(item.id.clone(), Step::Wake));
         } else {
@@ -111,6 +111,11 @@ pub(crate) fn wake(world: &World, decided: &BTreeSet<InstanceId>) -> Vec<Action>
 
 fn is_asked_for(item: &Item, world: &World) -> bool {
     world.wishes.get(&item.deployment).is_some_and(|wish| wish.is_asked_for() && !wish.record.deleting)
+}
+
+/// Nothing of what is kept for it is in use. It may be: one that was found again asleep had lent it, and nobody knows that any more.
+fn has_its_own(item: &Item, ledger: &Ledger) -> bool {
+    ledger.of_item(item).iter().all(|(at, _)| ledger.now.get(*at).is_none_or(|left| *left >= 0))
 }
 
 /// What it needs beside what it has, to be awake.

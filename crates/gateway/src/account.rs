@@ -41,6 +41,8 @@ pub(crate) struct Account {
     arrival: Arrival,
     operation: &'static str,
     streamed: bool,
+    /// Who asked waits for the answer, and sees its status.
+    is_awaited: bool,
     entry: Option<Arc<Entry>>,
     member: Option<Arc<Member>>,
     failure: Option<&'static str>,
@@ -68,6 +70,7 @@ impl Account {
             arrival: arrival.clone(),
             operation: call.ask.shape.operation(),
             streamed: call.streamed,
+            is_awaited: call.is_awaited(),
             entry: None,
             member: None,
             failure: None,
@@ -119,9 +122,11 @@ impl Account {
             self.gateway.metrics().retried();
         }
         self.entry = Some(Arc::clone(&lease.entry));
-        self.row.wait_ms += ms(lease.waited);
-        self.row.prompt_tokens = self.prompt_estimate;
-        self.row.estimated = true;
+        let row = &mut self.row;
+        row.wait_ms += ms(lease.waited);
+        (row.prompt_tokens, row.estimated) = (self.prompt_estimate, true);
+        // Nor what the last one counted.
+        (row.cached_tokens, row.completion_tokens, row.reasoning_tokens) = (0, 0, 0);
     }
 
     /// Our own guess at the prompt.
@@ -131,11 +136,12 @@ impl Account {
 
     /// The first byte of the answer is there.
     pub(crate) fn first_byte(&mut self) {
-        const OK: u16 = 200;
         self.first.get_or_insert_with(Instant::now);
-        if self.row.ending == Ending::Cancelled {
-            self.row.status = OK;
-        }
+    }
+
+    /// It was there at that moment.
+    pub(crate) fn first_byte_at(&mut self, at: Instant) {
+        self.first.get_or_insert(at);
     }
 
     /// True once the engine has begun to answer, so that the client may have been told of it.
@@ -143,9 +149,13 @@ impl Account {
         self.first.is_some()
     }
 
-    /// Work of ours on the answer; its time counts as overhead.
+    /// Work of ours on the answer, begun now; its time counts as overhead.
     pub(crate) fn working<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        let from = Instant::now();
+        self.working_since(Instant::now(), work)
+    }
+
+    /// The same for who has just looked at the clock.
+    pub(crate) fn working_since<T>(&mut self, from: Instant, work: impl FnOnce() -> T) -> T {
         let done = work();
         self.own_time += from.elapsed();
         done
@@ -160,11 +170,6 @@ impl Account {
         }
     }
 
-    /// The client had left its stream, and so long after the engine was let go.
-    pub(crate) fn left(&self, after: Duration) {
-        self.gateway.metrics().cancelled(after);
-    }
-
     /// The engine's own count, as far as it can be believed.
     pub(crate) fn counted(&mut self, usage: wire::openai::Usage) {
         const MOST: u64 = u32::MAX as u64; // more than any context holds
@@ -177,8 +182,9 @@ impl Account {
 
     /// It ended as it should.
     pub(crate) fn completed(&mut self) {
+        const OK: u16 = 200;
         self.first_byte();
-        self.row.ending = Ending::Completed;
+        (self.row.ending, self.row.status) = (Ending::Completed, OK);
         self.failure = None;
     }
 
@@ -192,9 +198,7 @@ impl Account {
     pub(crate) fn failed(&mut self, error: &Error) {
         self.row.ending = if self.member.is_some() { Ending::Failed } else { Ending::Rejected };
         self.failure = Some(error.word());
-        if self.first.is_none() || !self.streamed {
-            self.row.status = error.status(self.face);
-        }
+        self.row.status = error.status(self.face);
         if let Error::Board(refusal) = error {
             match refusal {
                 board::Error::QueueFull { .. } => self.gateway.metrics().backpressure(Why::QueueFull),
@@ -251,6 +255,10 @@ impl Account {
     fn measure(&mut self, duration: Duration) {
         let metrics = self.gateway.metrics();
         metrics.call_ended();
+        if self.row.ending == Ending::Cancelled {
+            // All that it held has been let go; one in the background is left by nobody.
+            metrics.cancelled(self.arrival.left_after().map_or(Duration::ZERO, |from| duration.saturating_sub(from)));
+        }
         if self.member.is_some() {
             metrics.spent(&self.arrival.laps, self.own_time);
         }
@@ -308,6 +316,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
+        if let Some(status) = self.arrival.shown().filter(|_| self.is_awaited) {
+            self.row.status = status; // whatever became of it after its head was out
+        }
         self.row.duration_ms = ms(duration);
         self.row.first_byte_ms = self.first.map(|first| ms(first.duration_since(self.began)));
         self.price();

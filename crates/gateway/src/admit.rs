@@ -48,7 +48,8 @@ pub(crate) fn go_to(access: &Access, entry: &Entry, account: &mut Account) -> Re
     let Some(permit) = account.permit() else { return Ok(()) };
     permit.caller().check_valid()?;
     if permit.deployment() != entry.name.as_str() {
-        permit.move_to(&access.gate(&entry.name), &entry.spec.limits, &entry.spec.budget)?;
+        let spec = &entry.spec;
+        permit.move_to(&access.gate(&entry.name), &spec.limits, &spec.budget, &spec.prices)?;
     }
     Ok(())
 }

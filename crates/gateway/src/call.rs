@@ -98,6 +98,10 @@ impl Call {
             (_, Shape::Embeddings) => "embeddings",
         }
     }
+    /// Who asked waits for the answer; one that is made in the background is kept for whoever fetches it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !matches!(&self.manner, Manner::Response(ticket) if ticket.background)
+    }
     /// The model as the client calls it.
     pub(crate) fn model(&self) -> &str {
         self.alias.as_deref().unwrap_or(&self.ask.model)

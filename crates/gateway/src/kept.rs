@@ -139,14 +139,18 @@ impl Kept {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a response as it stands now.
-    pub(crate) fn put(&self, ticket: &Ticket, response: &Value) {
+    /// Keeps a response as it stands now, unless it has been deleted.
+    fn put(&self, ticket: &Ticket, response: &Value) {
         let story = Telling { response, items: &ticket.items, own: ticket.own };
         let Ok(body) = serde_json::to_string(&story) else { return };
-        let body: Arc<str> = body.into();
-        self.memory().put(&ticket.id, Slot::here(Arc::clone(&ticket.owner), Arc::clone(&body)));
         let (id, owner) = (ticket.id.clone(), ticket.owner.to_string());
-        self.0.writer.post(Change::Put(KeptResponse { id, owner, created_at: ticket.created, body: body.to_string() }));
+        let change = Change::Put(KeptResponse { id, owner, created_at: ticket.created, body: body.clone() });
+        let mut memory = self.memory();
+        if memory.is_gone(&ticket.id) {
+            return;
+        }
+        memory.put(&ticket.id, Slot::here(Arc::clone(&ticket.owner), body.into()));
+        self.0.writer.post(change); // within the lock: whoever deletes it next says so to the store after this
     }
 
     /// What is kept under this id for this owner.
@@ -180,7 +184,7 @@ impl Kept {
     /// Forgets it.
     pub(crate) async fn delete(&self, id: &str, owner: &str) -> Result<(), Error> {
         self.get(id, owner).await?;
-        drop(self.cancel(id));
+        self.end(id).await; // so that nothing of it is kept after this, though memory may forget that it is gone
         self.memory().put(id, Slot::gone(owner.into()));
         self.0.writer.post_surely(Change::Delete(id.to_owned())).await;
         Ok(())
@@ -213,11 +217,6 @@ impl Kept {
         }
     }
 
-    /// True once it has been deleted.
-    pub(crate) fn is_gone(&self, id: &str) -> bool {
-        self.memory().get(id).is_some_and(|slot| slot.body.is_none())
-    }
-
     /// Waits until all that was kept so far is in the store.
     pub(crate) async fn flush(&self) {
         self.0.writer.flush().await;
@@ -244,7 +243,7 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Keeps the response as it stands, if it is to be kept and has not been deleted.
     pub(crate) fn keep(&self, response: &Value) {
-        if self.stored && !self.kept.is_gone(&self.id) {
+        if self.stored {
             self.kept.put(self, response);
         }
     }

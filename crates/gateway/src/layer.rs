@@ -97,6 +97,7 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Passin
         let Ok(mut response) = ready!(Pin::new(&mut self.inner).poll(cx));
         let Some(mut visit) = self.visit.take() else { return Poll::Ready(Ok(response)) };
         visit.status = response.status().as_u16();
+        visit.arrival.head_goes_out(visit.status);
         crate::error::complete(&mut response, &visit.arrival.id);
         let headers = response.headers_mut();
         headers.insert(REQUEST_ID, visit.arrival.id.header());
@@ -105,7 +106,15 @@ impl<F: Future<Output = Result<Response, Infallible>> + Unpin> Future for Passin
         if let Some(caller) = response.extensions_mut().remove() {
             visit.arrival.identified(&caller);
         }
-        Poll::Ready(Ok(response.map(|body| Body::new(Counted { body, visit }))))
+        Poll::Ready(Ok(response.map(|body| Body::new(Counted { body, visit, is_over: false }))))
+    }
+}
+
+impl<F> Drop for Passing<F> {
+    fn drop(&mut self) {
+        if let Some(visit) = &self.visit {
+            visit.arrival.client_leaves();
+        }
     }
 }
 
@@ -140,6 +149,15 @@ impl Drop for Visit {
 struct Counted {
     body: Body, // before the visit
     visit: Visit,
+    is_over: bool,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if !self.is_over && !http_body::Body::is_end_stream(&self.body) {
+            self.visit.arrival.client_leaves();
+        }
+    }
 }
 
 impl http_body::Body for Counted {
@@ -148,8 +166,9 @@ impl http_body::Body for Counted {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            self.visit.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        match &frame {
+            Some(Ok(frame)) => self.visit.bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) | None => self.is_over = true,
         }
         Poll::Ready(frame)
     }

@@ -69,10 +69,11 @@ pub use cors::Cors;
 pub use entrance::{Answer, Entrance, Visitor};
 pub use error::Error;
 pub use http::TooSlow;
+pub use identify::MetricsAccess;
 pub use kept::Keeping;
 pub use metrics::{Readings, Source};
 pub use passage::{CallRecord, Lap, Listener, Peer, Record, Sampling, SpanId, Trace, TraceId, Watch, Wish};
-pub use routes::status::{Status, StatusDoc, StatusInstance};
+pub use routes::status::{Status, StatusDoc, StatusError, StatusInstance};
 
 use kept::Kept;
 use metrics::Metrics;
@@ -129,6 +130,8 @@ pub struct Config {
     pub outbound: Guard,
     /// Where browsers find this server, if not on this machine.
     pub public_url: Option<String>,
+    /// Who is told its numbers.
+    pub metrics: MetricsAccess,
 }
 
 impl Default for Config {
@@ -147,6 +150,7 @@ impl Default for Config {
             proxies: None,
             outbound: Guard::default(),
             public_url: None,
+            metrics: MetricsAccess::default(),
         }
     }
 }

@@ -92,6 +92,7 @@ pub(crate) struct Passage {
     route: Option<Arc<Route>>,
     status: AtomicU16,
     took: AtomicU64,
+    left_after: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     caller: OnceLock<Arc<Caller>>,
@@ -202,6 +203,7 @@ impl Passage {
             route: None,
             status: AtomicU16::new(CLIENT_GONE),
             took: AtomicU64::new(0),
+            left_after: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             caller: OnceLock::new(),
@@ -220,6 +222,27 @@ impl Passage {
     pub(crate) fn received(&self, bytes: usize) {
         self.bytes_in.store(bytes as u64, Relaxed);
         self.laps.lap(Stage::Body);
+    }
+
+    /// The head of the answer goes out, with this status.
+    pub(crate) fn head_goes_out(&self, status: u16) {
+        self.status.store(status, Relaxed);
+    }
+
+    /// The status that the client has seen, once it has.
+    pub(crate) fn shown(&self) -> Option<u16> {
+        Some(self.status.load(Relaxed)).filter(|status| *status != CLIENT_GONE)
+    }
+
+    /// The client has gone before the end of its answer: what is held for it is let go now.
+    pub(crate) fn client_leaves(&self) {
+        let after = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.left_after.store(after.max(1), Relaxed);
+    }
+
+    /// How long after its coming its client was seen to have gone; nothing while it has not.
+    pub(crate) fn left_after(&self) -> Option<Duration> {
+        Some(self.left_after.load(Relaxed)).filter(|after| *after > 0).map(Duration::from_nanos)
     }
 
     /// The answer is out, or its client has gone.

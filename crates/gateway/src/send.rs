@@ -25,7 +25,7 @@ use base::tasks::Task;
 use board::{Failure, Lease};
 use http::{HeaderMap, StatusCode};
 use spec::HttpVersion;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 pub(crate) use connect::Cause;
 use connect::{Connector, Opened};
@@ -103,19 +103,18 @@ impl Sender {
         {
             return on_line(target, place, outgoing, clock).await;
         }
-        while target.may_speak(HttpVersion::Http1)
-            && let Some(link) = target.pool.take()
+        if target.may_speak(HttpVersion::Http1)
+            && let Some((link, from)) = target.pool.take()
         {
-            let from = Instant::now();
             match over_link(lease, target, link, outgoing, clock).await {
-                // It hung up while nobody looked; what was written to it has reached nobody.
-                Err(Failed { error: Error::Broken { source }, .. }) if is_gone(&source) && from.elapsed() < RACE => {}
-                outcome => return outcome,
+                // It hung up while nobody looked; what was written to it has reached nobody. Once: another idle one may be as dead.
+                Err(Lost { is_silent: true, .. }) if from.elapsed() < RACE => {}
+                outcome => return outcome.map_err(|lost| lost.failed),
             }
         }
         // Boxed, so that a call that finds a connection carries none of this.
         match Box::pin(self.connect(lease, target)).await? {
-            Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await,
+            Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await.map_err(|lost| lost.failed),
             Fresh::Place(place) => on_line(target, place, outgoing, clock).await,
         }
     }
@@ -153,13 +152,21 @@ enum Fresh {
     Place(Place),
 }
 
-async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
+/// A try over a link that brought no reply.
+struct Lost {
+    failed: Failed,
+    /// The other side hung up, and had not said one byte: so does an idle connection that proves dead.
+    is_silent: bool,
+}
+
+async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Lost> {
     let head = match link.exchange(outgoing.parts(target), clock.first_by).await {
         Ok(head) => head,
-        Err(Unsent { fault: Fault::Late, .. }) => return Err(Failed::for_good(clock.late(true))),
-        Err(Unsent { fault, untouched }) => {
-            let safe = untouched || target.is_ours() && was_never_read(&fault);
-            return Err(Failed { error: Error::Broken { source: fault.into() }, safe });
+        Err(Unsent { fault: Fault::Late, .. }) => return Err(Lost { failed: Failed::for_good(clock.late(true)), is_silent: false }),
+        Err(Unsent { fault, untouched, unanswered }) => {
+            let safe = untouched || unanswered && target.is_ours() && was_never_read(&fault);
+            let is_silent = unanswered && matches!(fault, Fault::HungUp | Fault::Io(_));
+            return Err(Lost { failed: Failed { error: Error::Broken { source: fault.into() }, safe }, is_silent });
         }
     };
     let home = Home { target: Arc::clone(target), most: slots(lease) };
@@ -172,11 +179,6 @@ async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing
 fn was_never_read(fault: &Fault) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
     matches!(fault, Fault::Io(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
-}
-
-/// The other side hung up.
-fn is_gone(cause: &Cause) -> bool {
-    matches!(cause.downcast_ref(), Some(Fault::HungUp | Fault::Io(_)))
 }
 
 async fn on_line(target: &Target, place: Place, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::http::header::WARNING;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use base::tasks;
 use board::{Entry, Lease};
@@ -45,12 +45,36 @@ pub(crate) async fn go(gateway: Gateway, arrived: Arrived, face: Face, read: Rea
 
 /// From call to answer.
 pub(crate) async fn carry(gateway: Gateway, call: Box<Call>, prompts: Prompts) -> Response {
+    let opened = open(&gateway, &call, prompts).await;
+    go_on(gateway, call, opened).await
+}
+
+/// A call that stands in the books, and was let in or not.
+pub(crate) struct Opened {
+    account: Box<Account>, // it goes through many hands
+    way: Result<Box<Way>, Error>,
+}
+
+impl Opened {
+    /// The limits of its caller, for whoever answers before the call does.
+    pub(crate) fn put_limits(&self, headers: &mut HeaderMap) {
+        limit_headers(&self.account.rates(), headers);
+    }
+}
+
+/// May now.
+pub(crate) async fn open(gateway: &Gateway, call: &Call, prompts: Prompts) -> Opened {
+    let mut account = Box::new(Account::open(gateway, call, prompts.estimate()));
+    let way = gateway.stopping().unless_ended(let_in(gateway, call, prompts, &mut account)).await;
+    Opened { account, way }
+}
+
+/// From there to the answer.
+pub(crate) async fn go_on(gateway: Gateway, call: Box<Call>, Opened { mut account, way }: Opened) -> Response {
     let face = call.face;
-    let mut account = Box::new(Account::open(&gateway, &call, prompts.estimate())); // it goes through many hands
-    let let_in = gateway.stopping().unless_ended(let_in(&gateway, &call, prompts, &mut account)).await;
     let rates = account.rates();
     let notice = account.entry().and_then(|entry| entry.notice.clone());
-    let outcome = match let_in {
+    let outcome = match way {
         Ok(way) if call.streamed => streamed(gateway, call, way, account).await,
         Ok(way) => serve(&gateway, &call, way, account).await,
         Err(error) => {
@@ -128,7 +152,7 @@ async fn take_in(gateway: &Gateway, arrived: Arrived) -> Result<http::Raw, Error
     let limit = gateway.config().max_body_bytes;
     let Arrived { arrival, headers, body } = arrived;
     http::check(&headers, limit)?;
-    let caller = identify_call(gateway.access(), &headers, arrival.from).await?;
+    let caller = identify_call(gateway.access(), &headers, Some(&arrival)).await?;
     arrival.identified(&caller);
     caller.may_call()?;
     let announced = http::announced(&headers).and_then(|length| usize::try_from(length).ok()).unwrap_or(0);

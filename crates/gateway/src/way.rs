@@ -7,6 +7,7 @@
 //! | in the way | another target of the route | a fallback |
 //! |---|---|---|
 //! | the deployment's own limits or budget | yes | yes |
+//! | its prices, for which the caller's budget has no room | once the call was let in for a cheaper one | the same |
 //! | its context | yes | in place of a fallback whose context is too small, not of the model that was asked for |
 //! | an engine that may be at work on the call | no | yes, as long as the client knows of nothing |
 
@@ -58,7 +59,7 @@ impl Way {
 
     /// That deployment cannot take it: the next lease is on another one, if the reason is its own.
     pub(crate) fn pass_over(&mut self, entry: &Entry, error: Error) -> Result<(), Error> {
-        if !is_its_own(&error) {
+        if !(is_its_own(&error) || is_too_dear(&error)) {
             return Err(error);
         }
         self.search.rule_out(&entry.name);
@@ -112,6 +113,11 @@ pub(crate) fn instead(board: &Board, search: &mut Search, call: &Call, (entry, e
     let is_asked_for = search.name().as_str() == call.ask.model;
     let may_leave = !(is_asked_for && matches!(error, Error::TooLong { .. }));
     choose::next(board, search, call, may_leave)
+}
+
+/// What the caller may still spend is not enough for its prices; it was enough for those of the deployment that the call was let in for.
+fn is_too_dear(error: &Error) -> bool {
+    matches!(error, Error::Access(Refusal::Budget { .. }))
 }
 
 /// It says nothing of other deployments.

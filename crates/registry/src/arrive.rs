@@ -256,6 +256,12 @@ impl Registry {
 }
 
 impl Bringing {
+    /// Whether the same is to become of it as of another, whoever brings it.
+    pub(crate) fn says_as(&self, other: &Self) -> bool {
+        let said = |one: &Self| Self { by: String::new(), allowed: None, ..one.clone() };
+        said(self) == said(other)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         if let Some(wrong) = self.tags.iter().find_map(|tag| spec::tag_problem(tag)) {
             return Err(Error::Invalid(wrong));

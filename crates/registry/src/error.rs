@@ -244,6 +244,17 @@ pub enum Error {
     /// Enough is being fetched already.
     #[error("{0} pulls run already")]
     TooManyPulls(usize),
+    /// One has as many pulls as one may have.
+    #[error("you have {0} pulls running already")]
+    TooManyOfYours(usize),
+    /// The same is being pulled, and something else is said of it.
+    #[error("`{name}` is being pulled from there already, with another note, other tags, another format or another card")]
+    OtherPull {
+        /// The name that it gets.
+        name: Name,
+        /// The pull that runs.
+        operation: spec::OperationId,
+    },
     /// No pull of this id runs.
     #[error("there is no running pull `{0}`")]
     NoPull(spec::OperationId),

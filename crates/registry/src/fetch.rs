@@ -7,15 +7,17 @@
 //!
 //! In: a [`Source`]. Out: the [`Version`] that it means. Fails: with what the other side said and what to do about it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base::{Secret, Timestamp};
 use blobs::web::{Patience, Web};
-use blobs::{BucketConfig, Digest};
+use blobs::{Blob, BucketConfig, Digest};
 use net::Guard;
 use spec::{Card, Source, Version};
 use store::{Fetched, FetchedFile};
 
+use crate::asker::Asker;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -29,6 +31,7 @@ mod ollama;
 mod plan;
 mod ranges;
 
+use file::{Brought, For};
 use plan::{Plan, Wanted};
 
 /// A file that changes more often than this while it is fetched is given up.
@@ -93,13 +96,13 @@ impl Registry {
         if let Some(version) = self.remembered(source, progress).await? {
             return Ok(version);
         }
-        self.flown(source, progress, false).await.map(|pulled| pulled.version)
+        self.flown(source, progress, None).await.map(|pulled| pulled.version)
     }
 
-    /// Fetches what a source means now; files that are here already do not come again.
-    pub async fn pull(&self, source: &Source, progress: &Progress) -> Result<Pulled, Error> {
+    /// Fetches what a source means now, for somebody. Files that have come from there do not come again, nor those that they may have all the same.
+    pub async fn pull(&self, source: &Source, by: &Asker, progress: &Progress) -> Result<Pulled, Error> {
         match source {
-            Source::Hub(_) | Source::Http(_) | Source::S3(_) | Source::Ollama(_) => self.flown(source, progress, true).await,
+            Source::Hub(_) | Source::Http(_) | Source::S3(_) | Source::Ollama(_) => self.flown(source, progress, Some(by)).await,
             _ => Ok(Pulled { version: self.resolve_watched(source, progress).await?, card: None, fetched: 0 }),
         }
     }
@@ -120,55 +123,65 @@ impl Registry {
         self.of_blobs(&files, None).await.map(Some)
     }
 
-    /// One fetches, and the others wait and look on.
-    async fn flown(&self, source: &Source, progress: &Progress, anew: bool) -> Result<Pulled, Error> {
+    /// One fetches, and the others wait and look on. For somebody it is looked at anew, for a wish only if it never was.
+    async fn flown(&self, source: &Source, progress: &Progress, by: Option<&Asker>) -> Result<Pulled, Error> {
         let flight = self.inner.flights.join(&source.to_string());
         progress.follow(&flight.progress);
         let _turn = flight.turn().await?;
-        if !anew && let Some(version) = self.remembered(source, &flight.progress).await? {
+        if by.is_none()
+            && let Some(version) = self.remembered(source, &flight.progress).await?
+        {
             return Ok(Pulled { version, card: None, fetched: 0 });
         }
         for _ in 1..STATES {
-            match self.fetch(source, &flight.progress).await {
+            match self.fetch(source, by, &flight.progress).await {
                 Err(Error::Moved { url }) => tracing::info!(url, "it changed while it was fetched; its new state is fetched instead"),
                 done => return done,
             }
         }
-        self.fetch(source, &flight.progress).await
+        self.fetch(source, by, &flight.progress).await
     }
 
-    async fn fetch(&self, source: &Source, progress: &Progress) -> Result<Pulled, Error> {
-        let before = self.inner.store.get_fetched(&source.to_string()).await?;
+    async fn fetch(&self, source: &Source, by: Option<&Asker>, progress: &Progress) -> Result<Pulled, Error> {
         let plan = self.planned(source).await?;
         self.refuse_too_large(source, &plan)?;
         progress.begin(plan.files.iter().filter_map(|file| file.size).sum());
-        let (mut files, mut holds, mut fetched) = (Vec::new(), Vec::new(), 0);
-        for wanted in &plan.files {
-            let known = before.iter().flat_map(|before| &before.files).find(|file| wanted.is(file));
-            let known = known.and_then(|file| file.digest.parse::<Digest>().ok());
-            let wanted = Wanted { digest: wanted.digest.clone().or(known), ..wanted.clone() };
-            let (blob, bytes) = self.fetch_file(&wanted, progress).await?;
-            fetched += bytes;
-            let file = FetchedFile {
-                name: wanted.name.clone(),
-                digest: blob.digest.to_string(),
-                size: blob.size.0,
-                version: wanted.version.clone(),
-            };
-            files.push(file);
-            holds.push(blob);
-        }
-        let named: Vec<(String, Digest)> = files.iter().zip(&holds).map(|(file, blob)| (file.name.clone(), blob.digest.clone())).collect();
+        let Came { files, named, fetched, is_sure, holds: _held } = self.bring_files(source, &plan.files, by, progress).await?;
         let version = self.of_blobs(&named, None).await?;
-        let fetched_now = Fetched { files, revision: plan.revision, at: Timestamp::now() };
-        self.inner.store.put_fetched(&source.to_string(), &fetched_now).await?;
-        tracing::info!(source = %source, bytes = fetched, digest = version.digest, "model fetched");
+        // What nobody has seen come from there is remembered of nobody's word: who asks next shall have the same only if they may.
+        if is_sure {
+            let fetched = Fetched { files, revision: plan.revision, at: Timestamp::now() };
+            self.inner.store.put_fetched(&source.to_string(), &fetched).await?;
+        }
+        tracing::info!(source = source.told(), bytes = fetched, digest = version.digest, "model fetched");
         let template = plan.template.filter(|_| !version.has_template);
         let card = match template {
             Some(text) => Some(Card { chat_template: Some(text), ..plan.card.unwrap_or_default() }),
             None => plan.card,
         };
         Ok(Pulled { version, card, fetched })
+    }
+
+    /// All files of a plan.
+    async fn bring_files(&self, source: &Source, all: &[Wanted], by: Option<&Asker>, progress: &Progress) -> Result<Came, Error> {
+        let before = self.inner.store.get_fetched(&source.to_string()).await?;
+        let said: Vec<Digest> = all.iter().filter_map(|file| file.digest.clone()).collect();
+        let theirs = match by {
+            Some(asker) => self.theirs(asker, &said).await?,
+            None => HashSet::new(),
+        };
+        let mut came = Came { is_sure: true, ..Came::default() };
+        for wanted in all {
+            let known = before.iter().flat_map(|before| &before.files).find(|file| wanted.is(file));
+            let known = known.and_then(|file| file.digest.parse::<Digest>().ok());
+            let wanted = Wanted { digest: wanted.digest.clone().or_else(|| known.clone()), ..wanted.clone() };
+            let may_have = wanted.digest.as_ref().is_some_and(|digest| theirs.contains(digest));
+            let has_come = known.is_some() && known == wanted.digest;
+            let who = For { by: by.map_or("", |asker| &asker.who), may_have, has_come, progress };
+            let brought = self.fetch_file(&wanted, who).await?;
+            came.add(&wanted, brought);
+        }
+        Ok(came)
     }
 
     /// The plan, also where the other side has to be asked more than once.
@@ -188,9 +201,33 @@ impl Registry {
     fn refuse_too_large(&self, source: &Source, plan: &Plan) -> Result<(), Error> {
         let size = plan.files.iter().filter_map(|file| file.size).map(base::ByteSize).sum();
         match self.inner.config.max_size {
-            Some(most) if size > most => Err(Error::TooLarge { path: source.to_string().into(), size, most }),
+            Some(most) if size > most => Err(Error::TooLarge { path: source.told().into(), size, most }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The files of a plan, here.
+#[derive(Debug, Default)]
+struct Came {
+    files: Vec<FetchedFile>,
+    named: Vec<(String, Digest)>,
+    holds: Vec<Blob>,
+    /// Bytes that came over the network.
+    fetched: u64,
+    /// Each of them has come from where the plan says that it is.
+    is_sure: bool,
+}
+
+impl Came {
+    fn add(&mut self, wanted: &Wanted, Brought { blob, fetched, has_come }: Brought) {
+        let (name, digest) = (wanted.name.clone(), blob.digest.clone());
+        let (size, version) = (blob.size.0, wanted.version.clone());
+        self.files.push(FetchedFile { name: name.clone(), digest: digest.to_string(), size, version });
+        self.named.push((name, digest));
+        self.holds.push(blob);
+        self.fetched += fetched;
+        self.is_sure &= has_come;
     }
 }
 

@@ -4,11 +4,12 @@
 //! what was probably meant (`near`). A model may be cut into several files, and all must be there
 //! (`parts`). Their headers are read (`inspect`) and their content is hashed, once for as long
 //! as it stays the same (`digest`), with [`Progress`] for those who wait. What comes out is a
-//! [`spec::Version`]. It comes under a name (`arrive`), its files where they are or as blobs, and is
+//! [`spec::Version`]. What is here already is had by those who may ([`Asker`]). It comes under a name (`arrive`), its files where they are or as blobs, and is
 //! remembered with its tags (`models`), which people change by [`edits`]; a folder full of files is
 //! gone through by `scan`. [`Registry`] is the handle to all of it, and what goes wrong is an [`Error`].
 
 mod arrive;
+mod asker;
 mod digest;
 pub mod edits;
 mod error;
@@ -28,6 +29,7 @@ mod uploads;
 
 pub use ::blobs::Collected;
 pub use arrive::{Allowed, Bringing, Take};
+pub use asker::Asker;
 pub use blobs::{Digest, Error as BlobError};
 pub use error::Error;
 pub use fetch::{Fetching, Pulled};

@@ -1,7 +1,8 @@
 //! Pulls that somebody asked for, as operations: they go on when the asker goes, and anybody can see how far they are.
 //!
-//! In: a source and a name. Out: an operation; in the end a version of the model. Fails: when too many run already; what goes wrong later
-//! stands in the operation, with what to do about it. What has come stays, and the next pull goes on behind it. Holds: a task for each.
+//! In: a source and a name. Out: an operation; in the end a version of the model. Fails: when too many run already, of one who asks or of all; when the
+//! same is being pulled and something else is said of it; what goes wrong later stands in the operation, with what to do about it. What has come stays, and
+//! the next pull goes on behind it. Holds: a task for each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +11,18 @@ use std::time::Duration;
 use base::tasks::{self, Task};
 use base::{ByteSize, Fault as _, Kind, Timestamp};
 use spec::{Model, Name, Operation, OperationId, OperationState, Reason, ReasonCode, Source, Transfer};
+use tokio::sync::oneshot;
 
 use crate::arrive::Bringing;
+use crate::asker::Asker;
 use crate::error::Error;
 use crate::progress::Progress;
 use crate::registry::Registry;
 
 /// Pulls at one time.
-const MOST: usize = 16;
+const MOST: usize = 32;
+/// Of these, so many for one who asks: the others have room as well.
+const MOST_OF_ONE: usize = 8;
 /// How far it is gets written down so often.
 const TOLD: Duration = Duration::from_millis(500);
 /// The kind of such operations.
@@ -34,6 +39,8 @@ pub struct Pull {
     pub project: Option<Name>,
     /// What is said of it.
     pub bringing: Bringing,
+    /// For whom.
+    pub by: Asker,
 }
 
 /// Hears of the end: the operation, and the model if it came.
@@ -45,58 +52,67 @@ pub(crate) struct Pulls(Arc<Mutex<HashMap<OperationId, Running>>>);
 
 #[derive(Debug)]
 struct Running {
-    name: Name,
-    source: Source,
-    project: Option<Name>,
+    pull: Pull,
+    /// As it began.
+    operation: Operation,
     /// Dropping it ends the pull.
     _task: Task,
+}
+
+/// Where one who asks for a pull finds it.
+enum Found {
+    Begun(Operation, oneshot::Receiver<Result<(), store::Error>>),
+    Running(Operation),
 }
 
 impl Pulls {
     fn lock(&self) -> MutexGuard<'_, HashMap<OperationId, Running>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn same(&self, pull: &Pull) -> Option<OperationId> {
-        let is_same = |one: &Running| (&one.name, &one.source, &one.project) == (&pull.name, &pull.source, &pull.project);
-        self.lock().iter().find(|(_, running)| is_same(running)).map(|(id, _)| id.clone())
-    }
 }
 
 impl Registry {
-    /// Begins a pull. Who asks for one that runs already is given that one.
+    /// Begins a pull. Who asks for one that runs already is given that one, if the same is said of it.
     pub async fn begin_pull(&self, pull: Pull, told: Told) -> Result<Operation, Error> {
         pull.bringing.check()?;
-        if let Some(id) = self.inner.pulls.same(&pull)
-            && let Some(operation) = self.inner.store.get_operation(&id).await?
-        {
-            return Ok(operation);
+        match self.enter(pull, told)? {
+            Found::Running(begun) => Ok(self.inner.store.get_operation(&begun.id).await?.unwrap_or(begun)),
+            Found::Begun(begun, stored) => match stored.await {
+                Ok(stored) => Ok(stored.map(|()| begun)?),
+                Err(_its_task_is_gone) => Err(Error::Stopped),
+            },
         }
-        if self.inner.pulls.lock().len() >= MOST {
+    }
+
+    /// Looks and begins in one step, so that two who ask at once are given one pull.
+    fn enter(&self, pull: Pull, told: Told) -> Result<Found, Error> {
+        let mut pulls = self.inner.pulls.lock();
+        if let Some(operation) = same(&pulls, &pull)? {
+            return Ok(Found::Running(operation));
+        }
+        if pulls.len() >= MOST {
             return Err(Error::TooManyPulls(MOST));
         }
-        let now = Timestamp::now();
-        let operation = Operation {
-            id: OperationId::random(),
-            kind: PULL.to_owned(),
-            target: pull.name.clone(),
-            project: pull.project.clone(),
-            state: OperationState::Running,
-            progress: None,
-            transfer: Some(Transfer::default()),
-            reason: None,
-            message: format!("`{}` is looked for at {}", pull.name, pull.source.told()),
-            created_at: now,
-            updated_at: now,
-        };
-        self.inner.store.put_operation(&operation).await?;
-        let (this, id) = (self.clone(), operation.id.clone());
-        let (name, source, project) = (pull.name.clone(), pull.source.clone(), pull.project.clone());
-        let mut pulls = self.inner.pulls.lock();
-        let task = tasks::spawn("pull", this.follow(operation.clone(), pull, told));
-        pulls.insert(id, Running { name, source, project, _task: task });
-        drop(pulls);
-        Ok(operation)
+        if pulls.values().filter(|running| running.pull.by.who == pull.by.who).count() >= MOST_OF_ONE {
+            return Err(Error::TooManyOfYours(MOST_OF_ONE));
+        }
+        let operation = begun(&pull);
+        let (tell, stored) = oneshot::channel();
+        let task = tasks::spawn("pull", self.clone().begin(operation.clone(), pull.clone(), (tell, told)));
+        pulls.insert(operation.id.clone(), Running { pull, operation: operation.clone(), _task: task });
+        Ok(Found::Begun(operation, stored))
+    }
+
+    /// From the first word of it in the store to its end.
+    async fn begin(self, operation: Operation, pull: Pull, (tell, told): (oneshot::Sender<Result<(), store::Error>>, Told)) {
+        let stored = self.inner.store.put_operation(&operation).await;
+        let is_stored = stored.is_ok();
+        drop(tell.send(stored)); // who asked may have gone
+        if is_stored {
+            self.follow(operation, pull, told).await;
+        } else {
+            drop(self.inner.pulls.lock().remove(&operation.id)); // the last thing, for it ends this task
+        }
     }
 
     /// Ends a pull; what has come stays.
@@ -134,7 +150,7 @@ impl Registry {
     }
 
     async fn bring(&self, pull: &Pull, progress: &Progress) -> Result<Model, Error> {
-        let pulled = self.pull(&pull.source, progress).await?;
+        let pulled = self.pull(&pull.source, &pull.by, progress).await?;
         let card = pull.bringing.card.clone().or(pulled.card);
         self.note(&pull.name, &pull.source, pulled.version, &Bringing { card, ..pull.bringing.clone() }).await
     }
@@ -153,6 +169,33 @@ impl Registry {
         if let Err(error) = self.inner.store.put_operation(operation).await {
             tracing::warn!(operation = %operation.id, error = base::chain(&error), "how far a pull is could not be stored");
         }
+    }
+}
+
+/// The one that runs already, if it is asked for with the same words.
+fn same(pulls: &HashMap<OperationId, Running>, pull: &Pull) -> Result<Option<Operation>, Error> {
+    let is_same = |one: &Pull| (&one.name, &one.source, &one.project) == (&pull.name, &pull.source, &pull.project);
+    let Some(running) = pulls.values().find(|running| is_same(&running.pull)) else { return Ok(None) };
+    if running.pull.bringing.says_as(&pull.bringing) {
+        return Ok(Some(running.operation.clone()));
+    }
+    Err(Error::OtherPull { name: pull.name.clone(), operation: running.operation.id.clone() })
+}
+
+fn begun(pull: &Pull) -> Operation {
+    let now = Timestamp::now();
+    Operation {
+        id: OperationId::random(),
+        kind: PULL.to_owned(),
+        target: pull.name.clone(),
+        project: pull.project.clone(),
+        state: OperationState::Running,
+        progress: None,
+        transfer: Some(Transfer::default()),
+        reason: None,
+        message: format!("`{}` is looked for at {}", pull.name, pull.source.told()),
+        created_at: now,
+        updated_at: now,
     }
 }
 

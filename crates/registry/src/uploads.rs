@@ -66,7 +66,7 @@ impl Registry {
             Ok(known) => return Err(blobs::Error::Length { wanted: known.length, found: length }.into()),
             Err(error) => return Err(error),
         }
-        let begin = Begin { id: by.part(digest), total: Some(length), note: digest.to_string() };
+        let begin = Begin { id: by.part(digest), total: Some(length), note: digest.to_string(), by: by.who.clone() };
         let part = self.blobs()?.begin(begin).await?;
         Receiving { digest: digest.clone(), length, part }.end().await
     }
@@ -135,3 +135,6 @@ impl Receiving {
         Ok(Upload { digest: self.digest, offset, length: self.length })
     }
 }
+
+#[cfg(test)]
+mod tests;

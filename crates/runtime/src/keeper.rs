@@ -76,6 +76,10 @@ pub fn run(dir: &Path) -> Result<(), Error> {
     let folder = Folder::at(dir)?;
     let Some(place) = setup::take_place(&folder)? else { return setup::say_ready() };
     let order = folder.order()?.ok_or_else(|| Error::NotFound(folder.id().clone()))?;
+    if folder.exit()?.is_some() {
+        // Whoever looked into the folder before we had our place has taken the engine for lost, and may have started another one.
+        return Err(Error::NotFound(folder.id().clone()));
+    }
     let signals = setup::signals()?;
     let listener = setup::listen(&folder)?;
     setup::clear(&folder, &order)?;

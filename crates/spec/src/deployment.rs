@@ -220,6 +220,10 @@ pub struct Timeouts {
     /// For a start without any sign of progress; also how long a caller waits for a cold model.
     #[serde(with = "human")]
     pub start: Duration,
+    /// For calls of an instance that is to leave, to make room or for a newer revision; as long as `total` when not given, so that
+    /// none is cut.
+    #[serde(with = "scaling::maybe", skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -231,6 +235,7 @@ impl Default for Timeouts {
             total: Duration::from_hours(1),
             wait: Duration::from_secs(30),
             start: Duration::from_mins(5),
+            drain: None,
         }
     }
 }

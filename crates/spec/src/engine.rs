@@ -42,6 +42,10 @@ impl EngineKind {
     pub fn can_sleep(self) -> bool {
         matches!(self, Self::LlamaServer)
     }
+    /// Whether it tells how full its KV cache is.
+    pub fn tells_kv_use(self) -> bool {
+        matches!(self, Self::LlamaServer)
+    }
     /// Whether it needs model files of its own.
     pub fn needs_model(self) -> bool {
         matches!(self, Self::LlamaServer)

@@ -39,6 +39,9 @@ pub struct Device {
     /// What engines call it, where that does not follow from its kind: `Vulkan0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_name: Option<String>,
+    /// Percent of the last moment in which it computed, where its driver tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<u32>,
 }
 
 /// Memory of a device that a process has.
@@ -110,7 +113,8 @@ impl Node {
 impl Device {
     /// One without a name of its own, that cannot tell who uses it.
     pub fn new(id: impl Into<String>, kind: DeviceKind, total: ByteSize, free: ByteSize) -> Self {
-        Self { id: id.into(), kind, name: String::new(), total, free: free.min(total), uses: Vec::new(), engine_name: None }
+        let (name, uses) = (String::new(), Vec::new());
+        Self { id: id.into(), kind, name, total, free: free.min(total), uses, engine_name: None, utilization: None }
     }
     /// Used by anybody.
     pub fn used(&self) -> ByteSize {

@@ -136,11 +136,34 @@ impl Source {
 
     /// For the story: without what stands behind the `?` of a URL, which may open what it names.
     pub fn told(&self) -> String {
-        let text = self.to_string();
-        match (self, text.split_once('?')) {
-            (Self::S3(_) | Self::Http(_), Some((address, _))) => format!("{address}?…"),
-            _ => text,
+        self.shown().to_string()
+    }
+
+    /// The same for whoever may see it.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        match self {
+            Self::S3(url) => Self::S3(without_query(url)),
+            Self::Http(url) => Self::Http(without_query(url)),
+            other => other.clone(),
         }
+    }
+
+    /// The one that somebody means who was shown this one: what was kept from them is as it was.
+    #[must_use]
+    pub fn meant(self, before: Option<&Self>) -> Self {
+        match before {
+            Some(before) if before.shown() == self => before.clone(),
+            _ => self,
+        }
+    }
+}
+
+fn without_query(url: &str) -> String {
+    let (address, fragment) = url.split_once('#').map_or((url, String::new()), |(address, fragment)| (address, format!("#{fragment}")));
+    match address.split_once('?') {
+        Some((address, _)) => format!("{address}?…{fragment}"),
+        None => url.to_owned(),
     }
 }
 
@@ -192,5 +215,15 @@ mod tests {
         let told = |text: &str| Source::parse(text).expect("a source").told();
         assert_eq!(told("https://host/m.gguf?X-Amz-Signature=s"), "https://host/m.gguf?…");
         assert_eq!((told("https://host/m.gguf"), told("file:/why?.gguf")), ("https://host/m.gguf".into(), "file:/why?.gguf".into()));
+        assert_eq!(told("https://host/m.gguf?sig=s#sha256=ab"), "https://host/m.gguf?…#sha256=ab");
+    }
+
+    #[test]
+    fn who_sends_back_what_they_were_shown_means_what_is_there() {
+        let parsed = |text: &str| Source::parse(text).expect("a source");
+        let there = parsed("https://host/m.gguf?sig=s");
+        assert_eq!(parsed(&there.told()).meant(Some(&there)), there);
+        let other = parsed("https://host/other.gguf?…");
+        assert_eq!((other.clone().meant(Some(&there)), other.clone().meant(None)), (other.clone(), other));
     }
 }

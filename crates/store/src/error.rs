@@ -62,7 +62,7 @@ pub enum Error {
     #[error("there is no project `{0}`")]
     NoProject(spec::Name),
     /// A project has as many as it may have.
-    #[error("project `{project}` may have {most} {what}, and has {used}")]
+    #[error("project `{project}` may have {}, and has {used}", base::counted((*most).into(), what))]
     Quota {
         /// Which.
         project: spec::Name,

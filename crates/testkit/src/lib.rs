@@ -16,8 +16,10 @@ pub mod engine_fake;
 mod file_host;
 mod halt;
 
+mod resident;
 mod runtime_fake;
 mod s3_server;
+mod sample_token;
 mod script;
 
 pub mod upstream;
@@ -26,6 +28,8 @@ pub use azurite::Azurite;
 pub use file_host::{Asked, FileHost, HostedFile};
 pub use halt::halt;
 pub use recipe::{Quant, Shape, Sizes, random as random_model};
+pub use resident::resident;
 pub use runtime_fake::{FakeRuntime, Script};
 pub use s3_server::{Manners, S3Server};
+pub use sample_token::{sample_token, token_text};
 pub use script::{program, script};

@@ -105,6 +105,13 @@ impl FakeRuntime {
     pub fn crash(&self, id: &InstanceId) {
         self.shared.end(id, Some(1), false, vec!["error: told to crash".to_owned()]);
     }
+    /// As if there were no more of an engine than its order: whoever was to carry it out died before.
+    pub fn never_began(&self, id: &InstanceId) {
+        self.shared.end(id, None, false, Vec::new());
+        if let Some(SeenState::Exited(exit)) = self.shared.lock().engines.get_mut(id).map(|engine| &mut engine.seen.state) {
+            exit.spawn_error = Some("told that it never began".to_owned());
+        }
+    }
     /// So many stops from now on fail.
     pub fn fail_stops(&self, count: usize) {
         self.shared.lock().failing_stops = count;

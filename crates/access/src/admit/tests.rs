@@ -228,16 +228,49 @@ fn a_call_that_goes_to_another_deployment_counts_with_that_one_if_it_has_room() 
         let tokens = gate.meter.lock().windows()[1].taken().tokens;
         (tokens, gate.running())
     };
-    let refused = permit.move_to(&other, &Limits::default(), &daily(59).1);
+    let refused = permit.move_to(&other, &Limits::default(), &daily(59).1, &Prices::default());
     assert!(matches!(&refused, Err(Error::Budget { whose: Whose::Deployment(name), .. }) if name == "other"), "{refused:?}");
     assert_eq!((gone(&room.gate), gone(&other)), ((60, 1), (0, 0)));
-    permit.move_to(&other, &Limits::default(), &daily(60).1).expect("room");
-    permit.move_to(&other, &Limits::default(), &daily(60).1).expect("it is there already");
+    permit.move_to(&other, &Limits::default(), &daily(60).1, &Prices::default()).expect("room");
+    permit.move_to(&other, &Limits::default(), &daily(60).1, &Prices::default()).expect("it is there already");
     assert_eq!((gone(&room.gate), gone(&other), permit.deployment()), ((0, 0), (60, 1), "other"));
     permit.settle(used(10, 20));
     drop(permit);
     assert_eq!((gone(&room.gate), gone(&other)), ((0, 0), (30, 0)));
     assert_eq!(room.gone().map(|gone| gone.tokens), [30, 30, 0]);
+}
+
+#[test]
+fn a_call_that_goes_to_a_dearer_deployment_sets_the_difference_aside_or_does_not_go() {
+    const TOKEN: u64 = 1_000; // a millionth of a dollar
+    let priced =
+        |dollars| Prices { input_per_million: Usd::dollars(dollars), output_per_million: Usd::dollars(dollars), ..Prices::default() };
+    let tokens = |millionths: u64| (Limits::default(), Budget { usd_per_day: Some(Usd(millionths * TOKEN)), ..Budget::default() });
+    let (free, none) = (Limits::default(), Budget::default());
+    for (token, project, owner) in [(10_000, 20_000, Whose::Token), (20_000, 10_000, Whose::Project("red".to_owned()))] {
+        let room = Room::new(Terms3 { token: tokens(token), project: tokens(project), prices: priced(1), ..Terms3::default() });
+        let dear = Arc::new(Gate::new("dear"));
+        let gone = || {
+            let [token, project, first] = room.gone().map(|gone| gone.usd / TOKEN);
+            [token, project, first, dear.meter.lock().windows()[1].taken().usd / TOKEN]
+        };
+        let mut permit = room.admit(40, 60).expect("room");
+        assert_eq!(gone(), [100, 100, 100, 0]);
+        let refused = permit.move_to(&dear, &free, &none, &priced(101)).expect_err("a hundred tokens cost more than there is");
+        assert!(matches!(&refused, Error::Budget { whose, quota } if *whose == owner && quota.asked == 10_100 * TOKEN), "{refused:?}");
+        assert_eq!((gone(), permit.deployment()), ([100, 100, 100, 0], "tiny"), "nothing has changed");
+        permit.move_to(&dear, &free, &none, &priced(100)).expect("just enough");
+        assert_eq!((gone(), permit.reserved().1), ([10_000, 10_000, 0, 10_000], Usd(10_000 * TOKEN)));
+        assert!(room.admit(1, 0).is_err(), "nobody else may spend it meanwhile");
+        permit.settle(Used { input: 40, output: 10, cost: Usd(5_000 * TOKEN), whole: true });
+        drop(permit);
+        assert_eq!(gone(), [5_000, 5_000, 0, 5_000]);
+        let mut permit = room.admit(40, 60).expect("room");
+        permit.move_to(&dear, &free, &none, &Prices::default()).expect("it costs nothing there");
+        assert_eq!(gone(), [5_000, 5_000, 0, 5_000]);
+        drop(permit);
+        assert_eq!((gone(), room.running(), dear.running()), ([5_000, 5_000, 0, 5_000], [0; 3], 0));
+    }
 }
 
 #[test]

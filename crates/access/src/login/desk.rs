@@ -26,7 +26,9 @@ use super::sweep;
 use crate::access::Access;
 use crate::ask::NewToken;
 use crate::caller::Caller;
+use crate::change::to_the_end;
 use crate::error::Error;
+use crate::story::{self, By, Came};
 
 /// What is set.
 #[derive(Debug, Clone)]
@@ -90,8 +92,6 @@ pub struct Entered {
     pub cookie: Secret,
     /// The path to go to.
     pub return_to: String,
-    /// Who it is.
-    pub user: User,
 }
 
 /// Says which roles stand for nothing: they may be made later.
@@ -148,25 +148,30 @@ impl Logins {
 
     /// Takes a browser that a provider has sent back, and logs it in. Who brings many answers from one address that are none has to wait: the
     /// provider is asked about each.
-    pub async fn finish(&self, carries: Option<&str>, answer: Answer, from: Option<IpAddr>) -> Result<Entered, Error> {
-        self.0.access.check_tries(from)?;
+    pub async fn finish(&self, carries: Option<&str>, answer: Answer, came: &Came) -> Result<Entered, Error> {
+        self.0.access.check_tries(came.from)?;
         let carried: Option<Carried> = carries.and_then(|sealed| self.0.seal.open(sealed, Timestamp::now()));
         let carried = carried.ok_or(Trouble::NotBegun)?;
         let provider = self.provider(carried.provider())?;
         let Arrived { person, return_to, id_token } = code::finish(provider, carried, answer, &self.callback())
             .await
-            .map_err(|error| self.0.access.tried(error, &base::id::random_hex(ONE_TRY), from))?;
+            .map_err(|error| self.0.access.tried(error, &base::id::random_hex(ONE_TRY), came.from))?;
         let name = person.provider.clone();
-        let user = self.0.access.arrive(person, Timestamp::now()).await?;
-        let cookie = self.0.sessions.begin(Who::User(user.id.clone()), Some((name, id_token))).await?;
-        Ok(Entered { cookie, return_to, user })
+        let user = self.0.access.arrive(person, Timestamp::now(), came).await?;
+        let cookie = self.0.sessions.begin(Who::User(user.id.clone()), Some((name.clone(), id_token))).await?;
+        let by = By::user(&user);
+        self.0.access.tell(vec![story::of_login(&by, "with a browser"), story::of_session(came, &by, Some(&name))]);
+        Ok(Entered { cookie, return_to })
     }
 
     /// Logs a browser in with a token of ours, for when no provider is there.
-    pub async fn with_token(&self, caller: &Caller) -> Result<Secret, Error> {
+    pub async fn with_token(&self, caller: &Caller, came: &Came) -> Result<Secret, Error> {
         let id = caller.token().ok_or(Trouble::NoSession)?;
-        let who = Who::Token { id: TokenId::new(id), hash: caller.hash.to_hex() };
-        Ok(self.0.sessions.begin(who, None).await?)
+        let owner = caller.user().map(|owner| owner.id().clone());
+        let cookie = self.0.sessions.begin(Who::Token { id: TokenId::new(id), hash: caller.hash.to_hex(), owner }, None).await?;
+        let by = By::caller(caller);
+        self.0.access.tell(vec![story::of_login(&by, "with a browser by a token"), story::of_session(came, &by, None)]);
+        Ok(cookie)
     }
 
     /// Who is behind a browser's cookie.
@@ -185,7 +190,7 @@ impl Logins {
     fn caller(&self, session: &Session) -> Result<Arc<Caller>, Error> {
         let caller = match &session.who {
             Who::User(user) => self.0.access.caller_of_user(user)?,
-            Who::Token { id, hash } => {
+            Who::Token { id, hash, .. } => {
                 let same = |caller: &Arc<Caller>| caller.hash.to_hex() == *hash;
                 self.0.access.caller_of(id).filter(same).ok_or(Trouble::NoSession)?
             }
@@ -195,10 +200,23 @@ impl Logins {
     }
 
     /// Logs a browser out; where to send it so that it is logged out at the provider too.
-    pub async fn end(&self, cookie: &str) -> Result<Option<Url>, Error> {
+    pub async fn end(&self, cookie: &str, came: &Came) -> Result<Option<Url>, Error> {
         let Some(session) = self.0.sessions.find(cookie) else { return Ok(None) };
-        self.0.sessions.end(&session).await?;
-        Ok(session.provider.as_deref().and_then(|name| self.way_out(name, &session)))
+        let way_out = session.provider.as_deref().and_then(|name| self.way_out(name, &session));
+        let by = match (self.caller(&session), &session.who) {
+            (Ok(caller), _) => By::caller(&caller),
+            (Err(_), Who::User(id)) => By::gone(id.as_str()),
+            (Err(_), Who::Token { id, .. }) => By::gone(id.as_str()),
+        };
+        let (this, came) = (Arc::clone(&self.0), came.clone());
+        // To its end, also when the browser does not wait: what is only half ended would be there again after a restart.
+        to_the_end(async move {
+            this.sessions.end(&session).await?;
+            this.access.tell(vec![story::of_logout(&came, &by, session.provider.as_deref())]);
+            Ok(())
+        })
+        .await?;
+        Ok(way_out)
     }
 
     /// Where browsers may be sent on their way out, for the pages' policy.
@@ -226,36 +244,41 @@ impl Logins {
     }
 
     /// The token of a program whose person has agreed; `name` is what it will be called.
-    pub async fn device_token(&self, device_code: &str, name: &str) -> Result<(User, Token, Secret), Error> {
+    pub async fn device_token(&self, device_code: &str, name: &str, came: &Came) -> Result<(Token, Secret), Error> {
         let person = self.0.devices.ask(device_code).await?;
-        let user = self.0.access.arrive(person, Timestamp::now()).await?;
-        let (token, secret) = self.token(&user, name, self.0.config.login_token).await?;
-        Ok((user, token, secret))
+        let user = self.0.access.arrive(person, Timestamp::now(), came).await?;
+        self.0.access.tell(vec![story::of_login(&By::user(&user), "for a program")]);
+        self.token(user, (name, self.0.config.login_token), came).await
     }
 
     /// A short-lived token of ours for a token of a provider (RFC 7523). Who brings many wrong ones from one address has to wait, as with tokens
     /// of ours.
-    pub async fn exchange(&self, assertion: &str, from: Option<IpAddr>) -> Result<(Token, Secret), Error> {
-        self.0.access.check_tries(from)?;
+    pub async fn exchange(&self, assertion: &str, came: &Came) -> Result<(Token, Secret), Error> {
+        self.0.access.check_tries(came.from)?;
         let strange = || Trouble::Untrusted { provider: "?".to_owned(), what: "it is of no provider whose tokens are taken".to_owned() };
         let proven = if Jwts::looks_like(assertion) { self.0.jwts.person(assertion).await } else { None };
-        let (person, since) = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, from))?;
-        let user = self.0.access.arrive(person, since).await?;
-        self.token(&user, "exchanged", EXCHANGED).await
+        let (person, since) = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, came.from))?;
+        let user = self.0.access.arrive(person, since, came).await?;
+        self.token(user, ("exchanged", EXCHANGED), came).await
     }
 
-    async fn token(&self, user: &User, name: &str, lasts: Duration) -> Result<(Token, Secret), Error> {
+    async fn token(&self, user: User, (name, lasts): (&str, Duration), came: &Came) -> Result<(Token, Secret), Error> {
         let expires_at = Some(Timestamp::now().plus(lasts));
         let scopes = vec![Scope::Admin]; // all that its owner may, and never more
         let wanted = NewToken { owner: Some(user.id.clone()), scopes, expires_at, from_login: true, ..NewToken::named(name) };
-        let made = self.0.access.create(wanted).await?;
-        sweep::make_room(&self.0.access, &user.id).await;
-        Ok(made)
+        let (access, came) = (self.0.access.clone(), came.clone());
+        to_the_end(async move {
+            let (token, secret) = access.create(wanted).await?;
+            access.tell(story::of_token(&came, &user, &token));
+            sweep::make_room(&access, &user.id).await;
+            Ok((token, secret))
+        })
+        .await
     }
 
     #[cfg(test)]
     pub(super) async fn login_token(&self, user: &User) -> Result<(Token, Secret), Error> {
-        self.token(user, "login", self.0.config.login_token).await
+        self.token(user.clone(), ("login", self.0.config.login_token), &Came::default()).await
     }
 
     #[cfg(test)]

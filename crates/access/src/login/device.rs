@@ -25,9 +25,9 @@ use crate::guess::network;
 use crate::text::Hash;
 
 /// Logins of programs that may be under way.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 /// Of these, from one address, or one /64 of IPv6: nobody takes the places of all others.
-const MOST_OF_ONE: usize = 50;
+pub(super) const MOST_OF_ONE: usize = 50;
 /// A place is kept so long for what the provider has not yet answered.
 const KEPT: Duration = PATIENCE.saturating_mul(6);
 /// None waits longer, whatever the provider says.

@@ -27,7 +27,7 @@ const MOST: usize = 1 << 20;
 const KEPT: Duration = Duration::from_secs(30);
 
 /// Questions of logins that one provider is asked at the same time; more wait for their turn.
-const MOST_AT_ONCE: usize = 32;
+pub(super) const MOST_AT_ONCE: usize = 32;
 
 /// Speaks HTTP; cheap to clone.
 #[derive(Debug, Clone)]

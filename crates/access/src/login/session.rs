@@ -21,8 +21,10 @@ use store::{KeptSession, Store};
 use super::proof::same;
 use crate::text::Hash;
 
-/// Browsers that are logged in at once; one more ends the one that has been idle longest.
-const MOST: usize = 10_000;
+/// Browsers that are logged in at once; one more ends one of whoever has most of them.
+pub(super) const MOST: usize = 10_000;
+/// Of these, of one user: nobody logs others out by logging in again and again. One more ends the one of theirs that has been idle longest.
+pub(super) const MOST_OF_ONE: usize = 100;
 /// The end of a session that is used is written again this often.
 const WRITE_EVERY: Duration = Duration::from_mins(1);
 const COOKIE_BYTES: usize = 32;
@@ -48,7 +50,26 @@ pub enum Who {
         id: TokenId,
         /// Its hash.
         hash: String,
+        /// Whose it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<UserId>,
     },
+}
+
+/// For whom a session counts: for the user, also by a token of theirs, else for the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder<'a> {
+    User(&'a UserId),
+    Token(&'a TokenId),
+}
+
+impl Who {
+    fn holder(&self) -> Holder<'_> {
+        match self {
+            Self::User(user) | Self::Token { owner: Some(user), .. } => Holder::User(user),
+            Self::Token { id, owner: None, .. } => Holder::Token(id),
+        }
+    }
 }
 
 /// A browser that is logged in.
@@ -108,8 +129,9 @@ impl Sessions {
         let millis = now.as_millis();
         let session = Session { who, provider, ends_at, id_token, hash, seen: millis.into(), written: millis.into() };
         self.store.put_session(&KeptSession { hash: hash.to_hex(), until: self.until(&session), body: text }).await?;
-        self.change().insert(hash, Arc::new(session));
-        self.make_room(now).await?;
+        let session = Arc::new(session);
+        self.change().insert(hash, Arc::clone(&session));
+        self.make_room(&session, now).await?;
         Ok(cookie)
     }
 
@@ -154,18 +176,37 @@ impl Sessions {
         tasks::spawn("session", write).detach();
     }
 
-    async fn make_room(&self, now: Timestamp) -> Result<(), store::Error> {
-        let gone: Vec<Hash> = {
-            let all = self.read();
-            if all.len() <= MOST {
-                return Ok(());
-            }
-            let over = all.values().filter(|session| self.until(session) <= now).map(|session| session.hash);
-            let idlest = all.values().min_by_key(|session| session.seen.load(Ordering::Relaxed)).map(|session| session.hash);
-            over.chain(idlest).collect()
-        };
+    /// After one more has begun.
+    async fn make_room(&self, newest: &Session, now: Timestamp) -> Result<(), store::Error> {
+        let gone = self.too_many(newest, now);
+        if gone.is_empty() {
+            return Ok(());
+        }
         self.change().retain(|hash, _| !gone.contains(hash));
         self.store.delete_sessions(&gone.iter().map(|hash| hash.to_hex()).collect::<Vec<_>>()).await
+    }
+
+    /// Where there are too many: those that are over, and if that is not enough the one that has been idle longest, of the same holder if that one
+    /// has too many, else of whoever has most.
+    fn too_many(&self, newest: &Session, now: Timestamp) -> Vec<Hash> {
+        let (all, holder) = (self.read(), newest.who.holder());
+        let of = |holder: Holder<'_>| all.values().filter(|session| session.who.holder() == holder).count();
+        if all.len() <= MOST && of(holder) <= MOST_OF_ONE {
+            return Vec::new();
+        }
+        let (alive, over): (Vec<_>, Vec<_>) = all.values().partition(|session| self.until(session) > now);
+        let mut held: HashMap<Holder<'_>, usize> = HashMap::new();
+        for session in &alive {
+            *held.entry(session.who.holder()).or_default() += 1;
+        }
+        let crowded = match held.get(&holder).copied().unwrap_or(0) {
+            theirs if theirs > MOST_OF_ONE => Some(holder),
+            _ if alive.len() > MOST => held.into_iter().max_by_key(|(_, count)| *count).map(|(holder, _)| holder),
+            _ => None,
+        };
+        let theirs = alive.iter().filter(|session| Some(session.who.holder()) == crowded && session.hash != newest.hash);
+        let idlest = theirs.min_by_key(|session| session.seen.load(Ordering::Relaxed));
+        over.iter().copied().chain(idlest.copied()).map(|session| session.hash).collect()
     }
 
     /// Forgets those that are over. What the store has of a session that is used is written late, so it is asked a while after that.
@@ -242,6 +283,65 @@ mod tests {
             let cookie = sessions.begin(ann(), None).await.expect("a session");
             assert!(sessions.find(cookie.expose()).is_none());
         }
+    }
+
+    #[tokio::test]
+    async fn who_logs_in_again_and_again_ends_their_own_sessions_and_nobody_elses() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sessions = Sessions::open(store(&dir).await, STAY).await.expect("sessions");
+        let bob = sessions.begin(Who::User(UserId::new("bob")), None).await.expect("a session");
+        let first = sessions.begin(ann(), None).await.expect("a session");
+        // Both have been idle for longer than those that come.
+        for session in sessions.read().values() {
+            session.seen.fetch_sub(1_000, Ordering::Relaxed);
+        }
+        let mut last = None;
+        for number in 0..MOST_OF_ONE {
+            // By tokens of hers, or at the provider: it is she.
+            let by_token = Who::Token { id: TokenId::new(format!("t{number}")), hash: String::new(), owner: Some(UserId::new("ann")) };
+            let who = if number % 2 == 0 { ann() } else { by_token };
+            last = Some(sessions.begin(who, None).await.expect("a session"));
+        }
+        let there = |cookie: &Secret| sessions.look(cookie.expose()).is_some();
+        assert!(there(&bob) && last.as_ref().is_some_and(there), "others stay, and whoever has just come");
+        assert!(!there(&first), "of one's own the one goes that has been idle longest");
+        assert_eq!(sessions.count(), MOST_OF_ONE + 1);
+        assert_eq!(sessions.store.count_sessions().await.expect("sessions"), u64::try_from(MOST_OF_ONE).expect("few") + 1);
+    }
+
+    #[tokio::test]
+    async fn when_all_together_have_too_many_one_goes_of_whoever_has_most() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let sessions = Sessions::open(store(&dir).await, STAY).await.expect("sessions");
+        let now = Timestamp::now();
+        let put = |who: Who, number: usize, seen: i64| {
+            let hash = Hash::of_any(&format!("{number} of {who:?}"));
+            let session = Session {
+                who,
+                provider: None,
+                ends_at: now.plus(STAY.longest),
+                id_token: None,
+                hash,
+                seen: seen.into(),
+                written: seen.into(),
+            };
+            sessions.change().insert(hash, Arc::new(session));
+            hash
+        };
+        let user = |number: usize| Who::User(UserId::new(format!("u{number}")));
+        let lonely = put(user(0), 0, now.as_millis() - 2_000);
+        let idlest = put(ann(), 0, now.as_millis() - 1_000);
+        for number in 1..MOST_OF_ONE {
+            put(ann(), number, now.as_millis());
+        }
+        for number in 0..MOST - MOST_OF_ONE - 1 {
+            put(user(1 + number % 1_000), number, now.as_millis());
+        }
+        assert_eq!(sessions.count(), MOST);
+        sessions.begin(Who::User(UserId::new("bob")), None).await.expect("a session");
+        assert_eq!(sessions.count(), MOST);
+        assert!(sessions.read().contains_key(&lonely), "the only one of somebody stays, however idle");
+        assert!(!sessions.read().contains_key(&idlest), "of whoever has most the idlest goes");
     }
 
     #[tokio::test]

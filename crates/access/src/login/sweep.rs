@@ -13,6 +13,7 @@ use spec::UserId;
 use super::desk::Inner;
 use crate::access::Access;
 use crate::error::Error;
+use crate::story;
 
 const EVERY: Duration = Duration::from_mins(10);
 /// So long whoever holds a token of a login is told that it has expired, and not only that it is wrong.
@@ -55,7 +56,9 @@ async fn round(inner: &Inner, now: Timestamp) -> Result<(), Error> {
 pub(super) async fn make_room(access: &Access, user: &UserId) {
     let ended = async {
         for id in access.store().login_tokens_beyond(user, MOST).await? {
+            let token = access.get(&id).await?;
             access.revoke(&id).await?;
+            access.tell(vec![story::of_room(&token)]);
         }
         Ok::<_, Error>(())
     };

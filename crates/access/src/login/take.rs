@@ -16,6 +16,7 @@ use super::person::Person;
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::error::Error;
+use crate::story::Came;
 use crate::text::Hash;
 
 impl Access {
@@ -49,18 +50,18 @@ impl Access {
 
     /// Asks for all that has to be asked so that this token of a provider can be told whose it is: for who was told [`Trouble::Coming`]. One
     /// that is wrong after all counts as a try from there.
-    pub async fn settle(&self, text: &str, from: Option<IpAddr>) -> Result<(), Error> {
+    pub async fn settle(&self, text: &str, came: &Came) -> Result<(), Error> {
         let Some(jwts) = self.inner.jwts.get() else { return Ok(()) };
         if let Some(proven) = jwts.person(text).await {
-            let (person, since) = proven.map_err(|error| self.tried(error, text, from))?;
-            self.arrive(person, since).await?;
+            let (person, since) = proven.map_err(|error| self.tried(error, text, came.from))?;
+            self.arrive(person, since, came).await?;
         }
         Ok(())
     }
 
     /// Somebody whom a provider knows is, or becomes, a user with just the roles that their groups stood for then; what was
     /// said before what is known of them changes nothing. By a clock that is ahead of ours nothing is said later than now.
-    pub(crate) async fn arrive(&self, person: Person, as_of: Timestamp) -> Result<User, Error> {
+    pub(crate) async fn arrive(&self, person: Person, as_of: Timestamp, came: &Came) -> Result<User, Error> {
         let as_of = as_of.min(Timestamp::now());
         let nothing = || Trouble::NoRole { provider: person.provider.clone(), name: person.name.clone() };
         let known = self.inner.store.find_user(&person.provider, &person.subject).await?;
@@ -69,7 +70,7 @@ impl Access {
         }
         let user = match known {
             Some(user) if user.last_login_at.is_some_and(|last| last > as_of) => user,
-            _ => self.login_user(person.clone().said_at(as_of)).await?,
+            _ => self.login_user(person.clone().said_at(as_of), came).await?,
         };
         if let Some(jwts) = self.inner.jwts.get() {
             jwts.remember(&person, user.last_login_at.unwrap_or(as_of), &user);

@@ -8,7 +8,7 @@ use spec::Kind::{
 };
 use spec::Verb::{Create, Delete, Get, List, Update, Use};
 
-use super::Need::{self, Public, Right, Within};
+use super::Need::{self, Near, Public, Right, Within};
 use super::{Face, Row};
 
 const fn row(face: Face, method: &'static str, path: &'static str, need: Need) -> Row {
@@ -82,7 +82,7 @@ pub static ROWS: &[Row] = &[
     row(Face::Lines, "GET", "/status", KNOWN),
     open(Face::Health, "GET", "/healthz"),
     open(Face::Health, "GET", "/readyz"),
-    open(Face::Health, "GET", "/metrics"),
+    row(Face::Health, "GET", "/metrics", Near(Get, Server)),
 
     control("GET", "/api/v1/deployments", Within(List, Deployments)),
     control("POST", "/api/v1/deployments", Within(Create, Deployments)),

@@ -37,4 +37,6 @@ fn a_route_that_needs_to_change_something_is_no_get() {
 fn only_what_shows_no_secret_is_public() {
     let public: Vec<&str> = ROWS.iter().filter(|row| row.need == Need::Public && row.face == Face::Control).map(|row| row.path).collect();
     assert!(public.iter().all(|path| path.contains("/login") || path.contains("/auth")), "{public:?}");
+    // It names the models of all projects.
+    assert_eq!(row("GET", "/metrics").map(|row| row.need), Some(Need::Near(Verb::Get, Kind::Server)));
 }

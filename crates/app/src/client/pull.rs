@@ -43,10 +43,10 @@ pub struct Prune {
     /// Only tell what would go
     #[arg(long)]
     dry_run: bool,
-    /// Keep what was used within this time
+    /// Keep what was used within this time; less than the server's blobs.grace takes the right `update server`
     #[arg(long, value_name = "TIME")]
     grace: Option<String>,
-    /// Sweep the object store as well; only when no other Penstock uses it
+    /// Sweep the object store as well; only when no other Penstock uses it. This takes the right `update server`
     #[arg(long)]
     store: bool,
 }

@@ -137,6 +137,12 @@ fn depots(config: &Config, found: &mut Findings<'_>) {
     if let Some(url) = blobs.url.as_ref().filter(|url| !kinds.iter().any(|kind| url.starts_with(kind))) {
         found.add("blobs.url", format!("`{url}` is no object store"), "write s3://BUCKET/PREFIX, gs://…, az://… or file:PATH");
     }
+    for bucket in &pull.buckets {
+        let named = ["s3://", "gs://", "az://"].iter().find_map(|kind| bucket.strip_prefix(kind));
+        if named.is_none_or(|name| name.is_empty() || name.starts_with('/') || name.contains(['?', '#', '%', '@']) || name.contains("..")) {
+            found.add("pull.buckets", format!("`{bucket}` names no bucket"), "write s3://BUCKET, s3://BUCKET/PREFIX, gs://… or az://…");
+        }
+    }
     for (key, list) in [
         ("blobs.options", &blobs.options),
         ("blobs.secrets", &blobs.secrets),
@@ -161,6 +167,9 @@ fn depots(config: &Config, found: &mut Findings<'_>) {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             found.add(key, format!("`{url}` is no URL"), "write https://HOST");
         }
+    }
+    if blobs.unfinished.is_zero() {
+        found.add("blobs.unfinished", "it would give every file up between two of its pieces", "leave it out for 7d");
     }
     if pull.stall.is_zero() {
         found.add("pull.stall", "it would give every line up at once", "leave it out for 30s");

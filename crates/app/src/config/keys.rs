@@ -3,7 +3,7 @@
 //! In: the structs of [`super::settings`]. Out: one list, from which the flags of `serve`, the
 //! `PENSTOCK_...` variables and the reference page are made.
 
-use super::settings::{Auth, Blobs, Config, Engines, Limits, Log, Memory, Otlp, Outbound, Program, Pull, Responses, Tls, Usage};
+use super::settings::{Auth, Blobs, Config, Engines, Limits, Log, Memory, Metrics, Otlp, Outbound, Program, Pull, Responses, Tls, Usage};
 
 /// One key.
 #[derive(Debug, Clone)]
@@ -101,7 +101,7 @@ pub(super) type Declared = (&'static str, &'static str, &'static str);
 
 /// All keys, in the order of the reference.
 pub fn all() -> Vec<Key> {
-    let groups: [(&str, &[Declared]); 13] = [
+    let groups: [(&str, &[Declared]); 14] = [
         ("tls", Tls::KEYS),
         ("limits", Limits::KEYS),
         ("outbound", Outbound::KEYS),
@@ -109,6 +109,7 @@ pub fn all() -> Vec<Key> {
         ("blobs", Blobs::KEYS),
         ("pull", Pull::KEYS),
         ("log", Log::KEYS),
+        ("metrics", Metrics::KEYS),
         ("otlp", Otlp::KEYS),
         ("usage", Usage::KEYS),
         ("responses", Responses::KEYS),

@@ -38,7 +38,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "replicas",
         "group",
-        "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `sleep_after`: an instance that nobody calls for so long sleeps, where its engine can: it keeps its process and gives back most of its memory until the next call. `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`.",
+        "`min` (0: load on the first call), `max` (1) and `keep_alive` (5m; `forever` keeps it loaded). `sleep_after`: an instance that nobody calls for so long sleeps, where its engine can: it keeps its process and gives back most of its memory until the next call. `target`: what one instance is meant to bear, so that more come, up to `max`, when it is more: `concurrency` (calls that run or wait), `queue` (callers in line), `kv_use` (percent of the KV cache that running calls have filled, where the engine tells: `llama-server`), `first_token` (how long callers usually wait for it); each of several counts, the largest wish decides. `down_after` (5m): what is no longer needed stays for so long. `schedule`: other bounds at certain times in UTC, each as `days` (`mon` to `sun`; all when not given), `from`, `to` (`08:00`), `min` and `max`.",
     ),
     ("pinned", "true or false", "Keeps it loaded whatever `keep_alive` says, and never unloads it for another."),
     ("max_queue", "number", "Callers that may wait in line (512); one more is answered 429."),
@@ -72,7 +72,7 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     (
         "timeouts",
         "group",
-        "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s; 0 for no waiting), `start` without a sign of progress (5m).",
+        "`connect` (5s), `first_token` (5m), `idle` between pieces (1m), `total` (1h), `wait` in line (30s; 0 for no waiting), `start` without a sign of progress (5m), `drain` for the calls of an instance that is to leave, to make room or for a newer revision (as long as `total`, so that none is cut).",
     ),
     (
         "prices",

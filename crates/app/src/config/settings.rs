@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use spec::{Deployment, Route};
 use webhooks::Webhook;
 
-use super::types::{AccessLog, Format, Level, Listen, Mode, Placement, hidden, maybe};
+use super::types::{AccessLog, Format, Level, Listen, MetricsAccess, Mode, Placement, hidden, maybe};
 
 /// Declares a struct of settings together with the words about each key.
 macro_rules! settings {
@@ -72,6 +72,8 @@ settings! {
         log: Log = Log::default(),
         /// A line of JSON for each request: `off`, `stdout`, `stderr`, or a file, which is opened anew on `SIGHUP`.
         access_log: AccessLog = AccessLog::Off,
+        /// Who is told the numbers at `/metrics`.
+        metrics: Metrics = Metrics::default(),
         /// Where traces are sent.
         otlp: Otlp = Otlp::default(),
         /// What is remembered of calls.
@@ -239,6 +241,9 @@ settings! {
         /// Files that nothing refers to any more are kept for so long.
         #[serde(with = "human")]
         grace: Duration = Duration::from_hours(24),
+        /// What was begun to be sent or fetched and not gone on with for so long is given up.
+        #[serde(with = "human")]
+        unfinished: Duration = Duration::from_hours(7 * 24),
     }
 }
 
@@ -255,6 +260,8 @@ settings! {
         options: Vec<String> = Vec::new(),
         /// The same of what nobody may see, as `KEY=VARIABLE`.
         secrets: Vec<String> = Vec::new(),
+        /// What of object stores whoever may bring models may name, as `s3://BUCKET` or `s3://BUCKET/PREFIX`: they are read with what this server knows of them. All else takes the right `update server`.
+        buckets: Vec<String> = Vec::new(),
         /// Connections for one large file; 1 for a single one.
         connections: u32 = 4,
         /// A line on which nothing comes for so long is given up and taken up again; what has come stays.
@@ -270,6 +277,14 @@ settings! {
         level: Level = Level::Info,
         /// `text` for people, `json` for programs, `auto` for text on a terminal and JSON elsewhere.
         format: Format = Format::Auto,
+    }
+}
+
+settings! {
+    /// Who is told the numbers at `/metrics`, which name the models of all projects.
+    Metrics {
+        /// `loopback`: who asks from this machine, not through a proxy, and from elsewhere who brings a token that may `get server`. `token`: only who brings one. `open`: anybody.
+        access: MetricsAccess = MetricsAccess::Loopback,
     }
 }
 

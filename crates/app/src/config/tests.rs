@@ -188,7 +188,7 @@ fn durations_read_as_people_write_them() {
 fn the_list_of_keys_is_what_serde_knows() {
     let listed: BTreeSet<String> = keys::all().into_iter().map(|key| key.path).collect();
     let mut known = BTreeSet::new();
-    let groups: [(&str, &[&str]); 14] = [
+    let groups: [(&str, &[&str]); 15] = [
         ("tls.", decode::known_keys::<settings::Tls>()),
         ("limits.", decode::known_keys::<settings::Limits>()),
         ("outbound.", decode::known_keys::<settings::Outbound>()),
@@ -197,6 +197,7 @@ fn the_list_of_keys_is_what_serde_knows() {
         ("", decode::known_keys::<Config>()),
         ("auth.", decode::known_keys::<settings::Auth>()),
         ("log.", decode::known_keys::<settings::Log>()),
+        ("metrics.", decode::known_keys::<settings::Metrics>()),
         ("otlp.", decode::known_keys::<settings::Otlp>()),
         ("usage.", decode::known_keys::<settings::Usage>()),
         ("responses.", decode::known_keys::<settings::Responses>()),

@@ -45,6 +45,28 @@ pub enum Mode {
     Open,
 }
 
+/// Who is told the numbers at `/metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetricsAccess {
+    /// Anybody.
+    Open,
+    /// Who asks from this machine, and from elsewhere who brings a token that may.
+    Loopback,
+    /// Who brings a token that may.
+    Token,
+}
+
+impl From<MetricsAccess> for gateway::MetricsAccess {
+    fn from(access: MetricsAccess) -> Self {
+        match access {
+            MetricsAccess::Open => Self::Open,
+            MetricsAccess::Loopback => Self::Loopback,
+            MetricsAccess::Token => Self::Token,
+        }
+    }
+}
+
 /// Where the access log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {

@@ -5,14 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use base::{Fault as _, Secret, tasks};
+use base::tasks::{self, Task};
+use base::{Fault as _, Secret};
 use blobs::BucketConfig;
 use net::Guard;
 use registry::{Fetching, Registry};
 
 use crate::config::{Config, Settings};
 use crate::error::Error;
+
+/// Between two looks at what was begun and not gone on with, at least and at most.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_hours(1));
 
 /// Where files are kept.
 pub(super) fn blobs(settings: &Settings, dir: PathBuf) -> Result<blobs::Config, Error> {
@@ -69,6 +74,25 @@ pub(super) fn settle(registry: &Registry) {
         }
     })
     .detach();
+}
+
+/// Gives up, at the start and now and then, what was begun to be sent or fetched and not gone on with for so long.
+pub(super) fn give_up(registry: &Registry, after: Duration) -> Task {
+    let blobs = registry.blobs().ok().cloned();
+    tasks::spawn("give-up", async move {
+        let Some(blobs) = blobs else { return };
+        loop {
+            match blobs.give_up(after).await {
+                Ok(gone) if gone.is_empty() => {}
+                Ok(gone) => {
+                    let bytes: u64 = gone.iter().map(|(_, bytes)| bytes.0).sum();
+                    tracing::info!(files = gone.len(), bytes, "unfinished files given up");
+                }
+                Err(error) => tracing::warn!(error = base::chain(&error), hint = error.hint(), "unfinished files stay"),
+            }
+            tokio::time::sleep(after.clamp(LOOKS.0, LOOKS.1)).await;
+        }
+    })
 }
 
 /// The hub of the config, else that of the environment.

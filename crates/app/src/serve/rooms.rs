@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::Access;
@@ -66,6 +66,8 @@ pub(super) struct Rooms {
     pub(super) outbound: Guard,
     pub(super) vault: Vault,
     pub(super) key_files: Task,
+    /// Gives up what was begun to be sent or fetched and not gone on with.
+    pub(super) unfinished: Task,
 }
 
 impl Rooms {
@@ -82,6 +84,7 @@ impl Rooms {
         own(&outbound, settings);
         let registry = registry(&store, settings, &data_dir, &outbound).await?;
         depot::settle(&registry);
+        let unfinished = depot::give_up(&registry, settings.config.blobs.unfinished);
         // Before anything happens, so that receivers and the events file are told of all of it.
         let before = store.newest_event().await?;
         let receivers = Webhooks::open(&store, &settings.config.webhooks, &|name| settings.environment.secret(name)).await?;
@@ -100,13 +103,30 @@ impl Rooms {
             config: fleet::Config { outbound: outbound.clone(), ..fleet_config(settings, &data_dir) },
         };
         let (fleet, fleet_task) = Fleet::start(parts).await?;
+        let bell = fleet.clone();
+        access.tell_also(move |event| bell.ring(event));
         let webhooks = receivers.start(fleet.events(), &tell(&fleet));
         let key_files = keys.watch(&fleet);
-        Ok(Self { store, before, journal, housekeeping, access, registry, board, fleet, fleet_task, webhooks, outbound, vault, key_files })
+        Ok(Self {
+            store,
+            before,
+            journal,
+            housekeeping,
+            access,
+            registry,
+            board,
+            fleet,
+            fleet_task,
+            webhooks,
+            outbound,
+            vault,
+            key_files,
+            unfinished,
+        })
     }
 
     /// The face for tokens.
-    pub(super) fn gateway(&self, config: &Config, last_error: &Arc<Mutex<Option<String>>>, watch: gateway::Watch) -> Gateway {
+    pub(super) fn gateway(&self, config: &Config, last_errors: &story::LastErrors, watch: gateway::Watch) -> Gateway {
         let cors = config.cors_enabled.then(|| gateway::Cors {
             origins: config.cors_origins.clone(),
             methods: config.cors_methods.clone(),
@@ -127,6 +147,7 @@ impl Rooms {
             proxies: door::proxies(config),
             outbound: self.outbound.clone(),
             public_url: config.auth.public_url.clone(),
+            metrics: config.metrics.access.into(),
         };
         Gateway::new(gateway::Parts {
             board: Arc::clone(&self.board),
@@ -135,7 +156,7 @@ impl Rooms {
             store: self.store.clone(),
             counts: Arc::default(),
             config: settings,
-            status: status::source(self.fleet.clone(), Arc::clone(&self.board), Arc::clone(last_error)),
+            status: status::source(self.fleet.clone(), Arc::clone(&self.board), Arc::clone(last_errors)),
             watch,
         })
     }
@@ -154,7 +175,7 @@ impl Rooms {
     }
 
     /// The face for people.
-    pub(super) fn control(&self, logins: Logins, base_url: String, closing: watch::Receiver<bool>) -> Router {
+    pub(super) fn control(&self, config: &Config, (logins, base_url): (Logins, String), closing: watch::Receiver<bool>) -> Router {
         control::router(control::Parts {
             store: self.store.clone(),
             access: self.access.clone(),
@@ -165,6 +186,7 @@ impl Rooms {
             webhooks: self.webhooks.handle(),
             vault: self.vault.clone(),
             outbound: self.outbound.clone(),
+            buckets: config.pull.buckets.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             base_url,
             closing,

@@ -4,22 +4,25 @@
 //! made anew at each ask.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use base::Timestamp;
 use board::Board;
 use fleet::{DeploymentView, Snapshot};
-use gateway::{Status, StatusDoc, StatusInstance};
+use gateway::{Status, StatusDoc, StatusError, StatusInstance};
+use http::Uri;
 use spec::{Instance, Name, Phase};
 
+use super::story::LastErrors;
+
 /// What makes the document.
-pub(super) fn source(fleet: fleet::Handle, board: Arc<Board>, last_error: Arc<Mutex<Option<String>>>) -> Status {
+pub(super) fn source(fleet: fleet::Handle, board: Arc<Board>, last_errors: LastErrors) -> Status {
     let began = Instant::now();
     Arc::new(move || {
         let mut document = document(&fleet.snapshot(), &board);
         document.uptime_seconds = began.elapsed().as_secs();
-        document.last_error.clone_from(&last_error.lock().unwrap_or_else(PoisonError::into_inner));
+        document.last_errors = last_errors.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         document
     })
 }
@@ -33,7 +36,7 @@ fn document(snapshot: &Snapshot, board: &Board) -> StatusDoc {
         instances,
         budget_mb: snapshot.budget.map_or(0, |budget| budget.0 >> 20),
         margin_mb: snapshot.margin.as_mib_ceil(),
-        error: snapshot.deployments.values().find_map(|one| failure(one)),
+        errors: snapshot.deployments.values().filter_map(|one| failure(one)).collect(),
         server_time_unix: Timestamp::now().as_secs(),
         evictions_total: snapshot.counters.evictions,
         loads_total: snapshot.counters.loads,
@@ -55,14 +58,26 @@ fn instance(one: &Instance, snapshot: &Snapshot, board: &Board, waiting: &BTreeM
         queue_len: waiting.get(&one.deployment).copied().unwrap_or(0),
         inflight: used.in_flight,
         max_queue_depth: deployment.map_or(0, |deployment| deployment.record.spec.max_queue),
-        port: 0,
+        port: one.endpoint.as_deref().and_then(port).unwrap_or(0),
         pid: one.pid.unwrap_or(0),
     }
 }
 
-fn failure(deployment: &DeploymentView) -> Option<String> {
+/// Of a URL; a Unix socket has none.
+fn port(endpoint: &str) -> Option<u16> {
+    let url: Uri = endpoint.parse().ok()?;
+    let usual = match url.scheme_str()? {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
+    };
+    Some(url.port_u16().unwrap_or(usual))
+}
+
+fn failure(deployment: &DeploymentView) -> Option<StatusError> {
     let reason = deployment.reason.as_ref().filter(|_| deployment.phase == Phase::Failed)?;
-    Some(format!("{}: {}", deployment.record.spec.name, reason.message))
+    let model_id = deployment.record.spec.name.to_string();
+    Some(StatusError { message: format!("{model_id}: {}", reason.message), model_id })
 }
 
 fn word(phase: Phase) -> &'static str {

@@ -1,14 +1,16 @@
-//! Listens to the story of the engine room: the last error for `/status`, and `events_file`.
+//! Listens to the story of the engine room: the last errors for `/status`, and `events_file`.
 //!
-//! In: events. Out: the last failure; a line of JSON for each event in the file, from the first one of this start on. What happened before
+//! In: events. Out: the last failure of each deployment, up to a bound; a line of JSON for each event in the file, from the first one of this start on. What happened before
 //! there was anybody to listen, or faster than it could be heard, is read from the store. Fails: at the start, when the file
 //! cannot be opened; later a line that cannot be written is logged and lost.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::tasks::{self, Task};
+use gateway::StatusError;
 use spec::{Event, Phase};
 use store::{EventQuery, Store};
 use tokio::sync::broadcast::Receiver;
@@ -19,11 +21,14 @@ use super::rooms::Rooms;
 use crate::config::Settings;
 use crate::error::Error;
 
+/// What failed, the newest last.
+pub(super) type LastErrors = Arc<Mutex<VecDeque<StatusError>>>;
+
 /// The listener.
 #[derive(Debug)]
 pub(super) struct Story {
-    /// What failed last.
-    pub(super) last_error: Arc<Mutex<Option<String>>>,
+    /// What failed, the newest last.
+    pub(super) last_errors: LastErrors,
     over: CancellationToken,
     task: Task,
 }
@@ -50,14 +55,14 @@ pub(super) async fn tell(rooms: &Rooms, settings: &Settings) -> Result<Story, Er
         let file = OpenOptions::new().append(true).create(true).open(path);
         file.map_err(|source| Error::Write { path: path.clone(), source })
     });
-    let (last_error, over) = (Arc::default(), CancellationToken::new());
+    let (last_errors, over) = (Arc::default(), CancellationToken::new());
     let (store, heard) = (rooms.store.clone(), rooms.before);
     // Listens before it looks back, so that nothing falls between the two.
     let mut listener =
-        Listener { events: rooms.fleet.events(), store, heard, file: file.transpose()?, last_error: Arc::clone(&last_error) };
+        Listener { events: rooms.fleet.events(), store, heard, file: file.transpose()?, last_errors: Arc::clone(&last_errors) };
     listener.look_back().await?;
     let task = tasks::spawn("story", listener.listen(over.clone()));
-    Ok(Story { last_error, over, task })
+    Ok(Story { last_errors, over, task })
 }
 
 struct Listener {
@@ -66,7 +71,7 @@ struct Listener {
     /// The last one that was heard, or read.
     heard: u64,
     file: Option<File>,
-    last_error: Arc<Mutex<Option<String>>>,
+    last_errors: LastErrors,
 }
 
 impl Listener {
@@ -110,13 +115,25 @@ impl Listener {
         self.heard = self.heard.max(event.id);
         let failed = event.phase.is_some_and(|(_, to)| to == Phase::Failed);
         if let Some(reason) = event.reason.as_ref().filter(|_| failed) {
-            let whose = event.deployment.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{whose}{}", reason.message));
+            let model_id = event.deployment.as_ref().map(ToString::to_string).unwrap_or_default();
+            let whose = if model_id.is_empty() { String::new() } else { format!("{model_id}: ") };
+            let message = format!("{whose}{}", reason.message);
+            note(&mut self.last_errors.lock().unwrap_or_else(PoisonError::into_inner), StatusError { model_id, message });
         }
         if let Some(file) = &mut self.file {
             append(file, event);
         }
     }
+}
+
+/// One of each deployment.
+fn note(last: &mut VecDeque<StatusError>, error: StatusError) {
+    const MOST: usize = 256;
+    last.retain(|other| other.model_id != error.model_id);
+    if last.len() >= MOST {
+        last.pop_front();
+    }
+    last.push_back(error);
 }
 
 fn append(file: &mut File, event: &Event) {

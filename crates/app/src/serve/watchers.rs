@@ -135,6 +135,8 @@ fn tell(snapshot: &Snapshot, readings: &mut Readings<'_>) {
         "Memory of each device by who holds it: the deployments that hold most, `(others of ours)`, `(promised)` of these and not yet taken, `(foreign)`, `(allocated)`, `(free)`",
     );
     readings.gauges_by_two((name, help), ("device", "holder"), devices(snapshot));
+    let (name, help) = ("penstock_device_utilization_ratio", "Part of the last moment in which a card computed, where its driver tells");
+    readings.gauges(name, help, "device", utilization(snapshot));
     readings.gauge("penstock_memory_margin_bytes", "Memory that is always left free", real(snapshot.margin));
     if let Some(budget) = snapshot.budget {
         readings.gauge("penstock_memory_budget_bytes", "Memory that all models together may take", real(budget));
@@ -153,6 +155,13 @@ fn tell_of_receivers(receivers: &[Standing], readings: &mut Readings<'_>) {
     readings.gauges("penstock_webhook_lag_seconds", "For how long the oldest of them has waited", "webhook", age);
     let off = receivers.iter().map(|one| (one.name.as_str(), f64::from(u8::from(one.state == State::Disabled))));
     readings.gauges("penstock_webhook_disabled", "1 for a webhook whose receiver wants no more", "webhook", off);
+}
+
+/// How busy each device is that can tell.
+fn utilization(snapshot: &Snapshot) -> Vec<(&str, f64)> {
+    const WHOLE: f64 = 100.0;
+    let devices = snapshot.nodes.iter().flat_map(|node| &node.devices).map(|view| &view.device);
+    devices.filter_map(|device| Some((device.id.as_str(), f64::from(device.utilization?) / WHOLE))).collect()
 }
 
 /// Deployments of one device that are named; the smaller ones are one.

@@ -13,7 +13,7 @@ mod said;
 use said::{Terminal, at_rest, ended, output};
 
 use crate::process::Process;
-use crate::stage::{Stage, lazy};
+use crate::stage::{Stage, lazy, until};
 
 const ECHO: &str = "deployments:\n  - { name: parrot, engine: echo }\n";
 
@@ -57,7 +57,7 @@ async fn a_deployment_goes_into_service_changes_rests_and_leaves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_set_aside_for_others_shown_and_given_back() {
     let stage = Stage::new();
-    let _server = Process::start(&stage, "").await;
+    let _server = Process::start(&stage, "deployments:\n  - { name: parrot, engine: echo, replicas: { min: 1 } }\n").await;
     let said = |words: &[&str]| {
         let done = output(&stage, words);
         (ended(&done), String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr).into_owned())
@@ -68,7 +68,8 @@ async fn memory_is_set_aside_for_others_shown_and_given_back() {
     let (_, all, _) = said(&["allocation", "list"]);
     let line = all.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{all}"));
     assert!(line.contains("ram") && line.contains("64.0 MiB") && line.contains("a batch"), "{all}");
-    assert!(said(&["top", "--once"]).1.contains("[a batch] 64.0 MiB"));
+    let holders = |top: &String| top.lines().any(|line| line.contains("parrot ") && line.contains(" MiB, [a batch] 64.0 MiB"));
+    until("its engine holds memory beside them", async || Some(said(&["top", "--once"]).1).filter(holders)).await;
     let (status, _, refused) = said(&["allocation", "create", "90000GiB", "--for", "too much"]);
     assert!(status == 1 && refused.contains("90000.00 GiB") && refused.contains("hint: "), "{status}: {refused}");
     assert_eq!(said(&["allocation", "create", "1MiB", "--for", "x", "--node", "nowhere"]).0, 3);

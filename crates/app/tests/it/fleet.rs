@@ -15,5 +15,6 @@ mod processes;
 mod sleep;
 mod storm;
 mod swap;
+mod told;
 mod truth;
 mod updates;

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::client::Client;
 use crate::process::penstock;
-use crate::stage::{PATIENCE, Stage, stop};
+use crate::stage::{PATIENCE, Stage, stop, until};
 
 use people::{Browser, Provider, libraries};
 
@@ -26,8 +26,12 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Option<Self> {
+        Self::open_on(Stage::new()).await
+    }
+
+    /// The same with what else there is on this stage.
+    async fn open_on(stage: Stage) -> Option<Self> {
         let libraries = libraries()?;
-        let stage = Stage::new();
         let provider = Provider::open(&stage, &libraries).await;
         let house = stage.house(&format!("{}deployments:\n  - {{ name: parrot, engine: echo }}\n", provider.config())).await;
         let client = stage.client(&house);
@@ -38,10 +42,32 @@ impl Scene {
         Browser::open(&self.stage, &libraries()?, &self.house.url()).await
     }
 
+    /// What was written down of such a change, as soon as it is: who, from where, before and after.
+    async fn audited(&self, verb: &str, kind: &str, target: &str) -> Value {
+        until("it is written down", async || {
+            let told = self.client.get("/api/v1/events?kind=audit&limit=1000").await.json();
+            let is_it = |event: &&Value| {
+                let audit = &event["audit"];
+                audit["verb"] == verb && audit["kind"] == kind && audit["target"] == target
+            };
+            let found = told["items"].as_array()?.iter().rev().find(is_it)?;
+            assert_eq!(found["audit"]["address"], "127.0.0.1", "{found:#}");
+            assert!(found["audit"]["request_id"].as_str().is_some_and(|id| !id.is_empty()), "{found:#}");
+            assert!(!tells_a_token(&told.to_string()), "{told:#}");
+            Some(found.clone())
+        })
+        .await
+    }
+
     /// Asks without a token, by a cookie.
     async fn by_cookie(&self, path: &str, cookie: &str) -> u16 {
         self.client.with_token(None).ask_with(hyper::Method::GET, path, &[("cookie", cookie)], "").await.status
     }
+}
+
+/// Whether more of a token stands in it than its first characters, by which it is recognised.
+fn tells_a_token(text: &str) -> bool {
+    text.split("psk_").skip(1).any(|rest| rest.chars().take_while(char::is_ascii_alphanumeric).count() > 12)
 }
 
 fn cookie(all: &[Value]) -> String {
@@ -74,6 +100,10 @@ async fn a_person_logs_in_with_a_browser_works_and_logs_out() {
     let inside: Value = serde_json::from_str(inside["body"].as_str().expect("a body")).expect("JSON");
     assert_eq!((&inside["name"], &inside["provider"]), (&json!("ann"), &json!("corp")));
     let csrf = inside["csrf_token"].as_str().expect("a token");
+    let entered = scene.audited("create", "sessions", "ann").await;
+    assert_eq!((&entered["audit"]["action"], &entered["audit"]["after"]["provider"]), (&json!("GET /auth/callback"), &json!("corp")));
+    let made = scene.audited("create", "users", "ann").await;
+    assert_eq!((&made["audit"]["before"], &made["audit"]["after"]["mapped"]["roles"]), (&Value::Null, &json!(["admin"])), "{made:#}");
     assert_eq!(ann.does(json!({"do": "fetch", "path": "/api/v1/deployments"})).await["status"], 200);
     let bare = json!({"do": "fetch", "method": "POST", "path": "/api/v1/deployments/parrot/load"});
     assert_eq!(ann.does(bare.clone()).await["status"], 403, "a change needs what only our pages know");
@@ -90,6 +120,8 @@ async fn a_person_logs_in_with_a_browser_works_and_logs_out() {
     assert!(left["way"].as_str().is_some_and(|way| way.starts_with(&scene.provider.issuer)), "logged out at the provider too: {left:#}");
     assert!(left["text"].as_str().is_some_and(|text| text.contains("Log in with a token")), "{left:#}");
     assert_eq!(scene.by_cookie("/api/v1/deployments", &held).await, 401, "what the cookie held opens nothing any more");
+    let left = scene.audited("delete", "sessions", "ann").await;
+    assert_eq!((&left["audit"]["action"], &left["audit"]["user"]), (&json!("POST /auth/logout"), &made["audit"]["after"]["id"]));
     ann.leave().await;
     stop(scene.house).await;
 }
@@ -117,6 +149,9 @@ async fn who_leaves_a_group_has_lost_its_role_with_the_next_login() {
     };
     again(&mut ann).await;
     assert_eq!(own.get("/api/v1/users").await.status, 403, "what a group gave is gone, also for tokens");
+    let moved = scene.audited("update", "users", "ann").await;
+    let roles = |when: &str| moved["audit"][when]["mapped"]["roles"].clone();
+    assert_eq!((roles("before"), roles("after")), (json!(["admin"]), json!(["developer"])), "{moved:#}");
     assert_eq!(scene.by_cookie("/api/v1/deployments", &before).await, 401, "who logs in again has one session");
     assert_eq!(own.get("/v1/models").await.status, 200, "what the other group gives stays");
 
@@ -180,6 +215,13 @@ async fn a_program_logs_its_person_in_by_a_code_and_out_again() {
     let (status, me) = said(verb(&["whoami", "-o", "json"]).output().await.expect("penstock"));
     let me: Value = serde_json::from_str(&me).expect("JSON");
     assert_eq!((status, &me["user"]["name"]), (Some(0), &json!("bob")), "{me:#}");
+    let token = until("the token is told of", async || {
+        let told = scene.client.get("/api/v1/events?kind=token_created").await.json();
+        Some(told["items"][0]["message"].as_str()?.split('`').nth(1)?.to_owned())
+    })
+    .await;
+    let made = scene.audited("create", "tokens", &token).await;
+    assert_eq!((&made["audit"]["user"], &made["audit"]["action"]), (&me["user"]["id"], &json!("POST /auth/token")), "{made:#}");
     assert_eq!(said(verb(&["list"]).output().await.expect("penstock")).0, Some(0), "other verbs use what is stored");
     assert_eq!(said(verb(&["user", "list"]).output().await.expect("penstock")).0, Some(4), "and may no more than bob");
     assert_eq!(said(verb(&["logout"]).output().await.expect("penstock")).0, Some(0));

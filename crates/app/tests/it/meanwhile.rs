@@ -5,11 +5,13 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
-use crate::pulls::{config, hub};
+use crate::pulls::{cdn, config, hub};
 use crate::stage::{Stage, stop, tiny, until};
 
 /// Slow enough that something can happen before it ends.
 const SLOW: u64 = 1 << 20;
+/// So slow that it lasts for minutes, and not so slow that the line is given up.
+const HARDLY: u64 = 48 << 10;
 
 #[expect(clippy::needless_pass_by_value, reason = "what was answered is done with")]
 fn done(reply: Reply, status: u16) -> Value {
@@ -55,6 +57,67 @@ async fn a_pull_of_one_project_brings_nothing_to_a_name_that_another_has_taken_m
     let model = done(admin.get("/api/v1/models/m").await, 200);
     assert_eq!((&model["spec"]["project"], &model["spec"]["licence"]), (&json!("b"), &json!("ours")), "{model}");
     assert_eq!(model["status"]["versions"].as_array().map(Vec::len), Some(1), "{model}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_a_pull_that_runs_is_given_it_or_told_that_something_else_is_said_of_it() {
+    let stage = Stage::new();
+    let host = hub(Some(SLOW)).await;
+    let house = stage.house(&config(&host)).await;
+    let client = stage.client(&house);
+    let wanted = json!({"name": "m", "source": "hf:me/capitals-GGUF", "tags": ["v1"], "licence": "mit"});
+    let with = |key: &str, value: Value| {
+        let mut other = wanted.clone();
+        other[key] = value;
+        other
+    };
+    let pull = begun(&client, &wanted).await;
+    let again = done(client.post("/api/v1/models", &wanted).await, 202);
+    assert!(pull.ends_with(again["id"].as_str().expect("an id")), "{pull}: {again}");
+    let others =
+        [with("tags", json!(["v1", "v2"])), with("licence", json!("bsd")), with("note", json!("mine")), with("format", json!("gguf"))];
+    for other in &others {
+        let refused = done(client.post("/api/v1/models", other).await, 409);
+        let id = pull.rsplit('/').next().expect("an id");
+        assert!(refused.to_string().contains(id), "which one it is about: {refused}");
+    }
+    assert_eq!(ended(&client, &pull).await["state"], "succeeded");
+    let next = done(client.post("/api/v1/models", &others[0]).await, 202);
+    let next = format!("/api/v1/operations/{}", next["id"].as_str().expect("an id"));
+    assert_eq!(ended(&client, &next).await["state"], "succeeded", "its turn");
+    let model = done(client.get("/api/v1/models/m").await, 200);
+    assert!(model["status"]["tags"]["v1"].is_string() && model["status"]["tags"]["v2"].is_string(), "{model}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pulls_much_leaves_room_for_others() {
+    let stage = Stage::new();
+    let host = hub(None).await;
+    // None of them comes to its end.
+    host.change(&cdn(), |file| file.rate = Some(HARDLY));
+    let house = stage.house(&config(&host)).await;
+    let admin = stage.client(&house);
+    let made = done(admin.post("/api/v1/users", &json!({"name": "ann", "roles": ["developer"]})).await, 201);
+    let tokens = [
+        json!({"name": "one", "scopes": ["admin"], "owner": made["id"]}),
+        json!({"name": "two", "scopes": ["admin"], "owner": made["id"]}),
+    ];
+    let mut anns = Vec::new();
+    for token in &tokens {
+        anns.push(admin.with_token(done(admin.post("/api/v1/tokens", token).await, 201)["token"].as_str()));
+    }
+    let wanted = |number: usize| json!({"name": format!("m{number}"), "source": "hf:me/capitals-GGUF"});
+    for number in 0..8 {
+        done(anns[number % 2].post("/api/v1/models", &wanted(number)).await, 202);
+    }
+    for ann in &anns {
+        let refused = done(ann.post("/api/v1/models", &wanted(8)).await, 429);
+        assert!(refused["detail"].as_str().is_some_and(|words| words.contains("8 pulls")), "{refused}");
+    }
+    done(anns[0].post("/api/v1/models", &wanted(0)).await, 202); // the one that runs
+    done(admin.post("/api/v1/models", &wanted(9)).await, 202);
     stop(house).await;
 }
 

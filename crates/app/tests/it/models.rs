@@ -34,8 +34,13 @@ async fn an_administrator_walks_from_a_file_to_a_limited_route_by_the_api() {
     let house = stage.house("").await;
     let admin = stage.client(&house);
     let card = json!({"name": "capitals", "source": format!("file:{}", tiny()), "keep": "copy", "tags": ["v1"], "licence": "Apache-2.0",
-        "description": "Knows a few capitals", "labels": {"team": "geo"}, "parameters": {"temperature": 0.0}, "context_limit": 512});
-    let model = done(admin.post("/api/v1/models", &card).await, 201);
+        "description": "Knows a few capitals", "labels": {"team": "geo"}, "parameters": {"temperature": 0.0}, "context_limit": 512,
+        "input_schema": {"type": "object", "required": ["country"]}, "output_schema": {"type": "string", "maxLength": 40}});
+    done(admin.post("/api/v1/models", &card).await, 201);
+    let model = done(admin.get("/api/v1/models/capitals").await, 200);
+    for schema in ["input_schema", "output_schema"] {
+        assert_eq!(model["spec"][schema], card[schema], "{model}");
+    }
     let digest = model["status"]["tags"]["v1"].clone();
     let found = admin.get("/api/v1/models?q=capitals&labels=team%3Dgeo&capability=chat").await.json();
     assert_eq!(found["items"][0]["name"], "capitals");
@@ -80,6 +85,8 @@ async fn a_tag_that_moves_under_load_fails_no_call() {
     done(change(&client, Method::PUT, "/api/v1/models/m/tags/prod", &json!({"version": "one"})).await, 200);
     let body = json!({"name": "m", "model": "m:prod", "context": 128, "parallel": 2, "replicas": {"min": 1}});
     done(client.post("/api/v1/deployments", &body).await, 202);
+    let one = client.get("/api/v1/models/m").await.json()["status"]["tags"]["one"].as_str().expect("a digest").to_owned();
+    done(client.post("/api/v1/deployments", &json!({"name": "pinned", "model": format!("m@{one}"), "context": 128})).await, 202);
     reaches(&client, "m", "complete", 1).await;
     let calls = |count: u32| {
         let client = client.clone();
@@ -97,6 +104,9 @@ async fn a_tag_that_moves_under_load_fails_no_call() {
     assert!(undone["spec"]["model"].as_str().is_some_and(|model| model.starts_with("m@sha256:")), "{undone}");
     reaches(&client, "m", "complete", 3).await;
     client.capital("m").await.said();
+    let pinned = client.get("/api/v1/deployments/pinned/revisions").await.json();
+    let digests: Vec<_> = pinned["items"].as_array().expect("revisions").iter().map(|revision| &revision["digest"]).collect();
+    assert_eq!(digests, [&json!(one)], "what is named by its digest follows no tag");
     stop(house).await;
 }
 
@@ -159,6 +169,99 @@ async fn an_upload_survives_a_kill_of_the_server_and_goes_on() {
     let body = json!({"files": [{"name": "m.bin", "digest": digest.to_string()}], "format": "opaque"});
     let made = done(server.client.post("/api/v1/models/m/versions", &body).await, 201);
     assert_eq!(made["status"]["versions"][0]["digest"], digest.to_string());
+}
+
+/// Sends a file in one go, as a program does that knows nothing of ours; the status, and its digest.
+async fn send(client: &Client, bytes: &[u8]) -> (u16, String) {
+    let digest = registry::Digest::of(bytes);
+    let (length, metadata) = (bytes.len().to_string(), format!("sha256 {}", base64(digest.hex())));
+    let headers = [
+        ("tus-resumable", "1.0.0"),
+        ("content-type", "application/offset+octet-stream"),
+        ("upload-length", &length),
+        ("upload-metadata", &metadata),
+    ];
+    let reply = client.ask_with(Method::POST, "/api/v1/models/m/versions/upload", &headers, bytes.to_vec()).await;
+    (reply.status, digest.to_string())
+}
+
+const PICKLE: &[u8] = b"\x80\x02}q\x00.";
+
+/// One tensor of two numbers.
+fn safetensors() -> Vec<u8> {
+    let header = br#"{"a":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}"#;
+    [&(header.len() as u64).to_le_bytes()[..], header, &[0; 4]].concat()
+}
+
+/// A graph without a node, as the numbers of its fields: the version of the format, who wrote it, the graph with its name.
+const ONNX: &[u8] = b"\x08\x08\x12\x02me\x3a\x06\x12\x04main";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_bare_is_looked_at_as_closely_as_what_our_own_client_sends() {
+    let stage = Stage::new();
+    let house = stage.house("max_model_bytes: 1MiB\n").await;
+    let client = stage.client(&house);
+    assert_eq!(send(&client, &vec![7; (1 << 20) + 1]).await.0, 413);
+    let (sent, weights) = send(&client, &safetensors()).await;
+    assert_eq!(sent, 201);
+    let (sent, pickle) = send(&client, PICKLE).await;
+    assert_eq!(sent, 201, "what it is is seen when somebody says what it is to be");
+    let long = "a/".repeat(3_000) + "m.safetensors";
+    for (name, digest, words) in [
+        ("../m.safetensors", &weights, "cannot be the name"),
+        ("/etc/m.safetensors", &weights, "cannot be the name"),
+        ("a/../../m.safetensors", &weights, "cannot be the name"),
+        ("a\\..\\m.safetensors", &weights, "cannot be the name"),
+        ("", &weights, "cannot be the name"),
+        (&long, &weights, "cannot be the name"),
+        ("pytorch_model.bin", &pickle, "a Python pickle"),
+        ("m.safetensors", &pickle, "a Python pickle"),
+    ] {
+        for format in [Value::Null, json!("opaque")] {
+            let body = json!({"files": [{"name": name, "digest": digest}], "format": format});
+            let refused = done(client.post("/api/v1/models/m/versions", &body).await, 422);
+            assert!(refused["detail"].as_str().is_some_and(|said| said.contains(words)), "{name}: {refused}");
+        }
+    }
+    assert_eq!(client.get("/api/v1/models/m").await.status, 404);
+    let body = json!({"files": [{"name": "m.safetensors", "digest": weights}]});
+    done(client.post("/api/v1/models/m/versions", &body).await, 201);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_is_registered_from_a_file_and_from_what_was_sent() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    let gguf = std::fs::read(tiny()).expect("the small model");
+    let table: [(&str, Vec<u8>, Value, &str); 5] = [
+        ("m.gguf", gguf, Value::Null, "gguf"),
+        ("m.safetensors", safetensors(), Value::Null, "safetensors"),
+        ("m.onnx", ONNX.to_vec(), Value::Null, "onnx"),
+        ("m.bin", b"only its engine can read it".to_vec(), json!("opaque"), "opaque"),
+        ("also.onnx", ONNX.to_vec(), json!("onnx"), "onnx"),
+    ];
+    for (number, (file, bytes, said, found)) in table.iter().enumerate() {
+        let path = stage.folder().join(file);
+        std::fs::write(&path, bytes).expect("a file");
+        let (sent, digest) = send(&client, bytes).await;
+        assert_eq!(sent, 201, "{file}");
+        let here = json!({"name": format!("here-{number}"), "source": format!("file:{}", path.display()), "format": said, "keep": "copy"});
+        done(client.post("/api/v1/models", &here).await, 201);
+        let body = json!({"files": [{"name": file, "digest": digest}], "format": said});
+        done(client.post(&format!("/api/v1/models/sent-{number}/versions"), &body).await, 201);
+        for name in ["here", "sent"] {
+            let version = client.get(&format!("/api/v1/models/{name}-{number}")).await.json()["status"]["versions"][0].clone();
+            assert_eq!((&version["format"], &version["digest"]), (&json!(found), &json!(digest)), "{file}: {version}");
+        }
+        let query = format!("/api/v1/models?format={found}&q=sent-{number}");
+        assert_eq!(client.get(&query).await.json()["items"].as_array().map(Vec::len), Some(1), "{query}");
+    }
+    let nameless = json!({"name": "x", "source": format!("file:{}", stage.folder().join("m.bin").display())});
+    let refused = done(client.post("/api/v1/models", &nameless).await, 422);
+    assert!(refused["hint"].as_str().is_some_and(|hint| hint.contains("format: opaque")), "{refused}");
+    stop(house).await;
 }
 
 fn base64(text: &str) -> String {

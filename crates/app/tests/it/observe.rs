@@ -191,8 +191,15 @@ and what is beyond a bound is counted in `penstock_series_dropped_total`.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_about_the_metrics_lists_what_a_scrape_shows() {
     let stage = Stage::new();
+    // A card that tells how busy it is, which not every machine has.
+    let devices = json!([
+        {"id": "ram", "kind": "ram", "total": 4_u64 << 30, "free": 4_u64 << 30},
+        {"id": "cuda:GPU-0", "kind": "cuda", "total": 1_u64 << 30, "free": 1_u64 << 30, "utilization": 40},
+    ]);
+    std::fs::write(stage.folder().join("devices.json"), devices.to_string()).expect("a file");
     let config = format!(
-        "access_log: ./access.log\nmemory: {{ budget: 1GiB }}\notlp: {{ endpoint: 'http://127.0.0.1:9', sample_ratio: 0 }}\n{ECHO}"
+        "access_log: ./access.log\nmemory: {{ budget: 1GiB, devices_file: devices.json }}\n\
+         otlp: {{ endpoint: 'http://127.0.0.1:9', sample_ratio: 0 }}\n{ECHO}"
     );
     let house = stage.house(&config).await;
     let client = stage.client(&house);

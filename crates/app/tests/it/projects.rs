@@ -184,7 +184,7 @@ async fn a_project_has_no_more_deployments_and_models_than_its_quota_and_stays_w
     make(&admin, "projects", json!({"name": "a", "quota": {"deployments": 1, "models": 1}})).await;
     let full = |refused: Value, what: &str| {
         assert_eq!(refused["code"], "quota_reached", "{refused}");
-        assert_eq!(refused["detail"], format!("project `a` may have 1 {what}, and has 1"), "{refused}");
+        assert_eq!(refused["detail"], format!("project `a` may have 1 {}, and has 1", what.trim_end_matches('s')), "{refused}");
         assert!(refused["hint"].as_str().is_some_and(|hint| hint.contains(&format!("--most-{what}"))), "{refused}");
     };
     let one = |name: &str| json!({"name": name, "engine": "echo", "project": "a"});
@@ -235,7 +235,7 @@ async fn a_project_is_given_room_filled_listed_and_removed_from_a_terminal() {
     let listed = good(&["list", "--project", "red"]);
     assert!(listed.contains("one") && listed.contains("filed") && !listed.contains("two"), "{listed}");
     good(&["import", &tiny(), "m", "--project", "red"]);
-    assert!(says(&["import", &tiny(), "n", "--project", "red"]).1.contains("may have 1 models, and has 1"));
+    assert!(says(&["import", &tiny(), "n", "--project", "red"]).1.contains("may have 1 model, and has 1"));
     assert!(good(&["model", "list", "--project", "red"]).contains('m'));
     let shown = good(&["project", "set", "red", "--most-models", "5"]);
     assert!(

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use hyper::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use testkit::FileHost;
+use testkit::{FileHost, HostedFile};
 
 use crate::client::{Client, Reply};
 use crate::process::{Process, penstock};
@@ -32,6 +32,11 @@ pub(crate) async fn hub(rate: Option<u64>) -> FileHost {
     host
 }
 
+/// Where that hub has the small model.
+pub(crate) fn cdn() -> String {
+    format!("/cdn/{}", hex(&std::fs::read(tiny()).expect("the small model")))
+}
+
 pub(crate) fn config(host: &FileHost) -> String {
     format!("pull: {{ hub: \"{0}\", ollama: \"{0}\", stall: 2s }}\n", host.url())
 }
@@ -48,24 +53,32 @@ async fn ended(client: &Client, id: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_a_hub_is_pulled_with_progress_and_served() {
     let Some(stage) = Stage::with_engine() else { return };
-    let host = hub(Some(1 << 20)).await;
+    let host = hub(Some(512 << 10)).await;
     let house = stage.house(&config(&host)).await;
     let client = stage.client(&house);
     let begun =
         done(client.post("/api/v1/models", &json!({"name": "capitals", "source": "hf:me/capitals-GGUF", "tags": ["v1"]})).await, 202);
-    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
-    let seen = until("it is on its way", async || {
-        let operation = client.get(&path).await.json();
-        (operation["transfer"]["rate"].is_u64() || operation["state"] != "running").then_some(operation)
-    })
-    .await;
+    // The stream ends with the pull.
+    let told = client.get(&format!("/api/v1/operations/{}?watch=1", begun["id"].as_str().expect("an id"))).await.text;
+    let states = told.lines().filter_map(|line| line.strip_prefix("data: "));
+    let states: Vec<Value> = states.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let moves = |state: &&Value| state["transfer"]["rate"].is_u64() && state["transfer"]["eta_ms"].is_u64();
+    let seen = states.iter().find(moves).unwrap_or_else(|| panic!("how fast it comes, and for how long: {told}"));
     assert!(seen["transfer"]["done"].as_u64() > Some(0) && seen["transfer"]["total"].as_u64() > Some(0), "{seen}");
-    assert!(seen["transfer"]["eta_ms"].is_u64(), "{seen}");
-    assert_eq!(ended(&client, &begun["id"]).await["state"], "succeeded");
+    assert_eq!(states.last().map(|state| &state["state"]), Some(&json!("succeeded")), "{told}");
     let model = client.get("/api/v1/models/capitals").await.json();
     assert_eq!((&model["spec"]["source"], &model["spec"]["licence"]), (&json!("hf:me/capitals-GGUF"), &json!("apache-2.0")));
     done(client.post("/api/v1/deployments", &json!({"name": "capitals", "model": "capitals:v1"})).await, 202);
     assert!(client.capital("capitals").await.said().contains("Paris"));
+    let swept = done(client.post("/api/v1/blobs/prune", &json!({"grace": "0s"})).await, 200);
+    assert_eq!((&swept["blobs"], &swept["kept"]), (&json!([]), &json!(1)), "an engine runs on it: {swept}");
+    done(client.post("/api/v1/deployments/capitals/unload", &json!({})).await, 202);
+    until("the engine has ended", async || {
+        let instances = client.get("/api/v1/instances").await.json();
+        instances["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+    })
+    .await;
+    assert!(client.capital("capitals").await.said().contains("Paris"), "and its files are where it left them");
     stop(house).await;
 }
 
@@ -105,9 +118,70 @@ async fn what_cannot_be_fetched_is_said_with_what_to_do() {
     }
     // A URL that came through the API leads nowhere inside, unless the operator allows it.
     let inside = format!("{}/x.gguf", host.url().replace("127.0.0.1", "127.0.0.2"));
-    let begun = done(client.post("/api/v1/models", &json!({"name": "m", "source": inside})).await, 202);
-    let reason = ended(&client, &begun["id"]).await["reason"].clone();
-    assert!(reason["remedy"].as_str().is_some_and(|remedy| remedy.contains("outbound.allow")), "{reason}");
+    let refused = async |client: &Client, source: &str| {
+        let begun = done(client.post("/api/v1/models", &json!({"name": "m", "source": source})).await, 202);
+        let reason = ended(client, &begun["id"]).await["reason"].clone();
+        assert!(reason["remedy"].as_str().is_some_and(|remedy| remedy.contains("outbound.allow")), "{reason}");
+    };
+    refused(&client, &inside).await;
+    // Nor by way of a host that may be asked: the hub's own, and one that the operator allows.
+    for (path, place) in [("/away.gguf", inside.clone()), ("/farther.gguf", "http://169.254.169.254/latest".to_owned())] {
+        host.put(path, HostedFile { redirect: Some(place), ..HostedFile::of(bytes::Bytes::new()) });
+        refused(&client, &format!("{}{path}", host.url())).await;
+    }
+    stop(house).await;
+    let house = stage.house("outbound: { allow: [127.0.0.1] }\n").await;
+    let client = stage.client(&house);
+    refused(&client, &format!("{}/away.gguf", host.url())).await;
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_an_address_is_kept_for_the_fetch_and_shown_to_nobody() {
+    const SECRET: &str = "hush-hush";
+    let stage = Stage::new();
+    let host = FileHost::open().await.expect("a host");
+    let bytes = std::fs::read(tiny()).expect("the small model");
+    host.put(&format!("/m.gguf?sig={SECRET}"), HostedFile::of(bytes));
+    let house = stage.house("outbound: { allow: [127.0.0.1] }\n").await;
+    let client = stage.client(&house);
+    let (source, shown) = (format!("{}/m.gguf?sig={SECRET}", host.url()), format!("{}/m.gguf?…", host.url()));
+    let pull = async |source: &str| {
+        let begun = done(client.post("/api/v1/models", &json!({"name": "m", "source": source})).await, 202);
+        ended(&client, &begun["id"]).await
+    };
+    assert_eq!(pull(&source).await["state"], "succeeded");
+    let model = client.get("/api/v1/models/m").await.json();
+    assert_eq!(model["spec"]["source"], json!(shown), "{model}");
+    assert_eq!(pull(&shown).await["state"], "succeeded", "who asks for what they were shown means what is there");
+    done(client.post("/api/v1/deployments", &json!({"name": "d", "model": source})).await, 202);
+    let mut wish = client.get("/api/v1/deployments/d").await.json()["spec"].clone();
+    assert_eq!(wish["model"], json!(shown), "{wish}");
+    let put = async |wish: &Value| done(client.ask(Method::PUT, "/api/v1/deployments/d", wish.to_string().into()).await, 202);
+    assert_eq!(put(&wish).await["generation"], 1, "it is as it was");
+    wish["max_queue"] = json!(7);
+    assert_eq!(put(&wish).await["generation"], 2);
+    done(client.ask(Method::PATCH, "/api/v1/deployments/d", json!({"model": shown, "max_queue": 8}).to_string().into()).await, 202);
+    assert!(std::fs::metadata(tiny()).is_ok_and(|seen| host.sent(&format!("/m.gguf?sig={SECRET}")) == seen.len()), "it came once");
+    done_empty(&client.ask(Method::DELETE, "/api/v1/models/m", "".into()).await);
+    for path in [
+        "models?limit=9",
+        "deployments",
+        "deployments/d",
+        "deployments/d/revisions",
+        "deployments/d/rollout",
+        "deployments/d/explain",
+        "operations",
+        "events?limit=500",
+        "events?kind=audit&limit=500",
+        "instances",
+    ] {
+        let told = client.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(told.status, 200, "{path}: {}", told.text);
+        assert!(!told.text.contains(SECRET), "{path}: {}", told.text);
+    }
+    let bad = pull(&format!("{}/?sig={SECRET}", host.url())).await;
+    assert!(bad["state"] == "failed" && !bad.to_string().contains(SECRET), "{bad}");
     stop(house).await;
 }
 
@@ -129,8 +203,7 @@ async fn a_pull_that_is_stopped_goes_on_where_it_was_and_what_nobody_needs_is_pr
     let kept = client.get("/api/v1/blobs").await.json();
     assert!(kept["unfinished"][0]["done"].as_u64() > Some(0), "{kept}");
 
-    let cdn = format!("/cdn/{}", hex(&std::fs::read(tiny()).expect("the small model")));
-    host.change(&cdn, |file| file.rate = None);
+    host.change(&cdn(), |file| file.rate = None);
     host.asked();
     let begun = done(client.post("/api/v1/models", &wanted).await, 202);
     assert_eq!(ended(&client, &begun["id"]).await["state"], "succeeded");
@@ -164,7 +237,7 @@ async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
     };
     let child = verb(&["pull", "hf:me/capitals-GGUF"]).spawn().expect("a process");
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("an id"));
-    let cdn = format!("/cdn/{}", hex(&std::fs::read(tiny()).expect("the small model")));
+    let cdn = cdn();
     until("bytes come", async || (host.sent(&cdn) > 300_000).then_some(())).await;
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).expect("an interrupt");
     let stopped = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("a thread").expect("an end");

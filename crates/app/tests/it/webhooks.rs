@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use base::tasks::{self, Task};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
 use crate::client::Client;
@@ -43,7 +46,9 @@ impl Receiver {
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (answers, taken) = (Arc::clone(&answers), Arc::clone(&taken));
                     async move {
-                        let body = request.into_body().collect().await?.to_bytes();
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await?.to_bytes();
+                        verify(&head.headers, &body);
                         let status = *answers.lock().expect("the status");
                         if status == 200 {
                             taken.lock().expect("the list").push(serde_json::from_slice(&body).expect("a document"));
@@ -74,6 +79,19 @@ impl Receiver {
             self.address
         )
     }
+}
+
+/// That whoever sent this knows the secret: HMAC-SHA256 as RFC 2104 has it, from nothing but the hash.
+fn verify(headers: &HeaderMap, body: &[u8]) {
+    const BLOCK: usize = 64;
+    let text = |name: &str| headers[name].to_str().expect("text").to_owned();
+    let mut key = STANDARD.decode(SECRET.strip_prefix("whsec_").expect("its prefix")).expect("a secret");
+    key.resize(BLOCK, 0);
+    let pad = |with: u8| key.iter().map(|byte| byte ^ with).collect::<Vec<u8>>();
+    let signed = [format!("{}.{}.", text("webhook-id"), text("webhook-timestamp")).as_bytes(), body].concat();
+    let inner = Sha256::digest([pad(0x36), signed].concat());
+    let outer = Sha256::digest([pad(0x5c).as_slice(), inner.as_slice()].concat());
+    assert_eq!(text("webhook-signature"), format!("v1,{}", STANDARD.encode(outer)));
 }
 
 /// Every event that the API has, by its id.

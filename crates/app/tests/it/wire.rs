@@ -9,6 +9,7 @@ mod broken;
 mod cancel;
 mod errors;
 mod flags;
+mod full;
 mod h2c;
 mod headers;
 mod infer;

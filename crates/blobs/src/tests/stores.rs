@@ -75,7 +75,7 @@ async fn ranges(store: &BucketConfig, digest: &Digest, bytes: &Bytes) {
 
 /// What an earlier reader has brought does not come again.
 async fn resumes(reader: &Blobs, digest: &Digest, bytes: &Bytes) {
-    let begin = Begin { id: PartId::of(&format!("store {digest}")), total: Some(bytes.len() as u64), note: digest.to_string() };
+    let begin = Begin { note: digest.to_string(), ..begin(&PartId::of(&format!("store {digest}")), bytes.len()) };
     let mut part = reader.begin(begin).await.unwrap();
     // What is not in the store: that it was not asked for again is seen by the digest, which is then another.
     let mut wrong = bytes[..5_000_000].to_vec();

@@ -1,10 +1,11 @@
 //! Blobs in a real S3 server, which checks signatures and conditions; and in ones that do not keep to the rules.
 
 use base::Secret;
+use object_store::ObjectStoreExt as _;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::{BucketConfig, Conditions};
+use crate::{Bucket, BucketConfig, Conditions};
 use testkit::{Manners, S3Server as Server};
 
 fn config(dir: &Path, server: &Server) -> Config {
@@ -56,6 +57,87 @@ async fn a_store_that_ignores_conditions_or_refuses_them_is_found_out_and_used_s
         put(&blobs, &bytes).await;
         assert_eq!(server.puts(), before, "what is there is looked at, not written again");
         assert_eq!(fs::read(object(&server, &digest)).unwrap(), bytes);
+    }
+}
+
+/// What some other program writes there.
+async fn write_over(store: &BucketConfig, digest: &Digest, bytes: &Bytes) {
+    let bucket = Bucket::open(store, net::Guard::default()).unwrap();
+    let path = bucket.path(&format!("sha256/{}/{}", &digest.hex()[..2], digest.hex()));
+    bucket.store.put(&path, bytes.clone().into()).await.unwrap();
+}
+
+/// As long, and something else.
+fn other(bytes: &Bytes) -> Bytes {
+    bytes.iter().rev().map(|byte| byte ^ 1).collect::<Vec<_>>().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn something_else_of_the_same_length_is_not_taken_for_the_blob() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut stores = vec![(None, BucketConfig { url: format!("file:{}", folder.path().display()), ..BucketConfig::default() })];
+    for manners in [Manners::Good, Manners::IgnoresConditions, Manners::RefusesConditions] {
+        let server = Server::open(manners).await.unwrap();
+        let store = config(folder.path(), &server).store.unwrap();
+        stores.push((Some(server), store));
+    }
+    for (_server, store) in &stores {
+        for bytes in [sample(5_000), sample(9_000_000)] {
+            let (dir, digest) = (tempfile::tempdir().unwrap(), Digest::of(&bytes));
+            write_over(store, &digest, &other(&bytes)).await;
+            let open =
+                async |at: &Path| Blobs::open(Config { reserve: ByteSize(0), store: Some(store.clone()), ..Config::at(at) }).await.unwrap();
+            put(&open(dir.path()).await, &bytes).await;
+            let elsewhere = tempfile::tempdir().unwrap();
+            assert_eq!(fs::read(open(elsewhere.path()).await.local(&digest).await.unwrap().path).unwrap(), bytes, "{}", store.url);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_good_copy_is_not_put_out_of_the_cache() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { cache: Some(ByteSize(250_000)), ..config(dir.path(), &server) };
+    let store = config.store.clone().unwrap();
+    let blobs = Blobs::open(config).await.unwrap();
+    let bytes = sample(100_001);
+    let digest = put(&blobs, &bytes).await;
+    write_over(&store, &digest, &other(&bytes)).await;
+    put(&blobs, &sample(100_002)).await;
+    put(&blobs, &sample(100_003)).await;
+    assert_eq!(blobs.list().await.unwrap().len(), 2, "it has made room");
+    assert_eq!(fs::read(object(&server, &digest)).unwrap(), bytes, "and the store has what was the only good one");
+    assert_eq!(fs::read(blobs.local(&digest).await.unwrap().path).unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_rotted_in_the_store_is_written_anew_by_who_brings_it_again() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    for bytes in [sample(5_000), sample(9_000_000)] {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let digest = put(&of(one.path(), &server).await, &bytes).await;
+        // Behind the store's back: it still says that it is what it was.
+        fs::write(object(&server, &digest), other(&bytes)).unwrap();
+        let blobs = of(two.path(), &server).await;
+        assert!(matches!(blobs.local(&digest).await, Err(Error::Mismatch { .. })));
+        put(&blobs, &bytes).await;
+        assert_eq!(fs::read(object(&server, &digest)).unwrap(), bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_rotted_here_is_sent_nowhere() {
+    let server = Server::open(Manners::Good).await.unwrap();
+    for bytes in [sample(5_000), sample(9_000_000)] {
+        let dir = tempfile::tempdir().unwrap();
+        let here = Blobs::open(Config { store: None, ..config(dir.path(), &server) }).await.unwrap();
+        let digest = put(&here, &bytes).await;
+        let path = here.layout().blob(&digest);
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, other(&bytes)).unwrap();
+        assert_eq!(of(dir.path(), &server).await.settle().await.unwrap(), 0);
+        assert!(!object(&server, &digest).exists());
     }
 }
 
@@ -155,7 +237,7 @@ async fn what_came_whole_and_was_cut_off_before_it_had_its_name_is_not_asked_for
     let digest = put(&of(one.path(), &server).await, &bytes).await;
     let reader = of(two.path(), &server).await;
     let id = PartId::of(&format!("store {digest}"));
-    let mut part = reader.begin(Begin { id, total: Some(10_000), note: digest.to_string() }).await.unwrap();
+    let mut part = reader.begin(Begin { note: digest.to_string(), ..begin(&id, 10_000) }).await.unwrap();
     part.append(0, bytes.clone()).await.unwrap();
     part.flush().await.unwrap();
     drop(part);

@@ -14,7 +14,7 @@ use spec::{Deployment, Event, EventKind, Invalid, KeyFrom, Kind, Name, Record, V
 use crate::door::Admin;
 use crate::error::Error;
 use crate::precondition::Expect;
-use crate::{House, belongs, routes};
+use crate::{House, belongs, routes, shown};
 
 /// How long a caller is kept waiting for the check of a model. Headers are read within milliseconds;
 /// what takes longer is the hashing of a large file, which the fleet repeats and reports on.
@@ -134,9 +134,9 @@ pub(crate) async fn put_because(
             Err(error) => return Err(error.into()),
             Ok(record) => {
                 if let Some(before) = &before {
-                    admin.before(&before.spec);
+                    admin.before(&shown::wish(before.spec.clone()));
                 }
-                admin.after(&record.spec);
+                admin.after(&shown::wish(record.spec.clone()));
                 match what_happened(before.as_ref(), &record) {
                     Some(kind) => announce(house, kind, &record, admin).await,
                     None => await_seen(house, &record).await, // whoever wrote the same may not have been answered yet
@@ -160,7 +160,7 @@ fn what_happened(before: Option<&Record>, now: &Record) -> Option<EventKind> {
 pub(crate) async fn delete(house: &House, name: &Name, admin: &Admin) -> Result<Option<Record>, Error> {
     let record = house.store.mark_deployment_deleting(name).await?;
     if let Some(record) = &record {
-        admin.before(&record.spec);
+        admin.before(&shown::wish(record.spec.clone()));
         announce(house, EventKind::DeploymentDeleting, record, admin).await;
     }
     Ok(record)

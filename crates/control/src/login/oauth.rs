@@ -4,12 +4,12 @@
 //! the device flow (RFC 8628) at a provider, and `/auth/token` is asked until the person has agreed; it also gives a token of ours for one of
 //! a provider (RFC 7523). The provider's secret stays here: a program needs to know nothing but where Penstock is.
 
-use access::Address;
+use access::Came;
 use access::login::Error as Trouble;
+use axum::Json;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use base::{Fault as _, Retry, Secret, Timestamp};
 use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
@@ -19,6 +19,7 @@ use spec::Token;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Coming;
 use crate::error::{Error, OAUTH};
 use crate::{House, view};
 
@@ -43,9 +44,9 @@ struct Device {
     request_body(content = view::DeviceForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "What to show, and what to ask with", body = view::DeviceLogin),
         (status = "default", description = "Why not", body = view::OAuthFailure)))]
-async fn device(State(house): State<House>, address: Option<Extension<Address>>, form: Result<Form<Device>, FormRejection>) -> Response {
+async fn device(State(house): State<House>, Coming(came): Coming, form: Result<Form<Device>, FormRejection>) -> Response {
     let Ok(Form(Device { provider })) = form else { return refused(&unreadable()) };
-    match house.logins.device(provider.as_deref(), super::from(address)).await {
+    match house.logins.device(provider.as_deref(), came.from).await {
         Ok(shown) => ([(CACHE_CONTROL, "no-store")], Json(shown)).into_response(),
         Err(error) => refused(&error.into()),
     }
@@ -68,13 +69,14 @@ struct Grant {
     request_body(content = view::GrantForm, content_type = "application/x-www-form-urlencoded"),
     responses((status = 200, description = "The token", body = view::GrantedToken),
         (status = "default", description = "Why not, or not yet: `authorization_pending`", body = view::OAuthFailure)))]
-async fn token(State(house): State<House>, address: Option<Extension<Address>>, form: Result<Form<Grant>, FormRejection>) -> Response {
+async fn token(State(house): State<House>, Coming(came): Coming, form: Result<Form<Grant>, FormRejection>) -> Response {
+    let came = Came { status: StatusCode::OK.as_u16(), ..came };
     let Ok(Form(Grant { kind, device_code, assertion, client_name })) = form else { return refused(&unreadable()) };
     let name = client_name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect::<String>();
     let name = if name.trim().is_empty() { "login".to_owned() } else { format!("login on {}", name.trim()) };
     let given = match (kind.as_str(), device_code, assertion) {
-        (DEVICE, Some(code), _) => for_device(&house, &code, &name).await,
-        (ASSERTION, _, Some(assertion)) => house.logins.exchange(&assertion, super::from(address)).await,
+        (DEVICE, Some(code), _) => house.logins.device_token(&code, &name, &came).await,
+        (ASSERTION, _, Some(assertion)) => house.logins.exchange(&assertion, &came).await,
         (DEVICE | ASSERTION, ..) => return refused(&unreadable()),
         _ => return answer(OAUTH, "unsupported_grant_type", "device_code and jwt-bearer are served here", Retry::No),
     };
@@ -82,13 +84,6 @@ async fn token(State(house): State<House>, address: Option<Extension<Address>>, 
         Ok((token, secret)) => granted(&token, &secret),
         Err(error) => refused(&error.into()),
     }
-}
-
-/// A person has agreed to what the program shows.
-async fn for_device(house: &House, code: &str, name: &str) -> Result<(Token, Secret), access::Error> {
-    let (user, token, secret) = house.logins.device_token(code, name).await?;
-    super::tell(house, &user.name, "for a program").await;
-    Ok((token, secret))
 }
 
 fn granted(token: &Token, secret: &Secret) -> Response {

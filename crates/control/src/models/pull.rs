@@ -28,7 +28,7 @@ pub(super) async fn begin(house: &House, admin: &Admin, pull: Pull) -> Result<Re
         })
         .detach();
     });
-    let (name, source) = (pull.name.clone(), pull.source.clone());
+    let (name, source) = (pull.name.clone(), pull.source.shown());
     let operation = house.registry.begin_pull(pull, told).await.map_err(refuse("source"))?;
     admin.after(&json!({ "name": name, "source": source, "operation": operation.id }));
     let mut response = (StatusCode::ACCEPTED, Answer(&operation)).into_response();

@@ -51,7 +51,7 @@ impl Shown {
                 deprecated_at: model.deprecated_at,
             },
             name: model.name,
-            spec: Said { source: model.source, card: model.card },
+            spec: Said { source: model.source.shown(), card: model.card },
             generation: model.generation,
             created_at: model.created_at,
             updated_at: model.updated_at,

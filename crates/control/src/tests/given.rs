@@ -80,3 +80,32 @@ async fn a_bounded_token_rids_itself_of_no_bound() {
     let stored = room.get(&itself).await;
     assert_eq!((&stored["models"], &stored["limits"]), (&json!(["tiny"]), &json!({"requests_per_minute": 1})), "{stored}");
 }
+
+#[tokio::test]
+async fn what_this_server_fetches_and_what_it_shows_of_itself_for_that_takes_the_right_to_it() {
+    let room = Room::open().await;
+    let of_role = async |role: &str| Asker::with(&room, &json!({"name": role, "role": role})).await.0;
+    let (viewer, developer, operator) = (of_role("viewer").await, of_role("developer").await, of_role("operator").await);
+    for source in ["hf:me/model", "https://models.example/m.gguf", "ollama:tiny"] {
+        Asker::is_refused(viewer.ask("POST", "/api/v1/fit", &json!({"model": source})).await, "create models");
+    }
+    let path = room.model("m.gguf");
+    operator.ask("POST", "/api/v1/models", &json!({"name": "m", "source": format!("file:{path}")})).await.expect(201);
+    viewer.ask("POST", "/api/v1/fit", &json!({"model": "m"})).await.expect(200);
+
+    let named = |source: &str| {
+        [
+            ("/api/v1/models", json!({"name": "theirs", "source": source})),
+            ("/api/v1/deployments", json!({"name": "theirs", "model": source})),
+            ("/api/v1/fit", json!({"model": source})),
+        ]
+    };
+    for (path, body) in ["s3://private/m.gguf", "s3://shared/m.gguf", "gs://shared/models/m.gguf"].into_iter().flat_map(named) {
+        Asker::is_refused(developer.ask("POST", path, &body).await, "pull.buckets");
+    }
+    // It is no name of an object, so nobody is asked for it; who may not is told so before.
+    for (asker, source) in [(&developer, "s3://shared/models/"), (&operator, "s3://private/")] {
+        let answer = asker.ask("POST", "/api/v1/fit", &json!({"model": source})).await;
+        assert!(answer.status != 403 && answer.text.contains("is not s3://BUCKET/KEY"), "{}", answer.text);
+    }
+}

@@ -102,6 +102,51 @@ async fn a_new_model_moves_the_service_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_service_that_moves_is_served_by_the_old_model_until_the_new_one_serves() {
+    let room = Room::open().await;
+    for name in ["tiny", "broken", "better"] {
+        room.model(&format!("models/{name}/{name}.gguf"));
+    }
+    let dir = |name: &str| room.dir.path().join("models").join(name).display().to_string();
+    let id = deployed(&room, &json!({})).await;
+    until(&room, &id, "running").await;
+    let path = format!("/api/v1/modserv/{id}");
+    let moves = async |name: &str| {
+        let body = ask(&room, &json!({"modelName": name, "modelFileDir": dir(name)}));
+        room.ask("PUT", &path, &body).await.expect(200);
+    };
+    room.runtime.script(testkit::Script { refuse: Some((1, "error: failed to load model".into())), ..testkit::Script::default() });
+    moves("broken").await;
+    assert_eq!(until(&room, &id, "failed").await["modelName"], "broken");
+    assert_eq!(room.get("/api/v1/deployments/tiny").await["status"]["state"], "ready", "callers of the old one notice nothing");
+    assert_eq!(room.runtime.launches().iter().filter(|order| order.deployment.as_str() == "tiny").count(), 1);
+
+    room.runtime.script(testkit::Script::default());
+    moves("better").await;
+    assert_eq!(until(&room, &id, "running").await["modelName"], "better");
+    for gone in ["tiny", "broken"] {
+        room.until(&format!("/api/v1/deployments/{gone}"), |answer| answer.status == 404).await;
+    }
+    // To one that is on its way out, or has gone, and back again.
+    moves("tiny").await;
+    moves("better").await;
+    room.until("/api/v1/deployments/tiny", |answer| answer.status == 404).await;
+    let running = until(&room, &id, "running").await;
+    assert_eq!(running["modelName"], "better");
+    let labels = room.get("/api/v1/deployments/better").await["spec"]["labels"].clone();
+    assert_eq!(labels, json!({"modserv.service-id": id}), "it makes way for nobody");
+
+    let taken = ask(&room, &json!({"modelName": "other", "modelFileDir": dir("tiny")}));
+    room.ask("POST", DEPLOY, &taken).await.expect(200);
+    let body = ask(&room, &json!({"modelName": "other", "modelFileDir": dir("tiny")}));
+    room.ask("PUT", &path, &body).await.expect(409);
+    let labels = room.get("/api/v1/deployments/better").await["spec"]["labels"].clone();
+    assert_eq!(labels, json!({"modserv.service-id": id}), "it stays");
+    room.ask("DELETE", &path, "").await.expect(200);
+    until(&room, &id, "terminated").await;
+}
+
+#[tokio::test]
 async fn a_failing_engine_makes_a_failed_service_with_its_words() {
     let room = Room::open().await;
     room.model("models/tiny/tiny.gguf");

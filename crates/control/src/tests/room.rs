@@ -130,6 +130,7 @@ impl Room {
             webhooks: ::webhooks::Handle::default(),
             vault,
             outbound: net::Guard::default(),
+            buckets: vec!["s3://shared/models/".to_owned(), "gs://open".to_owned()],
             version,
             base_url,
             closing: closed,

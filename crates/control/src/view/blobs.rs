@@ -34,10 +34,10 @@ pub struct Unfinished {
 pub struct Prune {
     /// Only tell what would go.
     pub dry_run: bool,
-    /// What was used within this time stays; `blobs.grace` when not given.
+    /// What was used within this time stays; `blobs.grace` when not given. A shorter one takes the right `update server`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grace: Option<String>,
-    /// Also in the object store.
+    /// Also in the object store; this takes the right `update server`.
     pub store: bool,
 }
 

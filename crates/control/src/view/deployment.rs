@@ -203,6 +203,10 @@ pub struct Timeouts {
     /// For a start without any sign of progress; also how long a caller waits for a cold model.
     #[schema(default = "5m", required = false)]
     pub start: String,
+    /// For calls of an instance that is to leave, to make room or for a newer revision; as long as `total` when not given, so that
+    /// none is cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<String>,
 }
 
 /// A deployment as a resource.

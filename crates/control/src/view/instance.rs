@@ -125,6 +125,9 @@ pub struct Device {
     /// What engines call it, where that does not follow from its kind: `Vulkan0`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_name: Option<String>,
+    /// Percent of the last moment in which it computed, where its driver tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utilization: Option<u32>,
     /// Bytes held by our instances, by deployment.
     pub held: BTreeMap<String, u64>,
     /// Bytes of these that the device does not show as used yet.

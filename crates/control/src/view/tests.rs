@@ -79,7 +79,7 @@ fn full_spec() -> spec::Deployment {
         fallback: vec![name()],
         affinity: spec::Affinity::Session,
         max_ejected: 7,
-        timeouts: spec::Timeouts { connect: Duration::from_millis(250), ..spec::Timeouts::default() },
+        timeouts: spec::Timeouts { connect: Duration::from_millis(250), drain: Some(Duration::from_secs(9)), ..spec::Timeouts::default() },
         retries: spec::Retries { attempts: 4 },
         rollout: spec::Rollout { max_surge: 2, ..spec::Rollout::default() },
         limits: spec::Limits { concurrency: Some(8), ..spec::Limits::default() },
@@ -253,6 +253,7 @@ fn what_runs_is_as_documented() {
         name: "0: card".into(),
         uses: vec![spec::Use { pid: 7, bytes: ByteSize(1) }],
         engine_name: Some("Vulkan0".into()),
+        utilization: Some(40),
         ..spec::Device::new("gpu0", spec::DeviceKind::Gpu, ByteSize(2), ByteSize(1))
     };
     mirrors::<super::DeviceUse>(&device.uses[0]);

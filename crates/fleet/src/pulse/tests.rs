@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use spec::Phase;
 
-use super::{Beat, Pulse, SILENT_FOR, stuck};
+use super::{Beat, HUNG_FOR, Pulse, SILENT_FOR, hung, stuck};
 use crate::tests::values::{NOW, ago, item};
-use crate::world::Item;
+use crate::world::{Health, Item};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -36,6 +36,20 @@ fn one_that_computes_gets_as_long_as_its_callers_wait() {
 #[test]
 fn one_whose_cpu_time_is_not_known_counts_as_computing() {
     assert_eq!(stuck(&silent(MINUTE, None), NOW), None);
+}
+
+#[test]
+fn one_that_answers_nothing_is_given_up_early_where_it_stands_still_and_somebody_waits() {
+    let with = |used: Duration, since: Duration| {
+        let still = silent(Duration::ZERO, Some(used));
+        Item { phase: Phase::Unhealthy, since: ago(since), health: Health::Down("no answer".into(), ago(since)), ..still }
+    };
+    let still = with(Duration::ZERO, HUNG_FOR);
+    assert!(hung(&still, true, NOW).unwrap().message.contains("no answer, and it uses no CPU"));
+    assert_eq!(hung(&still, false, NOW), None, "it may come back");
+    assert_eq!(hung(&with(Duration::from_secs(50), HUNG_FOR), true, NOW), None, "it works");
+    assert_eq!(hung(&with(Duration::ZERO, HUNG_FOR / 2), true, NOW), None, "a moment is not enough");
+    assert_eq!(hung(&silent(MINUTE, Some(Duration::ZERO)), true, NOW), None, "it answers");
 }
 
 #[test]

@@ -233,6 +233,23 @@ async fn an_engine_that_died_while_penstock_was_down_is_a_failure_that_can_be_lo
 }
 
 #[tokio::test]
+async fn an_engine_whose_order_was_written_and_never_carried_out_is_no_failure_and_another_one_is_started_at_once() {
+    let room = Room::open().await;
+    room.deploy(|d| d.replicas.min = 1).await;
+    let first = room.until(|seen| phase(seen) == Some(Phase::Ready)).await.instances[0].id.clone();
+    let Room { dir, store, runtime, task, fleet, .. } = room;
+    drop((task, fleet)); // as a crash would
+    store.close().await;
+    runtime.never_began(&first);
+    let room = Room::with(runtime, dir).await;
+    room.until(|seen| seen.instances.iter().any(|i| i.id != first && i.phase == Phase::Ready)).await;
+    room.until_true(|room| room.runtime.known() == 1).await;
+    assert!(!room.events().await.iter().any(|event| event.phase.is_some_and(|(_, to)| to == Phase::Failed)));
+    assert_eq!(room.fleet.snapshot().counters.failures, 0);
+    assert_eq!(room.store.list_instances().await.unwrap().len(), 1, "its row went as well");
+}
+
+#[tokio::test]
 async fn an_adopted_instance_does_not_take_its_age_for_its_load_time() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;

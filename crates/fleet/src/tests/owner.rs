@@ -13,7 +13,7 @@ mod life;
 mod play;
 mod store;
 
-pub(crate) use engines::answer;
+pub(crate) use engines::{answer, sleep};
 pub(crate) use store::Store;
 
 use life::{Life, Told};
@@ -48,6 +48,7 @@ fn whatever_goes_wrong_at_whichever_await_the_owner_keeps_its_promises() {
         return println!("{:?}", played(seed, true));
     }
     let seeds = number("PENSTOCK_TEST_OWNER_STEPS").unwrap_or(STEPS).div_ceil(A_LIFE);
+    let begun = std::time::Instant::now();
     let played: Vec<Told> = thread::scope(|scope| {
         let lives = |first: u64| (first..seeds).step_by(usize::try_from(LIVES_AT_ONCE).unwrap()).map(play).collect::<Vec<_>>();
         let threads: Vec<_> = (0..LIVES_AT_ONCE).map(|first| scope.spawn(move || lives(first))).collect();
@@ -55,15 +56,18 @@ fn whatever_goes_wrong_at_whichever_await_the_owner_keeps_its_promises() {
     });
     let sum = |of: fn(&Told) -> u64| played.iter().map(of).sum::<u64>();
     println!(
-        "{} steps over {seeds} seeds: {} awaits, {} turns, {} crashes, {} engines started, {} calls served",
+        "{} steps over {seeds} seeds in {:?}: {} awaits, {} turns, {} crashes, {} engines started, {} naps, {} calls served",
         seeds * A_LIFE,
+        begun.elapsed(),
         sum(|told| told.awaits),
         sum(|told| told.looks),
         sum(|told| told.deaths),
         sum(|told| told.launches),
+        sum(|told| told.naps),
         sum(|told| told.served)
     );
-    assert!(sum(|told| told.deaths) >= seeds && sum(|told| told.served) >= seeds, "too little happened");
+    let happened = [sum(|told| told.deaths), sum(|told| told.served), sum(|told| told.naps)];
+    assert!(happened.iter().all(|count| *count >= seeds), "too little happened: {happened:?}");
 }
 
 #[test]

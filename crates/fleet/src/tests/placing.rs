@@ -116,6 +116,25 @@ fn the_budget_holds_over_all_devices_together() {
 }
 
 #[test]
+fn nobody_leaves_a_card_to_one_that_fits_on_several_as_it_is() {
+    let with = |others: u64| {
+        let items = vec![holder("h", "cuda:GPU-0", 80), holder("i", "cuda:GPU-1", others), holder("j", "cuda:GPU-2", others)];
+        let mut room = cards(500, &[110, 110, 110]);
+        for (card, used) in room.nodes[0].devices.iter_mut().skip(1).zip([80, others, others]) {
+            card.free = ByteSize(110 - used);
+        }
+        World { room, ..world(vec![wish("h", |_| {}), wish("i", |_| {}), wish("j", |_| {})], items) }
+    };
+    assert_eq!(told(&given_in(&need(), &with(40))), "1=67/6 2=45/4 ram=20/0");
+    let ledger = Ledger::of(&with(60));
+    let three = given_in(&need(), &with(60));
+    assert_eq!(three.gpus().count(), 3, "{three:?}");
+    assert!(matches!(place(&Need { gpu_layers: Some(99), ..need() }, &ledger, Packing::Pack), Fit::Fits(_)));
+    let Fit::NoRoom { ways, .. } = place(&need(), &Ledger::of(&with(80)), Packing::Pack) else { panic!("not all of it fits") };
+    assert_eq!(ways.len(), 3, "a card for itself, whichever: a part of it on cards would be less");
+}
+
+#[test]
 fn a_pinned_model_in_the_way_is_worked_around_and_one_that_may_leave_is_not() {
     let with = |pinned: bool| {
         let wishes = vec![wish("h", |w| w.record.spec.pinned = pinned)];

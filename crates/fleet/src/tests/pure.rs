@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::ByteSize;
@@ -332,6 +333,19 @@ fn a_load_of_half_an_hour_lives_for_as_long_as_it_shows_a_line_or_a_byte_within_
         life::next(&loading, now) != Next::Stay
     });
     assert!(hung.is_some_and(|second| (LOOKS..LOOKS + limit + 1).contains(&second)), "{hung:?}");
+}
+
+#[test]
+fn callers_of_one_that_is_to_leave_go_on_for_as_long_as_any_call_may_take_unless_there_is_a_limit() {
+    let drains = |time: Duration, limit: Option<Duration>| {
+        let mut item = Item { since: ago(time), ..item("i", "a", Phase::Draining) };
+        Arc::make_mut(&mut item.revision).spec.timeouts.drain = limit;
+        item.used.in_flight = 1;
+        life::next(&item, NOW) == Next::Stay
+    };
+    let (minute, total) = (Duration::from_mins(1), spec::Timeouts::default().total);
+    assert!(drains(minute * 6, None) && drains(total, None) && !drains(total + minute, None));
+    assert!(drains(minute / 2, Some(minute)) && !drains(minute * 2, Some(minute)));
 }
 
 #[test]

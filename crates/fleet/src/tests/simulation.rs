@@ -9,17 +9,21 @@ use std::time::Duration;
 
 use base::{ByteSize, Timestamp};
 use proptest::prelude::*;
-use spec::{Exit, InstanceId, Name, Node, Phase, Reason, ReasonCode, RolloutPhase, RolloutStatus};
+use spec::{Exit, Grant, InstanceId, Name, Node, Phase, Reason, ReasonCode, RolloutPhase, RolloutStatus};
 
 use super::values::{NOW, item, name, revision, room, wish, world};
 use crate::plan::{Action, plan};
 use crate::publish;
+use crate::sleep::{self, Nap};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start, World};
 
 /// Machines, and the memory of each.
 const MACHINES: [(&str, u64); 2] = [("here", 100), ("there", 45)];
 /// Name, memory, replicas.min and .max. What must always be there leaves room for each of the others.
 const DEPLOYMENTS: [(&str, u64, u32, u32); 4] = [("a", 30, 0, 3), ("b", 60, 0, 1), ("c", 40, 1, 1), ("remote", 0, 0, 1)];
+
+/// What one that sleeps keeps of its memory.
+const KEPT: u64 = 3;
 
 /// The strategies of changes, one after the other.
 const STRATEGIES: [spec::Strategy; 3] = [spec::Strategy::Rolling, spec::Strategy::Recreate, spec::Strategy::Canary];
@@ -34,6 +38,10 @@ pub(super) enum Step {
     Change(usize),
     /// Its rollout is paused, or resumed.
     Pause(usize, bool),
+    /// It is to stay loaded, or need not any more.
+    Pin(usize, bool),
+    /// An engine that nobody calls falls asleep.
+    Doze(usize),
     /// It is to go, and comes back with the next change.
     Delete(usize),
     Hand(usize, Hand),
@@ -55,6 +63,8 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         3 => (0..8_usize).prop_map(Step::CallEnds),
         1 => which.clone().prop_map(Step::Change),
         1 => (which.clone(), any::<bool>()).prop_map(|(d, paused)| Step::Pause(d, paused)),
+        1 => (which.clone(), any::<bool>()).prop_map(|(d, pinned)| Step::Pin(d, pinned)),
+        2 => (0..8_usize).prop_map(Step::Doze),
         1 => which.clone().prop_map(Step::Delete),
         1 => (which, prop_oneof![Just(Hand::Load), Just(Hand::Unload)]).prop_map(|(d, hand)| Step::Hand(d, hand)),
         1 => (0..8_usize).prop_map(Step::Crash),
@@ -74,21 +84,18 @@ enum Engine {
     Loading(u32),
     Up,
     Mute,
+    /// It has given back its memory but for [`KEPT`].
+    Asleep,
     /// It was told to end, which takes so many more moments.
     Ending(u32),
     Ended(bool),
 }
 
-impl Engine {
-    fn lives(&self) -> bool {
-        !matches!(self, Self::Ended(_))
-    }
-}
-
 pub(super) struct Model {
     world: World,
     engines: BTreeMap<InstanceId, Engine>,
-    launched: BTreeSet<InstanceId>,
+    /// What each was given when it was started.
+    launched: BTreeMap<InstanceId, Grant>,
     starts_fail: bool,
     /// What strangers use of each machine.
     strangers: [u64; MACHINES.len()],
@@ -113,7 +120,7 @@ impl Model {
             strangers: [0; MACHINES.len()],
             world,
             engines: BTreeMap::new(),
-            launched: BTreeSet::new(),
+            launched: BTreeMap::new(),
             starts_fail: false,
             dice,
             born: 0,
@@ -143,6 +150,8 @@ impl Model {
             }
             Step::Change(which) => self.change(which),
             Step::Pause(which, paused) => self.pause(which, paused),
+            Step::Pin(which, pinned) => self.pin(which, pinned),
+            Step::Doze(at) => self.doze(at),
             Step::Delete(which) => {
                 if let Some(wish) = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)) {
                     wish.record.deleting = true;
@@ -157,7 +166,7 @@ impl Model {
             Step::Crash(at) => self.disturb(at, |engine| *engine = Engine::Ended(false)),
             Step::Mute(at) => self.disturb(at, |engine| *engine = if *engine == Engine::Mute { Engine::Up } else { Engine::Mute }),
             Step::StartsFail(yes) => self.starts_fail = yes,
-            Step::Strangers(at, bytes) => self.strangers[at] = bytes.min(MACHINES[at].1 - self.given(at)),
+            Step::Strangers(at, bytes) => self.strangers[at] = bytes.min(MACHINES[at].1 - self.promised(at)),
             Step::Time(time) => self.world.now = self.world.now.plus(time),
         }
         self.moment();
@@ -184,6 +193,23 @@ impl Model {
     fn pause(&mut self, which: usize, paused: bool) {
         if let Some(wish) = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)) {
             (wish.rollout.paused, wish.rollout.progress_at) = (paused, self.world.now);
+        }
+    }
+
+    fn pin(&mut self, which: usize, pinned: bool) {
+        if let Some(wish) = self.world.wishes.get_mut(&name(DEPLOYMENTS[which].0)) {
+            wish.record.spec.pinned = pinned;
+        }
+    }
+
+    /// Only what nobody calls falls asleep; one that holds no memory has none to give back.
+    fn doze(&mut self, at: usize) {
+        let is_idle =
+            |id: &InstanceId| self.world.items.get(id).is_some_and(|item| item.used.in_flight == 0 && item.memory > ByteSize(KEPT));
+        let up: Vec<InstanceId> =
+            self.engines.iter().filter(|(id, e)| **e == Engine::Up && is_idle(id)).map(|(id, _)| id.clone()).collect();
+        if let Some(id) = up.get(at % up.len().max(1)) {
+            self.engines.insert(id.clone(), Engine::Asleep);
         }
     }
 
@@ -243,6 +269,7 @@ impl Model {
                     Engine::Loading(self.roll())
                 }
                 Engine::Loading(0) => Engine::Up,
+                Engine::Asleep if self.world.items.get(&id).is_some_and(|item| item.used.in_flight > 0) => Engine::Up, // a call wakes it
                 Engine::Ending(0) => Engine::Ended(true),
                 Engine::Starting(n) => Engine::Starting(n - 1),
                 Engine::Loading(n) => Engine::Loading(n - 1),
@@ -267,7 +294,12 @@ impl Model {
                     let exit = Exit { code: Some(1), signal: None, asked: *asked, spawn_error: None, last_lines: vec![], at: now };
                     Sight::Exited(exit)
                 }
-                Some(_) => Sight::Running { pid: Some(1), resident: Some(item.memory) },
+                Some(Engine::Asleep) => Sight::Running { pid: Some(1), resident: Some(ByteSize(KEPT)) },
+                // One that was told to end in its sleep takes nothing more.
+                Some(_) => {
+                    let most = self.launched.get(&item.id).map(Grant::total).unwrap_or_default();
+                    Sight::Running { pid: Some(1), resident: Some(item.memory.min(most)) }
+                }
             };
             for (taken, (node, _)) in taken.iter_mut().zip(MACHINES) {
                 *taken += item.resident().0.min(item.grant.of(node, "ram").0);
@@ -275,15 +307,16 @@ impl Model {
             item.seen_at = engine.map_or(item.seen_at, |_| Some(now));
             item.health = match engine {
                 Some(Engine::Up) => Health::Up,
+                Some(Engine::Asleep) => Health::Asleep,
                 Some(Engine::Mute) => Health::Down("no answer".into(), now),
                 _ => Health::Unknown,
             };
-            if !matches!(engine, Some(Engine::Up | Engine::Mute)) {
+            if !matches!(engine, Some(Engine::Up | Engine::Mute | Engine::Asleep)) {
                 item.used.in_flight = 0; // their connections broke
             }
         }
         for (node, ((_, memory), taken)) in self.world.room.nodes.iter_mut().zip(MACHINES.into_iter().zip(taken)) {
-            node.devices[0].free = ByteSize(memory - taken);
+            node.devices[0].free = ByteSize(memory.saturating_sub(taken));
         }
     }
 
@@ -336,7 +369,7 @@ impl Model {
                 self.world.items.insert(fresh.id.clone(), fresh);
             }
             Action::Launch(id, grant) => {
-                assert!(self.launched.insert(id.clone()), "{id} is started twice");
+                assert!(self.launched.insert(id.clone(), grant.clone()).is_none(), "{id} is started twice");
                 let moments = self.roll();
                 self.engines.insert(id.clone(), Engine::Starting(moments));
                 self.go(&id, Phase::Starting, Some(Reason::new(ReasonCode::Progressing, "starting", "")));
@@ -353,11 +386,17 @@ impl Model {
                     Some(Engine::Ended(_)) => drop(self.engines.remove(&id)),
                     Some(Engine::Ending(_)) | None => {}
                     Some(Engine::Starting(_)) => panic!("{id} is told to end while it is being started"),
+                    Some(engine) if *engine == Engine::Asleep => {
+                        *engine = Engine::Ending(moments); // and takes nothing more
+                        for share in &mut self.launched.get_mut(&id).unwrap().shares {
+                            share.bytes = share.bytes.min(ByteSize(KEPT));
+                        }
+                    }
                     Some(engine) => *engine = Engine::Ending(moments),
                 }
                 self.observe();
             }
-            Action::Sleep(id, step) => panic!("{id} was told to {step:?}, and no engine here can sleep"),
+            Action::Sleep(id, step) => self.sleep(&id, step),
             Action::Forget(id) => {
                 assert!(!self.engines.contains_key(&id), "{id} is forgotten and still there");
                 self.world.items.remove(&id);
@@ -366,9 +405,35 @@ impl Model {
         }
     }
 
+    fn sleep(&mut self, id: &InstanceId, step: sleep::Step) {
+        let now = self.world.now;
+        let item = self.world.items.get_mut(id).unwrap();
+        match step {
+            sleep::Step::Ask => (item.nap, item.health) = (Nap::Asked(item.last_of_use()), Health::Unknown),
+            sleep::Step::Lend => item.lend(&self.world.room.nodes),
+            sleep::Step::Wake => {
+                item.rise();
+                (item.nap, item.health, item.progress_at) = (Nap::Waking, Health::Loading, now);
+                self.go(id, Phase::Loading, Some(Reason::new(ReasonCode::Progressing, "waking", "")));
+                let moments = self.roll();
+                if self.engines[id] == Engine::Asleep {
+                    self.engines.insert(id.clone(), Engine::Loading(moments));
+                }
+            }
+        }
+    }
+
     fn go(&mut self, id: &InstanceId, phase: Phase, reason: Option<Reason>) {
         let now = self.world.now;
         let item = self.world.items.get_mut(id).unwrap();
+        let makes_room = phase == Phase::Draining && reason.as_ref().is_some_and(|reason| reason.code == ReasonCode::NoRoom);
+        let is_pinned = self.world.wishes.get(&item.deployment).is_some_and(|wish| wish.record.spec.pinned);
+        assert!(!(makes_room && is_pinned), "{id} is pinned and has to make room");
+        match phase {
+            Phase::Sleeping => item.doze(),
+            Phase::Ready => item.rise(),
+            _ => {}
+        }
         (item.phase, item.since, item.reason) = (phase, now, reason);
         match phase {
             Phase::Reclaiming => item.stop_asked = None,
@@ -406,10 +471,24 @@ impl Model {
         }
     }
 
-    /// What engines that live were given of a machine.
+    /// What engines that live have of a machine, or may take at any time.
     fn given(&self, at: usize) -> u64 {
-        let living = self.engines.iter().filter(|(_, engine)| engine.lives());
-        living.map(|(id, _)| self.world.items[id].grant.of(MACHINES[at].0, "ram").0).sum()
+        self.engines.iter().map(|(id, engine)| self.takes(at, id, *engine == Engine::Asleep)).sum()
+    }
+
+    /// The same with what is kept for those that may still be woken by a call.
+    fn promised(&self, at: usize) -> u64 {
+        let has_lent = |id: &InstanceId| self.world.items.get(id).is_some_and(|item| matches!(item.nap, Nap::Lent(..)));
+        self.engines.iter().map(|(id, engine)| self.takes(at, id, *engine == Engine::Asleep && has_lent(id))).sum()
+    }
+
+    fn takes(&self, at: usize, id: &InstanceId, is_asleep: bool) -> u64 {
+        let all = self.launched[id].of(MACHINES[at].0, "ram").0;
+        match self.engines[id] {
+            Engine::Ended(_) => 0,
+            _ if is_asleep => all.min(KEPT),
+            _ => all,
+        }
     }
 
     fn check(&self) {
@@ -435,6 +514,7 @@ impl Model {
         for which in 0..DEPLOYMENTS.len() {
             self.change(which);
             self.pause(which, false);
+            self.pin(which, false); // those that stay where they are may leave no machine with room enough for another one
             self.not_as_a_canary(which);
         }
         self.engines.values_mut().filter(|engine| **engine == Engine::Mute).for_each(|engine| *engine = Engine::Up);

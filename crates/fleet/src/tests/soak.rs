@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Instant;
 
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -48,12 +49,13 @@ fn a_million_steps_less_those_of_the_owner_break_no_promise() {
         return live(seed);
     }
     let seeds = number("PENSTOCK_TEST_SIMULATED_STEPS").unwrap_or(STEPS).div_ceil(A_LIFE as u64);
+    let begun = Instant::now();
     thread::scope(|scope| {
         for first in 0..u64::from(LIVES_AT_ONCE) {
             scope.spawn(move || (first..seeds).step_by(usize::try_from(LIVES_AT_ONCE).unwrap_or(1)).for_each(live));
         }
     });
-    println!("{} steps over {seeds} seeds", seeds * A_LIFE as u64);
+    println!("{} steps over {seeds} seeds in {:?}", seeds * A_LIFE as u64, begun.elapsed());
 }
 
 #[test]

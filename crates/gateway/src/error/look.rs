@@ -95,7 +95,10 @@ impl Error {
             Self::ConnectTimeout { .. } | Self::FirstByteTimeout | Self::IdleTimeout { .. } | Self::TotalTimeout => {
                 Look::new(StatusCode::GATEWAY_TIMEOUT, UPSTREAM).code("upstream_timeout")
             }
-            Self::Said(said) => Look { wait: said.wait, ..Look::new(said.status, UPSTREAM).code(UPSTREAM) },
+            Self::Said(said) => {
+                let look = Look { wait: said.wait, ..Look::new(said.status, UPSTREAM).code(UPSTREAM) };
+                if said.busy.is_some_and(|again| again.never) { look.never() } else { look }
+            }
             Self::UnknownPrevious { .. } => {
                 Look::invalid(StatusCode::BAD_REQUEST).code("previous_response_not_found").param("previous_response_id")
             }
@@ -134,7 +137,7 @@ fn access(error: &access::Error) -> Look {
     };
     match error {
         E::Guessing { retry_after } => limited(&Resource::Requests).wait(*retry_after),
-        E::MissingToken | E::WrongToken | E::Expired { .. } | E::Disabled { .. } => {
+        E::MissingToken | E::Afar | E::WrongToken | E::Expired { .. } | E::Disabled { .. } => {
             Look::invalid(StatusCode::UNAUTHORIZED).code("invalid_api_key")
         }
         E::Forbidden { what } => Look::new(StatusCode::FORBIDDEN, "permission_error")

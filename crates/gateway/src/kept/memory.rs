@@ -55,6 +55,11 @@ impl Memory {
         Some(slot.clone())
     }
 
+    /// It is known that it was deleted.
+    pub(super) fn is_gone(&self, id: &str) -> bool {
+        self.slots.get(id).is_some_and(|slot| slot.body.is_none())
+    }
+
     pub(super) fn put(&mut self, id: &str, slot: Slot) {
         self.remove(id);
         self.turn += 1;

@@ -47,6 +47,35 @@ async fn as_many_are_made_in_the_background_as_there_are_places() {
     kept.run("one more").map(drop).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deleted_while_it_is_kept_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("store.db")).await.unwrap();
+    let kept = Kept::start(store.clone(), Keeping::default());
+    let request = wire::responses::Request::parse(br#"{"model":"m","input":"hi"}"#).unwrap();
+    for round in 0..10 {
+        let id = format!("resp_{round}");
+        let ticket = Ticket {
+            kept: kept.clone(),
+            owner: "a".into(),
+            created: Timestamp::now(),
+            object: wire::responses::Object::new(&request, &id, 1),
+            id: id.clone(),
+            items: vec![serde_json::json!("a few words"); 20_000].into(), // it takes a while to write them down
+            own: 0,
+            stored: true,
+            background: true,
+        };
+        ticket.keep(&ticket.object.standing("queued"));
+        let keeps = tokio::task::spawn_blocking(move || ticket.keep(&ticket.object.standing("in_progress")));
+        kept.delete(&id, "a").await.unwrap();
+        keeps.await.unwrap();
+        kept.flush().await;
+        assert!(matches!(kept.get(&id, "a").await, Err(Error::UnknownResponse { .. })), "round {round}");
+        assert_eq!(store.get_response(&id).await.unwrap(), None, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_too_old_leaves_the_store_and_a_store_that_is_closed_loses_no_caller() {
     let dir = tempfile::tempdir().unwrap();

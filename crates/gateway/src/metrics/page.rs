@@ -104,7 +104,7 @@ impl Counts {
             (
                 (
                     "penstock_cancel",
-                    "From when a client was seen to have left a stream until its engine was let go",
+                    "From when a client was seen to have left its call, wherever that was, until all that was held for it was let go",
                     Some(Unit::Seconds),
                     Distribution,
                 ),

@@ -59,18 +59,17 @@ impl Shaper {
 
     /// Takes bytes from the engine; puts what the client must see into `out`.
     pub(super) fn push(&mut self, bytes: &Bytes, out: &mut Vec<Bytes>) -> Result<(), Error> {
-        let now = self.began.elapsed();
         match &mut self.manner {
             Manner::Events(filter) => filter.push(bytes, out)?,
             Manner::Lines(lines) => {
                 lines.push(bytes, out)?;
                 if lines.summary().done {
-                    lines.finish(now, out)?;
+                    lines.finish(self.began.elapsed(), out)?;
                     self.ended = Some(Outcome::Done);
                 }
             }
             Manner::Talk(talk) => {
-                let mut to = To { now, out };
+                let mut to = To { now: self.began.elapsed(), out };
                 talk.push(bytes, &mut to)?;
                 if talk.summary().done {
                     talk.finish(&mut to)?;

@@ -73,12 +73,12 @@ impl Stream {
         };
         match gateway.stopping().unless_ended(stream.first(call.ask.shape, &mut account)).await {
             Ok(()) => {
-                account.first_byte();
+                account.first_byte_at(stream.last_in);
                 stream.account = Some(account);
                 if let Some(lease) = &stream.lease {
                     lease.began();
                 }
-                stream.last_out = Instant::now();
+                stream.last_out = stream.last_in;
                 let due = stream.due();
                 stream.timer.as_mut().reset(due);
                 Ok(stream)
@@ -114,9 +114,10 @@ impl Stream {
 
     /// Bytes from the engine.
     fn take(&mut self, bytes: &Bytes, account: &mut Account) -> Result<(), Error> {
-        self.last_in = Instant::now();
+        let now = Instant::now();
+        self.last_in = now;
         let Self { shaper, out, .. } = self;
-        account.working(|| shaper.push(bytes, out))?;
+        account.working_since(now, || shaper.push(bytes, out))?;
         if self.shaper.ended().is_some() {
             self.close(account);
         }
@@ -261,12 +262,9 @@ impl Body for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let (from, has_left) = (Instant::now(), self.flow.is_some());
         self.let_go();
-        let Some(account) = &mut self.account else { return };
-        account.note(self.shaper.summary());
-        if has_left {
-            account.left(from.elapsed());
+        if let Some(account) = &mut self.account {
+            account.note(self.shaper.summary());
         }
     }
 }

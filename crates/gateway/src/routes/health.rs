@@ -1,4 +1,5 @@
-//! `/healthz`, `/readyz` and `/metrics`: for those who watch; no token is needed.
+//! `/healthz`, `/readyz` and `/metrics`: for those who watch; no token is needed, for the numbers only on this machine
+//! unless the config says otherwise ([`crate::MetricsAccess`]).
 
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};

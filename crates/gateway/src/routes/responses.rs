@@ -43,7 +43,7 @@ async fn begin(gateway: &Gateway, request: Request) -> Result<Response, Error> {
     let (background, copy) = (request.is_background(), ticket.clone());
     let (call, prompts) = scan(gateway, raw, move |_, raw| read(raw, &request, ticket)).await?;
     if background {
-        return Ok(json_answer(background::start(gateway, call, prompts, &copy)?));
+        return background::start(gateway, call, prompts, &copy).await;
     }
     Ok(carry(gateway.clone(), call, prompts).await)
 }

@@ -29,12 +29,18 @@ pub struct StatusDoc {
     pub used_est_mb: u64,
     /// Memory kept free within the budget, in MiB.
     pub margin_mb: u64,
-    /// What is wrong now.
+    /// The first of `errors` that is there for the reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What went wrong last.
+    /// The last of `last_errors` that is there for the reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// What is wrong now.
+    #[serde(skip)]
+    pub errors: Vec<StatusError>,
+    /// What went wrong, the newest last.
+    #[serde(skip)]
+    pub last_errors: Vec<StatusError>,
     /// Since the start of this process.
     pub uptime_seconds: u64,
     /// The server's clock.
@@ -68,13 +74,22 @@ pub struct StatusInstance {
     pub inflight: u32,
     /// The most callers in line.
     pub max_queue_depth: u32,
-    /// Its TCP port; 0 when it listens on a Unix socket.
+    /// The TCP port of its URL; 0 when it listens on a Unix socket.
     pub port: u16,
     /// Its process; 0 when it is none of this machine.
     pub pid: u32,
 }
 
-/// Makes the document anew at each ask.
+/// What is wrong, or was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusError {
+    /// The model's public name; empty where it is nobody's.
+    pub model_id: String,
+    /// In words, with the name.
+    pub message: String,
+}
+
+/// Makes the document anew at each ask, with `errors` and `last_errors` for all readers.
 pub type Status = Arc<dyn Fn() -> StatusDoc + Send + Sync>;
 
 /// Answers with the document.
@@ -82,12 +97,24 @@ pub(super) async fn status(State(gateway): State<Gateway>, headers: HeaderMap) -
     match identify(gateway.access(), &headers) {
         Ok(caller) => {
             let (mut status, table) = (gateway.status(), gateway.board().table());
-            let project = |of: &StatusInstance| table.deployments.get(of.model_id.as_str()).and_then(|entry| entry.spec.project.clone());
-            status.instances.retain(|of| caller.calls_reach(project(of).as_ref().map(Name::as_str)));
+            cut(&mut status, |model| match table.deployments.get(model) {
+                Some(entry) => caller.calls_reach(entry.spec.project.as_ref().map(Name::as_str)),
+                None => caller.calls_everywhere(), // it is gone, and nobody can say whose it was
+            });
             Json(status).into_response()
         }
         Err(error) => error.response(Face::Lines),
     }
+}
+
+/// Leaves what is there for this reader.
+fn cut(status: &mut StatusDoc, is_there: impl Fn(&str) -> bool) {
+    let is_told = |error: &&StatusError| is_there(&error.model_id);
+    let message = |error: &StatusError| error.message.clone();
+    status.error = status.errors.iter().find(is_told).map(message);
+    status.last_error = status.last_errors.iter().rfind(is_told).map(message);
+    status.instances.retain(|of| is_there(&of.model_id));
+    status.used_est_mb = status.instances.iter().map(|of| of.est_vram_mb).sum();
 }
 
 /// The document's numbers for Prometheus.

@@ -71,6 +71,8 @@ pub(super) struct Unsent {
     pub(super) fault: Fault,
     /// True when not one byte of the call had been written.
     pub(super) untouched: bool,
+    /// True when not one byte of a reply had come.
+    pub(super) unanswered: bool,
 }
 
 /// A connection that carries one call at a time.
@@ -99,16 +101,16 @@ impl Link {
     /// Sends a call and waits for the head of its reply, up to this moment.
     pub(super) async fn exchange(&mut self, parts: Vec<Bytes>, by: Instant) -> Result<Head, Unsent> {
         let mut out = Outbox { parts, at: 0, written: 0 };
-        let mut start = BytesMut::new();
+        let mut start = Start::default();
         let outcome = std::future::poll_fn(|cx| match self.poll_head(cx, &mut out, &mut start) {
             Poll::Pending if self.is_late(cx, by) => Poll::Ready(Err(Fault::Late)),
             polled => polled,
         });
-        outcome.await.map_err(|fault| Unsent { untouched: out.written == 0, fault })
+        outcome.await.map_err(|fault| Unsent { untouched: out.written == 0, unanswered: !start.came, fault })
     }
 
     /// Writes what is left to write and reads until the head is there; an answer may come before all is written.
-    fn poll_head(&mut self, cx: &mut Context<'_>, out: &mut Outbox, start: &mut BytesMut) -> Poll<Result<Head, Fault>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, out: &mut Outbox, Start { bytes: start, came }: &mut Start) -> Poll<Result<Head, Fault>> {
         let written = match out.poll(&mut self.pipe, cx) {
             Poll::Ready(Err(error)) if out.written == 0 => return Poll::Ready(Err(error.into())),
             written => written,
@@ -126,7 +128,7 @@ impl Link {
             }
             match ready!(self.poll_read(cx, |bytes| start.extend_from_slice(bytes))) {
                 Ok(0) => return Poll::Ready(Err(broken(written))),
-                Ok(_) => {}
+                Ok(_) => *came = true,
                 Err(error) => return Poll::Ready(Err(error.into())),
             }
         }
@@ -214,6 +216,14 @@ fn broken(written: Poll<io::Result<()>>) -> Fault {
         Poll::Ready(Err(error)) => Fault::Io(error),
         _ => Fault::HungUp,
     }
+}
+
+/// The first lines of a reply, as far as they have come.
+#[derive(Default)]
+struct Start {
+    bytes: BytesMut,
+    /// Something has, were it only a word that there is more to come.
+    came: bool,
 }
 
 /// What is to be written.

@@ -33,13 +33,13 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection that was alive a moment ago.
-    pub(super) fn take(&self) -> Option<Link> {
+    /// A connection that was alive a moment ago, and that moment.
+    pub(super) fn take(&self) -> Option<(Link, Instant)> {
         loop {
             let idle = self.lock().pop()?;
-            let mut link = idle.link;
-            if idle.since.elapsed() < IDLE && link.is_idle() {
-                return Some(link);
+            let (mut link, now) = (idle.link, Instant::now());
+            if now.saturating_duration_since(idle.since) < IDLE && link.is_idle() {
+                return Some((link, now));
             }
         }
     }

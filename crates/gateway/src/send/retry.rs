@@ -8,7 +8,7 @@
 //! | no connection: refused, no such socket, not taken in time | yes | nobody has seen the call |
 //! | the socket of an engine of ours refuses, or is gone | yes, in line, once the fleet knows of its end | whoever comes in its place will serve |
 //! | such a socket was reset before an answer | yes | it ended before it had read all of the call |
-//! | an idle connection that proved dead | yes | what was written reached nobody |
+//! | an idle connection that proved dead: it ended at once, without one byte of a reply | once, over a fresh one | what was written reached nobody |
 //! | HTTP/2: `REFUSED_STREAM`, or `GOAWAY` before this call | yes | the server says that it has not looked at it |
 //! | 429, 503 | yes | the engine says that it has not taken the call: it is full, or still loading |
 //! | 429, 503 with `x-should-retry: false` or `insufficient_quota` | elsewhere only | it says that asking it again will not help |

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use base::Timestamp;
+use board::State;
 use http::Request;
-use spec::{Ending, Endpoint, Limits, Prices, Tokens, Usage, Usd};
+use spec::{Ending, Endpoint, Limits, Name, Prices, Reason, ReasonCode, Tokens, Usage, Usd};
 use store::CallQuery;
 
 use super::fake::{self, Fake, Step};
-use super::house::{ALL, CHAT, House, STREAM, STREAMS, entry, limited, piece};
+use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
+use crate::Config;
 
 const PRICES: Prices = Prices {
     input_per_million: Usd::dollars(2),
@@ -91,6 +93,60 @@ async fn what_never_began_costs_nothing_and_stands_in_the_books_all_the_same() {
     assert!(rows[0].retries > 0, "it was tried at the other one: {:?}", rows[0]);
     assert_eq!(rows[1].model.len(), 128, "the client's word, cut");
     assert_ne!(rows[0].token, rows[2].token);
+}
+
+#[tokio::test]
+async fn a_row_has_the_status_that_the_client_has_seen_whatever_became_of_the_call_then() {
+    let house = House::with(Config { cold_comment: MS * 20, keep_alive_comment: MS * 40, ..Config::default() }).await;
+    house.publish([entry("m", ALL, &[])]);
+    let mut body = house.begin(house.request("/v1/chat/completions", STREAM)).await.into_body();
+    assert_eq!(piece(&mut body).await.unwrap(), ": ping\n\n");
+    let mut down = entry("m", ALL, &[]);
+    down.state = State::Down(Reason::new(ReasonCode::DoesNotFit, "needs 90 GiB of 8 GiB", "use a smaller quantisation"));
+    house.publish([down]);
+    while piece(&mut body).await.is_some() {}
+    drop(body);
+    let chunk = |data: &str| Step::Chunk(format!("data: {data}\n\n").into_bytes());
+    let engine =
+        Fake::unix(house.dir.path(), "e.sock", move |_, _| vec![fake::sse_head(), chunk(fake::ROLE), chunk(fake::HI), Step::AwaitClose]);
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    tokio::select! {
+        _ = house.begin(house.request("/v1/chat/completions", CHAT)) => panic!("it never ends"),
+        () = async {
+            super::until(|| engine.seen().len() == 1).await;
+            for _ in 0..200 {
+                tokio::task::yield_now().await; // what the engine has said is taken meanwhile
+            }
+        } => {}
+    }
+    engine.closed(1).await;
+    let [told, left] = books(&house).await.try_into().unwrap();
+    assert_eq!(
+        (told.status, told.ending, told.error.as_deref()),
+        (200, Ending::Rejected, Some("model_unavailable")),
+        "a comment was the head"
+    );
+    assert_eq!(
+        (left.status, left.ending, left.first_byte_ms.is_some()),
+        (499, Ending::Cancelled, true),
+        "the head of a folded answer never went out"
+    );
+}
+
+#[tokio::test]
+async fn what_an_engine_counted_that_then_failed_does_not_stand_in_the_row_of_the_next() {
+    const COUNTED: &str = r#"{"choices":[],"usage":{"prompt_tokens":70,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":20}}}"#;
+    const FAILED: &str = r#"{"error":{"message":"out of memory","type":"server_error","param":null,"code":null}}"#;
+    let house = House::new().await;
+    let fails = Fake::unix(house.dir.path(), "fails.sock", |_, _| fake::events(&[COUNTED, FAILED]));
+    let spare = Fake::unix(house.dir.path(), "spare.sock", |_, _| fake::events(&[fake::ROLE, fake::HI, fake::STOP, fake::DONE]));
+    let m = limited(entry("m", STREAMS, &[(&fails.endpoint, 1)]), |spec| spec.fallback = vec![Name::parse("spare").unwrap()]);
+    house.publish([m, entry("spare", STREAMS, &[(&spare.endpoint, 1)])]);
+    assert_eq!(house.chat(STREAM).await.status, 200);
+    assert_eq!((fails.seen().len(), spare.seen().len()), (1, 1));
+    let [row] = books(&house).await.try_into().unwrap();
+    assert_eq!((row.retries, row.estimated, row.cached_tokens, row.reasoning_tokens), (1, true, 0, 0), "{row:?}");
+    assert!(row.prompt_tokens < 70 && row.completion_tokens == 1, "{row:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use base::tasks;
-use spec::Endpoint;
+use spec::{Endpoint, Retries};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::fake::{self, Fake, Step};
@@ -53,6 +54,7 @@ async fn a_client_that_leaves_before_its_reply_is_folded_ends_it_upstream() {
     engine.closed(1).await;
     until(|| house.board.in_flight() == 0).await;
     assert_eq!(house.rows("m").await.1, 0);
+    assert!((house.metric(&["penstock_cancel_seconds_count"]).await - 1.0).abs() < 0.5, "it was seen to have left");
 }
 
 #[tokio::test]
@@ -108,9 +110,11 @@ async fn a_call_whose_engine_is_gone_waits_for_the_one_that_comes_in_its_place()
     let house = House::new().await;
     let gone = Endpoint::Unix(house.dir.path().join("gone.sock"));
     house.publish([entry("m", STREAMS, &[(&gone, 1)])]);
+    tokio::time::pause();
     let waits = house.chat(CHAT);
     let comes = async {
-        tokio::time::sleep(MS * 1000).await; // longer than the tries of a call take
+        tokio::time::sleep(MS * 1000).await; // longer than the tries of a call take, none of which waits for anything but the clock
+        tokio::time::resume();
         let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
         house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
         engine
@@ -132,6 +136,7 @@ async fn a_client_that_leaves_the_line_leaves_no_trace_in_it() {
     drop(waiter);
     until(|| house.board.demand()[0].waiting == 0).await;
     assert_eq!(house.rows("m").await, (1, 0, 0, 0), "a row for who waited; who is served has none yet");
+    assert!((house.metric(&["penstock_cancel_seconds_count"]).await - 1.0).abs() < 0.5, "it was seen to have left");
     assert_eq!(engine.seen().len(), 1);
 }
 
@@ -231,6 +236,31 @@ async fn each_time_limit_ends_the_call_with_its_own_words() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_taken_in_time_ends_the_call_with_the_words_of_its_own_limit() {
+    let house = House::new().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Whoever comes when the backlog is full is kept waiting by the kernel.
+    let mut held = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(MS * 300, TcpStream::connect(address)).await {
+        held.push(stream.unwrap());
+        assert!(held.len() < 64, "it is never full");
+    }
+    let endpoint = Endpoint::Url(format!("http://{address}/v1"));
+    house.publish([limited(entry("m", ALL, &[(&endpoint, 1)]), |spec| {
+        spec.timeouts.connect = MS * 50;
+        spec.retries = Retries { attempts: 1 };
+    })]);
+    let answer = house.chat(CHAT).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "upstream_timeout"), "{}", answer.body);
+    assert!(answer.body.contains("timeouts.connect"), "{}", answer.body);
+    assert_eq!(house.board.in_flight(), 0);
+    drop((held, listener));
+}
+
+#[tokio::test]
 async fn a_member_that_cannot_be_reached_is_reported_and_another_asked() {
     let house = House::new().await;
     let gone = Endpoint::Unix(PathBuf::from("/nonexistent/e.sock"));
@@ -282,6 +312,37 @@ async fn a_connection_that_died_while_idle_is_replaced_unseen() {
         engine.rest().await;
     }
     assert_eq!(engine.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_reused_connection_that_dies_is_replaced_by_one_fresh_one_and_never_once_it_has_answered() {
+    let house = House::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let silent = Fake::unix(house.dir.path(), "silent.sock", move |number, _| match number {
+        1 | 2 => [vec![Step::Wait(Arc::clone(&wait))], fake::answer()].concat(),
+        _ => vec![Step::Hang],
+    });
+    house.publish([entry("m", STREAMS, &[(&silent.endpoint, 2)])]);
+    let (first, second, ()) = tokio::join!(house.chat(CHAT), house.chat(CHAT), async {
+        until(|| silent.seen().len() == 2).await;
+        gate.add_permits(2);
+    });
+    assert_eq!((first.status.as_u16(), second.status.as_u16(), silent.connections()), (200, 200, 2), "two are idle now");
+    silent.rest().await;
+    assert_eq!(house.chat(CHAT).await.status, 502);
+    let tries = silent.seen().len() - 2;
+    assert!(tries <= 2, "over an idle one and over a fresh one, not over all that are idle: {tries}");
+    for (at, begun) in ["HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 2"].into_iter().enumerate() {
+        let engine = Fake::unix(house.dir.path(), &format!("{at}.sock"), move |number, _| match number {
+            1 => fake::answer(),
+            _ => vec![Step::Raw(begun.into()), Step::Hang],
+        });
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        assert_eq!(house.chat(CHAT).await.status, 200);
+        engine.rest().await;
+        assert_eq!((house.chat(CHAT).await.status.as_u16(), engine.seen().len()), (502, 2), "it had begun to answer with {begun:?}");
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,31 @@ async fn money_is_counted_by_the_prices_of_the_deployment() {
 }
 
 #[tokio::test]
+async fn a_fallback_that_the_budget_cannot_pay_is_not_asked_and_one_that_it_can_is_paid_at_its_own_prices() {
+    let mut house = House::new().await;
+    let hangs = Fake::unix(house.dir.path(), "hangs.sock", |_, _| vec![Step::Hang]);
+    let dear = Fake::unix(house.dir.path(), "dear.sock", |_, _| answer(10));
+    let priced =
+        |dollars| Prices { input_per_million: Usd::dollars(dollars), output_per_million: Usd::dollars(dollars), ..Prices::default() };
+    let m = limited(entry("m", ALL, &[(&hangs.endpoint, 4)]), |spec| {
+        spec.prices = priced(1);
+        spec.fallback = vec![Name::parse("dear").unwrap()];
+    });
+    house.publish([m, limited(entry("dear", ALL, &[(&dear.endpoint, 4)]), |spec| spec.prices = priced(1_000))]);
+    for (budget, status, spent) in [("0.01", 502, "0"), ("1", 200, "0.017")] {
+        let budget = Budget { usd_per_day: Some(budget.parse().unwrap()), ..Budget::default() };
+        let (id, secret) = token(&house, NewToken { budget, ..NewToken::named("t") }).await;
+        house.token = secret;
+        let answer = house.chat(&chat(10)).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+        super::until(|| house.access.use_of_token(&id).unwrap().running == 0).await;
+        let used = house.access.use_of_token(&id).unwrap();
+        assert_eq!((used.usd, used.budget.0[0].reserved), (spent.parse().unwrap(), 0));
+    }
+    assert_eq!(dear.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_first_call_without_max_tokens_is_let_in_and_what_it_took_is_expected_of_the_next() {
     let mut house = House::new().await;
     let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| answer(200));

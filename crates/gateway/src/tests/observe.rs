@@ -113,6 +113,7 @@ async fn a_client_that_leaves_is_told_of_as_gone_with_what_it_got() {
     engine.closed(2).await;
     until(|| ear.all().len() == 3).await; // the second is the scrape
     assert_eq!(ear.last().line, r#"POST /v1/chat/completions 499 Some(("m", "m-0", "m"))"#);
+    assert!((house.metric(&["penstock_cancel_seconds_count"]).await - 2.0).abs() < 0.5, "also who leaves before there is a head");
 }
 
 #[tokio::test]

@@ -305,3 +305,27 @@ async fn a_reply_that_comes_whole_where_a_stream_was_asked_for_is_told_as_a_stre
         assert!(refused.body.contains("asked for a stream and sent something else, which is no reply either"), "{}", refused.body);
     }
 }
+
+#[tokio::test]
+async fn choices_of_several_prompts_keep_their_places_whole_and_streamed() {
+    let piece = |index: usize, text: &str, finish: &str| {
+        format!(
+            r#"{{"id":"c","object":"text_completion","created":1,"model":"up","choices":[{{"index":{index},"text":"{text}","logprobs":null,"finish_reason":{finish}}}]}}"#
+        )
+    };
+    // Choice j of prompt i has the place 2 i + j; they come in any order.
+    let words = ["one ", "two "].iter().flat_map(|word| [2, 0, 3, 1].map(|index| piece(index, &format!("{word}{index} "), "null")));
+    let mut said: Vec<String> = words.chain([3, 1, 0, 2].map(|index| piece(index, "", r#""stop""#))).collect();
+    said.push(fake::DONE.to_owned());
+    let house = House::new().await;
+    let events = said.clone();
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| fake::events(&events.iter().map(String::as_str).collect::<Vec<_>>()));
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let ask = r#"{"model":"m","prompt":["a","b"],"n":2}"#;
+    let whole = house.ask(house.request("/v1/completions", ask)).await.json();
+    let found: Vec<_> = whole["choices"].as_array().unwrap().iter().map(|one| (one["index"].as_u64(), one["text"].as_str())).collect();
+    let expected = ["one 0 two 0 ", "one 1 two 1 ", "one 2 two 2 ", "one 3 two 3 "];
+    assert_eq!(found, (0..).zip(expected).map(|(index, text)| (Some(index), Some(text))).collect::<Vec<_>>(), "{whole}");
+    let streamed = house.ask(house.request("/v1/completions", ask.replace("\"n\"", "\"stream\":true,\"n\""))).await;
+    assert_eq!(streamed.body, said.iter().map(|event| format!("data: {event}\n\n")).collect::<Vec<_>>().concat());
+}

@@ -164,7 +164,8 @@ async fn kept_responses_survive_a_restart() {
 
 #[tokio::test]
 async fn what_is_made_in_the_background_is_polled_and_can_be_cancelled() {
-    let house = House::new().await;
+    let mut house = House::new().await;
+    house.token = house.token_for(None, Limits { requests_per_minute: Some(100), ..Limits::default() }).await;
     let gate = Arc::new(Semaphore::new(0));
     let wait = Arc::clone(&gate);
     let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| {
@@ -174,7 +175,10 @@ async fn what_is_made_in_the_background_is_polled_and_can_be_cancelled() {
     });
     house.publish([entry("m", STREAMS, &[(&engine.endpoint, 4)])]);
     let ask = ASK.replace("\"input\"", r#""background":true,"input""#);
-    let queued = house.respond(&ask).await.json();
+    let queued = house.respond(&ask).await;
+    let told = ["limit", "remaining"].map(|what| queued.header(&format!("x-ratelimit-{what}-requests")).to_owned());
+    assert_eq!(told, ["100", "99"]);
+    let queued = queued.json();
     assert_eq!((queued["status"].as_str(), queued["background"].as_bool()), (Some("queued"), Some(true)));
     let path = format!("/v1/responses/{}", queued["id"].as_str().unwrap());
     assert_eq!(house.on(Method::GET, &path).await.json()["status"], "queued");

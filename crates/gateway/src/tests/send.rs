@@ -1,13 +1,16 @@
 //! How calls reach engines: which connections they take, and when they are tried again.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use base::Timestamp;
 use futures_util::future::join_all;
-use spec::{Endpoint, HttpVersion, Retries};
+use spec::{Affinity, Endpoint, HttpVersion, Retries};
 use store::{GroupBy, UsageQuery};
 use testkit::upstream::{Gate, Script, Step as Pause, Upstream};
+use tokio::sync::Semaphore;
 
 use super::fake::{self, Fake, Step};
 use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
@@ -65,7 +68,7 @@ async fn what_cannot_be_connected_to_costs_no_more_retries_either() {
     house.gateway.flush().await;
     let query = UsageQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), by: vec![GroupBy::Model], most: 100 };
     let retried: u64 = house.store.usage_sums(&query).await.unwrap().iter().map(|sum| sum.retries).sum();
-    assert!((10..=26).contains(&retried), "{retried} of 200");
+    assert!((10..=20).contains(&retried), "{retried} of 200");
 }
 
 #[tokio::test]
@@ -99,12 +102,19 @@ async fn the_only_instance_is_asked_again_when_it_said() {
 #[tokio::test]
 async fn a_wait_beyond_the_callers_patience_and_a_word_against_it_are_passed_on() {
     let house = House::new().await;
-    for (at, headers) in ["Retry-After: 31\r\n", "Retry-After: 0\r\nx-should-retry: false\r\n"].into_iter().enumerate() {
-        let engine = Fake::unix(house.dir.path(), &format!("{at}.sock"), move |_, _| busy(headers));
+    let spent = BUSY.replace("null}}", r#""insufficient_quota"}}"#);
+    let told = [
+        (busy("Retry-After: 31\r\n"), "too much to do", ("31", "")),
+        (busy("Retry-After: 0\r\nx-should-retry: false\r\n"), "too much to do", ("", "false")),
+        (fake::whole("429 Too Many Requests", &spent), "insufficient_quota", ("", "false")),
+    ];
+    for (at, (steps, words, headers)) in told.into_iter().enumerate() {
+        let engine = Fake::unix(house.dir.path(), &format!("{at}.sock"), move |_, _| steps.clone());
         house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
         let answer = house.chat(CHAT).await;
-        assert_eq!((answer.status.as_u16(), engine.seen().len()), (429, 1), "{headers}");
-        assert!(answer.body.contains("too much to do"));
+        assert_eq!((answer.status.as_u16(), engine.seen().len()), (429, 1), "case {at}");
+        assert_eq!((answer.header("retry-after"), answer.header("x-should-retry")), headers, "case {at}");
+        assert!(answer.body.contains(words), "case {at}: {}", answer.body);
     }
     let engine = Fake::unix(house.dir.path(), "once.sock", |_, _| busy("Retry-After: 0\r\n"));
     house.publish([limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.retries = Retries { attempts: 1 })]);
@@ -152,4 +162,35 @@ async fn a_client_that_leaves_a_stream_of_http2_ends_it_upstream_and_no_other() 
     }
     assert!(rest.ends_with(b"[DONE]\n\n"));
     assert_eq!(upstream.connections(), 1);
+}
+
+#[tokio::test]
+async fn one_of_eight_instances_that_answers_nothing_holds_up_few_calls() {
+    const CALLS: usize = 240;
+    const AT_ONCE: usize = 32;
+    let house = House::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let slow = Fake::unix(house.dir.path(), "slow.sock", move |_, _| [vec![Step::Wait(Arc::clone(&wait))], fake::answer()].concat());
+    let quick: Vec<Fake> = (0..7).map(|at| Fake::unix(house.dir.path(), &format!("{at}.sock"), |_, _| fake::answer())).collect();
+    let members: Vec<(&Endpoint, u32)> = quick.iter().chain([&slow]).map(|engine| (&engine.endpoint, 64)).collect();
+    house.publish([limited(entry("m", STREAMS, &members), |spec| spec.affinity = Affinity::None)]);
+    let (left, done) = (AtomicUsize::new(CALLS), AtomicUsize::new(0));
+    let client = || async {
+        while left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            assert_eq!(house.chat(CHAT).await.status, 200);
+            done.fetch_add(1, SeqCst);
+        }
+    };
+    let clients = join_all((0..AT_ONCE).map(|_| client()));
+    let served = async {
+        // All are through but those that lie with the slow one: it has not got every client in the end.
+        until(|| done.load(SeqCst) == CALLS - slow.seen().len()).await;
+        let held = slow.seen().len();
+        gate.add_permits(CALLS);
+        held
+    };
+    let (_, held) = tokio::join!(clients, served);
+    assert!((1..AT_ONCE / 2).contains(&held), "{held} of {CALLS} calls waited for it, with {AT_ONCE} at once on eight");
+    assert_eq!((done.load(SeqCst), house.board.in_flight()), (CALLS, 0));
 }

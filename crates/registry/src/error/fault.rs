@@ -14,9 +14,14 @@ impl Fault for Error {
             }
             Self::Permission { .. } | Self::Denied { .. } => Kind::Forbidden,
             Self::NotThere { .. } | Self::NoPull(_) => Kind::NotFound,
-            Self::TooManyPulls(_) => Kind::Limited,
+            Self::TooManyPulls(_) | Self::TooManyOfYours(_) => Kind::Limited,
             Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => Kind::Upstream,
-            Self::Changed { .. } | Self::Busy(_) | Self::Taken(_) | Self::VersionInUse { .. } | Self::LastVersion { .. } => Kind::Conflict,
+            Self::Changed { .. }
+            | Self::Busy(_)
+            | Self::Taken(_)
+            | Self::OtherPull { .. }
+            | Self::VersionInUse { .. }
+            | Self::LastVersion { .. } => Kind::Conflict,
             Self::Format(error) => error.kind(),
             Self::Blobs(error) => error.kind(),
             Self::Read { .. } | Self::Changing { .. } | Self::Stopped => Kind::Unavailable,
@@ -96,7 +101,13 @@ impl Fault for Error {
             Self::NotThere { .. } | Self::Denied { .. } | Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => {
                 return self.hint_of_host();
             }
-            Self::TooManyPulls(_) => "wait until one of them has ended, or stop one",
+            Self::OtherPull { operation, .. } => {
+                return Some(format!(
+                    "wait until operation `{operation}` has ended and ask again, which fetches nothing twice; or stop it (`DELETE \
+                     /api/v1/operations/{operation}`), which keeps what has come"
+                ));
+            }
+            Self::TooManyPulls(_) | Self::TooManyOfYours(_) => "wait until one of them has ended, or stop one",
             Self::NoPull(_) => "it has ended: see `GET /api/v1/operations`",
             Self::NotFound { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
             Self::NotFound { near: None, .. } => "register it first, or use file:PATH",

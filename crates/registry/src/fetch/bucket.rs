@@ -7,6 +7,7 @@ use std::path::Path;
 
 use blobs::{Bucket, BucketConfig, Digest};
 use net::Guard;
+use spec::Source;
 
 use super::Fetching;
 use super::plan::{Plan, Wanted};
@@ -16,7 +17,7 @@ use crate::parts;
 pub(super) async fn plan(fetching: &Fetching, source: &str) -> Result<Plan, Error> {
     let (url, fragment) = source.split_once('#').unwrap_or((source, ""));
     let digest = fragment.strip_prefix("sha256=").map(str::parse::<Digest>).transpose()?;
-    let bad = || Error::BadSource { source_text: source.to_owned(), what: "is not s3://BUCKET/KEY" };
+    let bad = || Error::BadSource { source_text: Source::S3(source.to_owned()).told(), what: "is not s3://BUCKET/KEY" };
     let (root, key) = place(url).ok_or_else(bad)?;
     let name = key.rsplit('/').next().filter(|name| !name.is_empty()).ok_or_else(bad)?;
     let config = BucketConfig { url: root, ..fetching.stores.clone() };

@@ -2,14 +2,15 @@
 //!
 //! In: a [`Wanted`]. Out: the blob, and how many bytes came. Fails: with what the other side said; with the last error when
 //! [`TRIES`] in a row brought nothing. What has come stays, and the next try goes on behind it. Waits: a stall, then a pause that
-//! doubles.
+//! doubles. What is here already comes again unless it came from this very address before, or who asks may have it all the same: whoever says a digest shows by
+//! the bytes that they have it.
 
 use std::time::Duration;
 
 use ::http::{HeaderMap, HeaderValue, header};
 use base::{Backoff, ByteSize, Fault as _, Retry};
 use blobs::web::{Reply, bearer};
-use blobs::{Begin, Blob, Bucket, Part};
+use blobs::{Begin, Blob, Bucket, Digest, Part};
 use futures_util::StreamExt as _;
 
 use super::http::{PARTIAL, size_of, version_of};
@@ -28,20 +29,59 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 /// The range that was asked for is not there.
 const NO_RANGE: u16 = 416;
 
+/// For whom a file comes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct For<'a> {
+    /// Who asked; nobody for a wish that has no asker any more.
+    pub(super) by: &'a str,
+    /// They may have it if it is here.
+    pub(super) may_have: bool,
+    /// It came from this address before.
+    pub(super) has_come: bool,
+    /// How far it is.
+    pub(super) progress: &'a Progress,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(super) struct Brought {
+    pub(super) blob: Blob,
+    /// Bytes that came over the network.
+    pub(super) fetched: u64,
+    /// It is what lies at its address, now or when it last came from there; else only what somebody says of that.
+    pub(super) has_come: bool,
+}
+
 impl Registry {
-    /// The file, once; others who want it wait.
-    pub(super) async fn fetch_file(&self, wanted: &Wanted, progress: &Progress) -> Result<(Blob, u64), Error> {
+    /// The file, once from each address; others who want it from there wait.
+    pub(super) async fn fetch_file(&self, wanted: &Wanted, who: For<'_>) -> Result<Brought, Error> {
         let flight = self.inner.flights.join(wanted.part().as_str());
         let _turn = flight.turn().await?;
-        if let Some(digest) = &wanted.digest
-            && self.blobs()?.size(digest).await?.is_some()
-        {
-            let blob = self.blobs()?.local(digest).await?;
-            progress.jump(0, blob.size.0);
-            return Ok((blob, 0));
+        if let Some(digest) = &wanted.digest {
+            let has_come = who.has_come || self.inner.store.has_uploaded(&digest.to_string(), &wanted.address()).await?;
+            if (has_come || who.may_have)
+                && let Some(blob) = self.here(digest).await?
+            {
+                who.progress.jump(0, blob.size.0);
+                return Ok(Brought { blob, fetched: 0, has_come });
+            }
         }
-        let mut visit = Visit { origin: Origin { registry: self, wanted }, progress, shown: 0, fetched: 0, stored: 0 };
-        visit.insist().await
+        let (origin, progress) = (Origin { registry: self, wanted }, who.progress);
+        let (blob, fetched) = Visit { origin, progress, by: who.by, shown: 0, fetched: 0, stored: 0 }.insist().await?;
+        self.note_sent(&blob.digest, &wanted.address()).await?;
+        Ok(Brought { blob, fetched, has_come: true })
+    }
+
+    /// The blob, if it is here whole; what an object store has under its name and is something else is as good as nothing.
+    async fn here(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
+        let blobs = self.blobs()?;
+        if blobs.size(digest).await?.is_none() {
+            return Ok(None);
+        }
+        match blobs.local(digest).await {
+            Err(blobs::Error::NoBlob(_) | blobs::Error::Mismatch { .. } | blobs::Error::Length { .. }) => Ok(None),
+            blob => Ok(Some(blob?)),
+        }
     }
 }
 
@@ -56,6 +96,8 @@ pub(super) struct Origin<'a> {
 pub(super) struct Visit<'a> {
     pub(super) origin: Origin<'a>,
     progress: &'a Progress,
+    /// Whose share of unfinished files it counts in.
+    by: &'a str,
     /// Of this file, as the progress shows it.
     shown: u64,
     fetched: u64,
@@ -84,7 +126,8 @@ impl Visit<'_> {
 
     /// From where it is to its end.
     async fn go_on(&mut self) -> Result<Blob, Error> {
-        let begin = Begin { id: self.origin.wanted.part(), total: self.origin.wanted.size, note: self.origin.wanted.note() };
+        let wanted = self.origin.wanted;
+        let begin = Begin { id: wanted.part(), total: wanted.size, note: wanted.note(), by: self.by.to_owned() };
         let mut part = self.origin.registry.blobs()?.begin(begin).await?;
         self.show(part.offset());
         if Some(part.offset()) != self.origin.wanted.size {

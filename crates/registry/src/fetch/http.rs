@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blobs::Digest;
 use blobs::web::{Reply, Web};
+use spec::Source;
 
 use super::file::refused;
 use super::plan::{Plan, Wanted};
@@ -54,7 +55,7 @@ async fn look(web: &Web, url: &str) -> Result<Wanted, Error> {
     if !reply.status.is_success() {
         return Err(refused(&reply, url, None));
     }
-    let name = name_of(url).ok_or_else(|| Error::BadSource { source_text: url.to_owned(), what: "names no file" })?;
+    let name = name_of(url).ok_or_else(|| Error::BadSource { source_text: Source::Http(url.to_owned()).told(), what: "names no file" })?;
     let digest = digest_of(&reply);
     Ok(Wanted { name, url: url.to_owned(), token: None, digest, size: size_of(&reply), version: version_of(&reply), store: None })
 }

@@ -45,12 +45,18 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Under which its unfinished file is found again.
+    /// Under which its unfinished file is found again, and others wait for it. A digest is only said by who asks, or by their host: what comes from another
+    /// address has a file of its own, so that nobody is in the way of those who bring what has it.
     pub(crate) fn part(&self) -> PartId {
         match &self.digest {
-            Some(digest) => PartId::of(digest.hex()),
+            Some(digest) => PartId::of(&format!("{digest} from {}", self.url)),
             None => PartId::of(&self.url),
         }
+    }
+
+    /// As whom its address has sent what came from there whole.
+    pub(crate) fn address(&self) -> String {
+        format!("address {}", PartId::of(&self.url))
     }
 
     /// What must be the same for what is here to be of use: nothing where the other side does not say which state it is.

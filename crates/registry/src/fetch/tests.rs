@@ -10,10 +10,11 @@ use store::Store;
 use tempfile::TempDir;
 use testkit::{FileHost, HostedFile};
 
-use crate::{Config, Error, Fetching, Progress, Registry};
+use crate::{Asker, Config, Error, Fetching, Progress, Registry};
 
 use blobs::{Blobs, Digest};
 
+mod claims;
 mod hubs;
 mod kills;
 mod limits;
@@ -50,11 +51,19 @@ impl House {
         self.registry.resolve(&Source::parse(source).expect("a source")).await
     }
     async fn pull(&self, source: &str) -> Result<crate::Pulled, Error> {
-        self.registry.pull(&Source::parse(source).expect("a source"), &Progress::new()).await
+        self.pull_for(source, &stranger()).await
+    }
+    async fn pull_for(&self, source: &str, by: &Asker) -> Result<crate::Pulled, Error> {
+        self.registry.pull(&Source::parse(source).expect("a source"), by, &Progress::new()).await
     }
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.host.url())
     }
+}
+
+/// Somebody who has sent nothing and sees no model.
+fn stranger() -> Asker {
+    Asker { who: "a stranger".to_owned(), sees: Some(Vec::new()) }
 }
 
 /// A model of at least so many bytes; no two titles give the same.

@@ -73,7 +73,8 @@ fn card(folder: &Path, index: usize) -> Result<Option<Device>, Error> {
     }
     let id = text(folder, "unique_id")?.filter(|id| !id.is_empty());
     let id = id.map_or_else(|| format!("rocm:{index}"), |id| format!("rocm:GPU-{id}"));
-    Ok(Some(Device { name, ..Device::new(id, DeviceKind::Rocm, total, total.saturating_sub(used)) }))
+    let utilization = text(folder, "gpu_busy_percent").ok().flatten().and_then(|text| text.parse().ok());
+    Ok(Some(Device { name, utilization, ..Device::new(id, DeviceKind::Rocm, total, total.saturating_sub(used)) }))
 }
 
 /// The third byte of the metrics is the number of their format: the first is of cards, later ones are of processors.

@@ -91,7 +91,8 @@ fn card(library: &Nvml, index: u32) -> Result<Device, NvmlError> {
     let id = format!("cuda:{}", card.uuid()?);
     let processes = [card.running_compute_processes(), card.running_graphics_processes()];
     let uses = uses(processes.into_iter().flatten().flatten());
-    Ok(Device { name, uses, ..Device::new(id, DeviceKind::Cuda, total, ByteSize(memory.free)) })
+    let utilization = card.utilization_rates().ok().map(|rates| rates.gpu); // a part of a card (MIG) does not tell
+    Ok(Device { name, uses, utilization, ..Device::new(id, DeviceKind::Cuda, total, ByteSize(memory.free)) })
 }
 
 /// A process that computes and draws stands in both lists, each time with all of its memory.

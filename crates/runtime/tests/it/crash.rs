@@ -146,6 +146,22 @@ async fn an_order_that_was_written_and_never_carried_out_is_told_and_can_be_laun
 }
 
 #[tokio::test]
+async fn a_keeper_that_comes_too_late_does_not_start_what_was_declared_lost() {
+    let stage = Stage::new();
+    let mark = stage.dir().join("ran");
+    let late = stage.order(&format!("touch {}", mark.display()));
+    let folder = stage.dir().join(late.instance.as_str());
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("order.json"), serde_json::to_vec(&late).unwrap()).unwrap();
+    let exit = stage.exit(&late.instance).await;
+    assert!(exit.spawn_error.is_some(), "a new Penstock has looked: {exit:?}");
+    let keeper = std::process::Command::new(stage::KEEP).arg("keep").arg(&folder).output().unwrap();
+    assert!(!keeper.status.success() && keeper.stdout.is_empty(), "{keeper:?}");
+    assert!(!folder.join("facts.json").exists() && !mark.exists(), "nothing was started");
+    assert_eq!(stage.exit(&late.instance).await, exit);
+}
+
+#[tokio::test]
 async fn one_damaged_folder_does_not_hide_the_others() {
     let stage = Stage::new();
     let order = stage.launch("exec sleep 1000").await;

@@ -99,6 +99,10 @@ impl Deployment {
             let what = format!("min {} and max {} do not fit together", replicas.min, replicas.max);
             found.push(problem("replicas", what, "max is at least 1 and at least min"));
         }
+        if replicas.target.kv_use.is_some() && !self.engine().tells_kv_use() {
+            let what = format!("engine `{}` does not tell how full its KV cache is", self.engine());
+            found.push(problem("replicas.target.kv_use", what, "use target.concurrency, target.queue or target.first_token"));
+        }
         if self.max_concurrent == Some(0) {
             found.push(problem("max_concurrent", "0 calls at once would serve nobody".to_owned(), "leave it out, or use 1 or more"));
         }
@@ -130,6 +134,7 @@ impl Deployment {
             check::time("timeouts.total", times.total, Some("would end every call before it is sent")),
             check::time("timeouts.wait", times.wait, None), // 0: nobody waits
             check::time("timeouts.start", times.start, Some("would give no engine the time to come up")),
+            times.drain.and_then(|time| check::time("timeouts.drain", time, None)), // 0: calls are cut at once
             self.replicas.keep_alive.and_then(|time| check::age("replicas.keep_alive", time, None)), // 0: it leaves at once
         ];
         found.into_iter().flatten().collect()

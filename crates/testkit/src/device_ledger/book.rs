@@ -46,6 +46,9 @@ pub struct FakeDevice {
     pub total: ByteSize,
     /// Held by somebody else.
     pub foreign: ByteSize,
+    /// Percent of the time in which it computes, where it tells.
+    #[serde(default)]
+    pub utilization: Option<u32>,
 }
 
 /// Bytes that somebody has.
@@ -93,7 +96,12 @@ pub enum Taken {
 
 impl FakeDevice {
     fn new(id: String, kind: DeviceKind, total: ByteSize) -> Self {
-        Self { id, kind, total, foreign: ByteSize(0) }
+        Self { id, kind, total, foreign: ByteSize(0), utilization: None }
+    }
+    /// It tells that it computes in so many percent of the time.
+    #[must_use]
+    pub fn busy(self, percent: u32) -> Self {
+        Self { utilization: Some(percent), ..self }
     }
     /// A graphics card of NVIDIA.
     pub fn cuda(index: usize, total: ByteSize) -> Self {
@@ -140,7 +148,8 @@ impl Book {
     pub(super) fn show(&mut self) {
         let device = |one: &FakeDevice| {
             let uses = self.uses(&one.id);
-            Device { uses, ..Device::new(one.id.clone(), one.kind, one.total, self.free(&one.id)) }
+            let utilization = one.utilization;
+            Device { uses, utilization, ..Device::new(one.id.clone(), one.kind, one.total, self.free(&one.id)) }
         };
         self.devices = if self.gone { Vec::new() } else { self.stock.iter().map(device).collect() };
     }

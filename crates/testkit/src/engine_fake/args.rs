@@ -57,6 +57,8 @@ pub(super) struct Args {
     pub(super) embeddings: bool,
     /// Serves metrics.
     pub(super) metrics: bool,
+    /// Tells of its slots.
+    pub(super) slots: bool,
     /// Sleeps when it has had nothing to do for so long.
     pub(super) sleep: Option<Duration>,
 }
@@ -64,7 +66,7 @@ pub(super) struct Args {
 /// Its names, what stands behind it, what the help says of it.
 type Flag = (&'static [&'static str], &'static str, &'static str);
 
-const FLAGS: [Flag; 38] = [
+const FLAGS: [Flag; 39] = [
     (&["-h", "--help", "--usage"], "", "print usage and exit"),
     (&["--version"], "", "show version and build info"),
     (&["-m", "--model"], "FNAME", "model path to load"),
@@ -86,6 +88,7 @@ const FLAGS: [Flag; 38] = [
     (&["--no-ui", "--no-webui"], "", "no web page"),
     (&["--cors-origins"], "ORIGINS", "origins that may call"),
     (&["--no-cors-credentials"], "", "no credentials across origins"),
+    (&["--slots"], "", "expose slots monitoring endpoint (default: enabled)"),
     (&["--no-slots"], "", "no slots monitoring endpoint"),
     (&["--metrics"], "", "enable prometheus compatible metrics endpoint"),
     (&["--offline"], "", "forces use of cache, prevents network access"),
@@ -126,6 +129,7 @@ impl Default for Args {
             cache: (KvType::F16, KvType::F16),
             embeddings: false,
             metrics: false,
+            slots: true,
             sleep: None,
         }
     }
@@ -174,6 +178,8 @@ impl Args {
             "--cache-type-v" => self.cache.1 = KvType::of(value)?,
             "--embeddings" => self.embeddings = true,
             "--metrics" => self.metrics = true,
+            "--slots" => self.slots = true,
+            "--no-slots" => self.slots = false,
             "--sleep-idle-seconds" => self.sleep = u64::try_from(value.parse::<i64>().ok()?).ok().map(Duration::from_secs),
             _ => {}
         }

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use base::tasks::{self, Task};
 use bytes::Bytes;
@@ -63,7 +64,9 @@ async fn answer(engine: Arc<Engine>, request: Request<Incoming>) -> Response<Bod
         (&Method::GET, "/v1/models" | "/models") => document(&models(&engine)),
         (&Method::GET, "/props") => document(&props(&engine)),
         // The loop answers this, not the thread that took the call.
-        (&Method::GET, "/metrics") if engine.is_dead() => std::future::pending().await,
+        (&Method::GET, "/metrics" | "/slots") if engine.is_dead() => std::future::pending().await,
+        (&Method::GET, "/slots") if engine.args.slots => document(&slots(&engine)),
+        (&Method::GET, "/slots") => unsupported("This server does not support slots endpoint. Start it with `--slots`"),
         (&Method::GET, "/metrics") if engine.args.metrics => text(metrics::page(&engine)),
         (&Method::GET, "/metrics") => unsupported("This server does not support metrics endpoint. Start it with `--metrics`"),
         (&Method::POST, "/v1/chat/completions" | "/chat/completions") => say(engine, request, true).await,
@@ -168,6 +171,21 @@ fn models(engine: &Engine) -> Value {
         "data": [{"id": alias, "object": "model", "created": base::Timestamp::now().as_secs(), "owned_by": "llamacpp",
             "meta": {"n_ctx": engine.args.context}}],
     })
+}
+
+/// Which call is in which slot nobody asks: what they hold together is spread evenly.
+fn slots(engine: &Engine) -> Value {
+    let (all, busy) = (engine.slots.all(), u64::from(engine.slots.busy()));
+    let each = engine.args.context / u64::from(all.max(1));
+    let tokens = engine.numbers.held_tokens.load(Relaxed).checked_div(busy).unwrap_or(0);
+    let slot = |id: u32| {
+        let mut slot = json!({"id": id, "n_ctx": each, "speculative": false, "is_processing": u64::from(id) < busy});
+        if u64::from(id) < busy {
+            slot["n_prompt_tokens"] = tokens.into();
+        }
+        slot
+    };
+    (0..all).map(slot).collect()
 }
 
 fn props(engine: &Engine) -> Value {

@@ -32,7 +32,7 @@ fn every_flag_of_the_help_is_understood_and_no_other() {
         assert!(flags.contains(flag), "{flag} is not in the help");
     }
     let all = "--model m.gguf --alias tiny --host /x/e.sock --ctx-size 8192 --parallel 4 --no-kv-unified --threads 1 --threads-http 8 \
-        --cache-ram 0 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --no-slots --metrics --offline --embeddings \
+        --cache-ram 0 --n-gpu-layers 20 --no-ui --cors-origins localhost --no-cors-credentials --slots --metrics --offline --embeddings \
         --pooling mean --batch-size 2048 --ubatch-size 1024 --cache-type-k q8_0";
     let read = args(all);
     assert_eq!((read.alias.as_str(), read.context, read.parallel, read.gpu_layers, read.batch), ("tiny", 8192, 4, 20, 1024));

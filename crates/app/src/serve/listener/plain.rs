@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::service::Service;
@@ -33,6 +33,8 @@ use out::Out;
 
 /// What is read at once.
 const READ: usize = 64 << 10;
+/// What of the next requests is read while one is answered.
+const AHEAD: usize = 16 << 10;
 /// A body that is not there with its head, or just after it, is one to be read as it comes.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -104,7 +106,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Road<'_, IO> {
         service: &S,
         mut closed: Pin<&mut WaitForCancellationFuture<'_>>,
     ) -> Result<Request<Full<Bytes>>, Next> {
-        if self.buffer.is_empty() {
+        while self.buffer.is_empty() {
             let more = std::future::poll_fn(|cx| match closed.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(Ok(0)),
                 Poll::Pending => self.poll_more(cx),
@@ -112,6 +114,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Road<'_, IO> {
             if !more.await.is_ok_and(|bytes| bytes > 0) {
                 return Err(Next::Over);
             }
+            self.skip_line_ends();
         }
         match Head::read(&mut self.buffer, |path| service.is_plain(path)) {
             Some(head) => self.body(head).await,
@@ -128,6 +131,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Road<'_, IO> {
             }
         }
         let body = self.buffer.split_to(head.length).freeze();
+        self.skip_line_ends();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new(); // the body keeps the memory, not the connection
         }
@@ -144,9 +148,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Road<'_, IO> {
         })
     }
 
-    /// The client has gone: it says no more. One that has asked for more already may have said all, and gets its answers.
+    /// Line ends before a request say nothing (RFC 9112, section 2.2); some clients send one behind a body.
+    fn skip_line_ends(&mut self) {
+        while self.buffer.starts_with(b"\r\n") {
+            self.buffer.advance(2);
+        }
+    }
+
+    /// The client has gone: it says no more. One that has asked for more already may have said all, and gets its answers, unless
+    /// its connection broke. What it says meanwhile is kept for the next request, up to a bound, so that its end is seen behind it.
     fn has_left(&mut self, cx: &mut Context<'_>) -> bool {
-        self.buffer.is_empty() && matches!(self.poll_more(cx), Poll::Ready(Ok(0) | Err(_)))
+        while self.buffer.len() < AHEAD {
+            match self.poll_more(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(0)) => return memchr::memmem::find(&self.buffer, head::END).is_none(),
+                Poll::Ready(Ok(_)) => self.skip_line_ends(),
+                Poll::Ready(Err(_)) => return true,
+            }
+        }
+        false
     }
 
     /// Has the request answered; whether another may follow. A client that leaves drops what is done for it.

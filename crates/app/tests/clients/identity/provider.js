@@ -1,6 +1,6 @@
 // A certified identity provider (npm `oidc-provider`) on a free loopback port, for the tests of logging in.
 //
-// Says `{"issuer": ...}` on its first line, then obeys one line of JSON at a time and answers each with a line:
+// Says `{"issuer": ..., "version": ...}` on its first line, then obeys one line of JSON at a time and answers each with a line:
 //   {"groups": {"ann": ["admins"]}}  who is in which groups from now on
 //   {"rotate": true}                 a new key signs; the old one is no longer shown
 //   {"asked": true}                  how often its keys were asked for
@@ -8,7 +8,11 @@
 import http from "node:http";
 import { createInterface } from "node:readline";
 import { generateKeyPairSync } from "node:crypto";
+import { readFileSync } from "node:fs";
 import Provider from "oidc-provider";
+
+// Read as a file: the library shows its own description to nobody.
+const VERSION = JSON.parse(readFileSync(new URL("./node_modules/oidc-provider/package.json", import.meta.url))).version;
 
 const SECRET = "a-secret-of-penstock-at-the-provider";
 const AUDIENCE = "https://penstock.test";
@@ -73,7 +77,7 @@ let answer;
 server.listen(0, "127.0.0.1", () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   answer = provider(issuer);
-  console.log(JSON.stringify({ issuer, secret: SECRET, audience: AUDIENCE }));
+  console.log(JSON.stringify({ issuer, secret: SECRET, audience: AUDIENCE, version: VERSION }));
   const lines = createInterface({ input: process.stdin });
   lines.on("line", (line) => {
     const order = JSON.parse(line);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use base::tasks;
 use futures_util::future::join_all;
 
-use super::depot::{Depot, Heard, ask, call, hear, model};
+use super::depot::{Depot, Heard, ask, call, hear, model, order};
 use crate::client::Client;
 use crate::stage::{PATIENCE, number, until};
 
@@ -138,5 +138,35 @@ async fn one_who_does_not_stream_is_told_how_far_the_load_is_when_its_patience_e
     let served = until("it is up", async || Some(ask(&client, "m").await).filter(|reply| reply.status == 200)).await;
     assert_eq!(served.said(), "m 1 2 3 4 5 6 7");
     assert_eq!(depot.begun("m"), 1);
+    // How long it takes is known by now.
+    order(&client, "m", "unload").await;
+    depot.is_empty("it was unloaded").await;
+    let reply = ask(&client, "m").await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    let loading = reply.json()["error"]["loading"].clone();
+    assert!(loading["progress"].as_f64().is_some_and(|part| 0.0 < part && part < 1.0), "{loading}");
+    assert!(loading["eta_seconds"].is_u64(), "{loading}");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_holds_five_hundred_and_twelve_callers_where_nothing_else_is_said() {
+    const LINE: usize = 512;
+    const MORE: usize = 8;
+    let depot = Depot::with_room_for(5);
+    let gate = depot.stage.folder().join("gate");
+    let (house, client) = depot.house(&[model("m").with("parallel: 4").does("LOAD_GATE", gate.display()).does("TOKENS", 3)]).await;
+    let streams = join_all((0..LINE + MORE).map(async |_| client.stream("/v1/chat/completions", &call("m", true)).await)).await;
+    let refused: Vec<u16> = streams.iter().map(|stream| stream.status).filter(|status| *status != 200).collect();
+    assert_eq!(refused, [429; MORE]);
+    std::fs::write(&gate, "").expect("the gate");
+    let whole = join_all(streams.into_iter().filter(|stream| stream.status == 200).map(async |mut stream| {
+        let mut text = String::new();
+        while let Some(piece) = stream.piece().await {
+            text.push_str(&piece);
+        }
+        heard(&text).is_whole("m", 3)
+    }));
+    assert!(whole.await.into_iter().all(|whole| whole), "none of those who were let in is lost");
     depot.close(house).await;
 }

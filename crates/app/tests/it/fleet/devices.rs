@@ -16,6 +16,10 @@ use crate::stage::until;
 const GIB: ByteSize = ByteSize::mib(1024);
 /// What every model here takes, less its buffers.
 const EACH: ByteSize = ByteSize::mib(4 * 1024);
+/// What leaves so little of each card that another model does not fit on all that is left of them together.
+const NEARLY_ALL: ByteSize = ByteSize::mib(5 * 1024);
+/// With its buffers more than half of a card.
+const NEARLY_HALF: ByteSize = ByteSize::mib(2868);
 /// A card that holds one model, and not two.
 const CARD: ByteSize = ByteSize::mib(6 * 1024);
 const CARDS: usize = 8;
@@ -38,7 +42,7 @@ async fn nodes(client: &Client) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_models_on_eight_cards_have_a_card_each_and_a_ninth_takes_the_place_of_one() {
-    let depot = Depot::on(cards(CARDS), EACH);
+    let depot = Depot::on(cards(CARDS), NEARLY_ALL);
     let names: Vec<String> = (0..=CARDS).map(|number| format!("m{number}")).collect();
     let models: Vec<_> = names.iter().map(|name| model(name)).collect();
     let (house, client) = depot.house(&models).await;
@@ -60,13 +64,32 @@ async fn eight_models_on_eight_cards_have_a_card_each_and_a_ninth_takes_the_plac
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_fits_no_card_is_spread_over_two() {
-    let depot = Depot::on(cards(2), ByteSize(8 * GIB.0));
+    let devices = vec![FakeDevice::cuda(0, CARD).busy(40), FakeDevice::cuda(1, CARD), FakeDevice::ram(ByteSize(32 * GIB.0))];
+    let depot = Depot::on(devices, ByteSize(8 * GIB.0));
     let (house, client) = depot.house(&[model("wide")]).await;
+    let metrics = client.get("/metrics").await.text;
+    let busy: Vec<&str> = metrics.lines().filter(|line| line.starts_with("penstock_device_utilization_ratio")).collect();
+    assert_eq!(busy, ["penstock_device_utilization_ratio{device=\"cuda:GPU-0\"} 0.4"], "of those that do not tell nothing is said");
+    assert_eq!(nodes(&client).await["items"][0]["devices"][0]["utilization"], 40);
     ask(&client, "wide").await.said();
     let book = depot.book();
     let on_cards: ByteSize = ["cuda:GPU-0", "cuda:GPU-1"].iter().map(|card| book.held(card)).sum();
     assert!(book.held("cuda:GPU-0") > GIB && book.held("cuda:GPU-1") > GIB, "{:?}", book.holds);
     assert!(on_cards >= ByteSize(8 * GIB.0) && book.refused.is_empty(), "{:?}", book.holds);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_fits_on_what_is_left_of_several_cards_drives_nobody_away() {
+    let depot = Depot::on(cards(2), NEARLY_HALF);
+    let (house, client) = depot.house(&["a", "b", "c"].map(model)).await;
+    // The first two have a card each; no card has room for another one, and both together have.
+    for name in ["a", "b", "c", "a", "b"] {
+        ask(&client, name).await.said();
+    }
+    assert_eq!(["a", "b", "c"].map(|name| depot.begun(name)), [1, 1, 1]);
+    assert_eq!(house.fleet().counters.evictions, 0);
+    assert!(depot.book().refused.is_empty(), "{:?}", depot.book().refused);
     depot.close(house).await;
 }
 
@@ -187,7 +210,7 @@ async fn what_an_engine_took_of_a_card_is_what_the_next_one_is_given_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_that_returns_late_drives_nobody_else_away() {
-    let depot = Depot::on(cards(CARDS), EACH);
+    let depot = Depot::on(cards(CARDS), NEARLY_ALL);
     let names: Vec<String> = (0..=CARDS).map(|number| format!("m{number}")).collect();
     let models: Vec<_> = names.iter().map(|name| model(name).does("MEMORY_LATE", "1s")).collect();
     let (house, client) = depot.house(&models).await;

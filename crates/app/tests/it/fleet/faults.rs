@@ -190,6 +190,53 @@ async fn a_healthy_engine_whose_loop_is_dead_is_found_and_replaced_within_half_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_stands_still_altogether_is_replaced_for_those_who_wait_long_before_it_would_be_for_nobody() {
+    const FOR_NOBODY: Duration = Duration::from_secs(45);
+    let depot = Depot::with_room_for(2);
+    let (house, client) = depot.house(&[model("m")]).await;
+    ask(&client, "m").await.said();
+    let engine = depot.holders("m")[0];
+    testkit::halt(engine).expect("it halts");
+    let begun = Instant::now();
+    let call = async || (ask(&client, "m").await.status, begun.elapsed());
+    let (one, other) = tokio::join!(call(), call());
+    let served = [one, other].into_iter().filter(|(status, _)| *status == 200).map(|(_, time)| time).min();
+    println!("an engine that was stopped served nobody for {served:?}");
+    assert!(served.is_some_and(|time| time < FOR_NOBODY - Duration::from_secs(5)), "{one:?} {other:?}");
+    assert_eq!(depot.begun("m"), 2);
+    let events = client.get("/api/v1/events?limit=200").await.json();
+    let why = events["items"].as_array().and_then(|all| all.iter().rfind(|event| event["phase"][1] == "failed")).expect("a failure");
+    assert!(text(&why["reason"]["message"]).contains("it uses no CPU; "), "{why}");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_an_engine_that_is_to_leave_is_cut_only_where_a_limit_says_so() {
+    let depot = Depot::with_room_for(2);
+    let slow = |name: &str, tokens: u64| model(name).does("TOKENS_PER_SECOND", 5).does("TOKENS", tokens);
+    let (house, client) = depot.house(&[slow("whole", 15), slow("cut", 100).with("timeouts: { drain: 200ms }")]).await;
+    let streams = ["whole", "cut"].map(|name| {
+        let client = client.clone();
+        async move { hear(&client, name).await }
+    });
+    let leave = async {
+        for name in ["whole", "cut"] {
+            until("its stream runs", async || {
+                let status = client.get(&format!("/api/v1/deployments/{name}")).await.json()["status"].clone();
+                (status["in_flight"] == 1 && status["state"] == "ready").then_some(())
+            })
+            .await;
+            order(&client, name, "unload").await;
+        }
+    };
+    let [whole, cut] = streams;
+    let (whole, cut, ()) = tokio::join!(whole, cut, leave);
+    assert!(whole.is_whole("whole", 15), "{whole:?}");
+    assert!(!cut.done && cut.error.is_some(), "{cut:?}");
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_nobody_calls_and_whose_loop_dies_is_found_and_replaced_before_its_next_caller_comes() {
     const FOUND_WITHIN: Duration = Duration::from_secs(30);
     let depot = Depot::with_room_for(2);
@@ -229,6 +276,21 @@ async fn a_call_between_an_engines_end_and_its_discovery_is_served_by_the_one_th
         assert!(replies.iter().all(|reply| reply.status == 200), "life {life}: {replies:?}");
     }
     assert_eq!(depot.begun("m"), 4);
+    // The fourth within a minute is no accident that passes at once.
+    let pid = Pid::from_raw(i32::try_from(*depot.holders("m").first().expect("an engine")).expect("a pid"));
+    kill(pid, Signal::SIGKILL).expect("it lives");
+    until("it is served", async || (ask(&client, "m").await.status == 200).then_some(())).await;
+    let events = until("all of it is told", async || {
+        let events = client.get("/api/v1/events?deployment=m&limit=1000").await.json()["items"].clone();
+        (events.as_array()?.iter().filter(|event| event["phase"][1] == "ready").count() == 5).then_some(events)
+    })
+    .await;
+    let when = |phase: &str| {
+        let of_it = events.as_array().into_iter().flatten().filter(|event| event["phase"][1] == phase);
+        let times: Vec<Timestamp> = of_it.filter_map(|event| event["at"].as_str()?.parse().ok()).collect();
+        times.into_iter().max().expect("a time")
+    };
+    assert!(when("starting").since(when("failed")) >= Duration::from_secs(1), "{events}");
     depot.close(house).await;
 }
 

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
-use crate::stage::{Stage, tiny, until};
+use crate::stage::{PATIENCE, Stage, tiny, until};
 
 const KEY: &str = "a-key";
 
@@ -150,6 +150,8 @@ async fn the_fake_engine_answers_in_the_shapes_of_the_real_one() {
     }
     let (was, is) = (real.get("/v1/models").await.expect("models"), fake.get("/v1/models").await.expect("models"));
     is_true("models", &document(&is), &document(&was));
+    let (was, is) = (real.get("/slots").await.expect("slots"), fake.get("/slots").await.expect("slots"));
+    is_true("slots", &document(&is), &document(&was));
     let words = json!({"content": "one two"});
     is_true("tokenize", &document(&fake.post("/tokenize", &words).await), &document(&real.post("/tokenize", &words).await));
 }
@@ -211,6 +213,56 @@ async fn the_real_engine_answers_for_its_health_without_its_loop_and_for_its_met
     freezer.wait().expect("its end");
     let again = until("the loop goes on", async || engine.get("/metrics").await).await;
     assert_eq!(again.status, 200);
+}
+
+/// What the pages of this engine say of its load, as the fleet reads them.
+async fn load(engine: &Engine) -> Option<engine::Load> {
+    let reads = engine::engine(spec::EngineKind::LlamaServer);
+    let (metrics, slots) = (engine.get("/metrics").await?, engine.get("/slots").await?);
+    assert_eq!((metrics.status, slots.status), (200, 200), "{metrics:?} {slots:?}");
+    reads.load(&metrics.text, Some(&slots.text))
+}
+
+async fn keep_busy(engine: &Engine, call: &Value) {
+    loop {
+        assert_eq!(engine.post("/v1/completions", call).await.status, 200);
+    }
+}
+
+/// Every number that replicas follow is really told by the engine that is carried along, under the name by which it is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_real_engine_tells_all_that_is_read_of_its_load_and_its_cache() {
+    const SECRET: &str = "albatross";
+    let Some(stage) = Stage::with_engine() else { return };
+    let (real, fake) = pair(&stage, &Stage::with_fake()).await;
+    for (engine, is_real) in [(&real, true), (&fake, false)] {
+        let idle = load(engine).await.expect("a load");
+        assert_eq!((idle.running, idle.waiting, idle.kv_use), (0, 0, Some(0)), "{idle:?}");
+        // Two slots of 256 tokens each: two calls fill them while two wait.
+        let more = json!({"model": "tiny", "prompt": SECRET, "max_tokens": 10_000, "ignore_eos": true, "temperature": 0});
+        let calls = futures_util::future::join_all((0..4).map(|_| keep_busy(engine, &more)));
+        let mut most = engine::Load::default();
+        let looks = async {
+            loop {
+                let now = load(engine).await.expect("a load");
+                most.running = most.running.max(now.running);
+                most.waiting = most.waiting.max(now.waiting);
+                most.steps = most.steps.max(now.steps);
+                most.kv_use = most.kv_use.max(now.kv_use);
+                let slots = engine.get("/slots").await.expect("slots").text;
+                assert!(!slots.contains(SECRET), "nobody reads prompts there: {slots}");
+                let is_told = most.running == 2 && most.waiting > 0 && most.steps > idle.steps && most.kv_use > Some(0);
+                if !is_real || is_told {
+                    return;
+                }
+            }
+        };
+        let looked = tokio::select! {
+            looked = tokio::time::timeout(PATIENCE, looks) => looked.is_ok(),
+            _ = calls => false,
+        };
+        assert!(looked, "not all of it was told: {most:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

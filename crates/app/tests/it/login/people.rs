@@ -65,6 +65,7 @@ pub(super) struct Provider {
 impl Provider {
     pub(super) async fn open(stage: &Stage, libraries: &Path) -> Self {
         let script = Script::start(stage, libraries, "provider.js", &[]).await;
+        println!("oidc-provider {}", script.hello["version"].as_str().expect("a version"));
         std::fs::write(stage.folder().join("secret"), script.hello["secret"].as_str().expect("a secret")).expect("a file");
         Self { issuer: script.hello["issuer"].as_str().expect("an issuer").to_owned(), script }
     }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::ECHO;
 use crate::stage::{Stage, stop, until};
@@ -211,7 +211,7 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_refused_or_let_go_is_counted_by_reason() {
     let stage = Stage::new();
-    let limits = "limits: { connections_per_address: 3, header_timeout: 300ms, body_timeout: 300ms }\n";
+    let limits = "limits: { connections_per_address: 3, header_timeout: 300ms, body_timeout: 300ms }\nclient_write_timeout: 500ms\n";
     let house = stage.house(&format!("{limits}{ECHO}")).await;
     let address = house.address;
     let counted = async |reason: &str| {
@@ -238,5 +238,51 @@ async fn who_is_refused_or_let_go_is_counted_by_reason() {
     stream.write_all(format!("{head}content-length: 1000\r\n\r\n{{").as_bytes()).await.expect("sent");
     rest(&mut stream).await;
     until("a body that stopped is counted", async || (counted("slow_body").await == 1).then_some(())).await;
+
+    // One who asks for much and takes nothing: what the system sets aside for it is soon full.
+    let small = TcpSocket::new_v4().expect("a socket");
+    small.set_recv_buffer_size(4096).expect("a size");
+    let mut stream = small.connect(address).await.expect("a connection");
+    let get = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(16);
+    stream.write_all(get.as_bytes()).await.expect("sent");
+    until("who takes nothing is counted", async || (counted("slow_reader").await == 1).then_some(())).await;
+    drop(stream);
     stop(house).await;
+}
+
+/// The number at the beginning of some words, in bytes or in seconds where it has a unit.
+fn amount(words: &str) -> Option<u64> {
+    let words = words.trim();
+    let (digits, rest) = words.split_at(words.find(|c: char| !c.is_ascii_digit()).unwrap_or(words.len()));
+    let unit = rest.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let one = match unit {
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "m" | "min" => 60,
+        "h" => 3600,
+        _ => 1,
+    };
+    Some(digits.parse::<u64>().ok()? * one)
+}
+
+#[test]
+fn the_page_about_limits_tells_the_defaults_that_are_set() {
+    const PAGE: &str = "docs/reference/headers-and-limits.md";
+    let page = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PAGE)).expect("the page");
+    let rows: Vec<Vec<&str>> =
+        page.lines().filter(|line| line.starts_with("| ")).map(|line| line.split('|').map(str::trim).collect()).collect();
+    let set = serde_json::to_value(app::config::Config::default()).expect("JSON");
+    let of_limits = app::config::keys().into_iter().map(|key| key.path).filter(|path| path.starts_with("limits."));
+    for path in of_limits.chain(["max_body_bytes".to_owned(), "client_write_timeout".to_owned()]) {
+        let row = rows.iter().find(|row| row[1] == format!("`{path}`")).unwrap_or_else(|| panic!("{PAGE} has no row for {path}"));
+        let default = path.split('.').fold(&set, |value, key| &value[key]);
+        let default = default.as_u64().or_else(|| amount(default.as_str()?));
+        assert!(default.is_some() && amount(row[2]) == default, "{PAGE}: {path} is {default:?} when nothing is said, and not {}", row[2]);
+    }
+    for (what, bounds) in access::login::BOUNDS {
+        let row = rows.iter().find(|row| row[1].starts_with(what)).unwrap_or_else(|| panic!("{PAGE} has no row for {what}"));
+        let told = row[2].replace(',', "");
+        let told: Vec<usize> = told.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok()).collect();
+        assert!(told.starts_with(bounds), "{PAGE}: {what}: {bounds:?}, and not {}", row[2]);
+    }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hyper::Method;
+use serde_json::{Value, json};
 
 use super::ECHO;
 use crate::client::Client;
@@ -41,6 +42,39 @@ async fn a_header_counts_only_from_a_proxy_that_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_numbers_are_told_to_this_machine_and_to_others_only_by_a_token_that_may() {
+    // What is set, and what somebody is answered: here without a token, elsewhere without one, elsewhere with one of a watcher, of a caller.
+    let cases = [
+        ("", [200, 401, 200, 403]),
+        ("trusted_proxies: [127.0.0.1]\nmetrics: { access: loopback }\n", [200, 401, 200, 403]),
+        ("metrics: { access: open }\n", [200, 200, 200, 200]),
+        ("metrics: { access: token }\n", [401, 401, 200, 403]),
+    ];
+    for (set, expected) in cases {
+        let stage = Stage::new();
+        let house = stage.house(&format!("{set}{ECHO}")).await;
+        let admin = stage.client(&house);
+        let made = async |wanted: Value| admin.post("/api/v1/tokens", &wanted).await.json()["token"].as_str().map(str::to_owned);
+        let watcher = made(json!({"name": "prometheus", "rights": {"server": ["get"]}})).await;
+        let caller = made(json!({"name": "app"})).await;
+        let brought = [("x-forwarded-for", "203.0.113.9")];
+        let asked = async |token: Option<&str>, headers: &[(&str, &str)]| {
+            admin.with_token(token).ask_with(Method::GET, "/metrics", headers, Bytes::new()).await
+        };
+        let far = asked(None, &brought).await;
+        let answers = [
+            asked(None, &[]).await.status,
+            far.status,
+            asked(watcher.as_deref(), &brought).await.status,
+            asked(caller.as_deref(), &brought).await.status,
+        ];
+        assert_eq!(answers, expected, "{set}");
+        assert_eq!(far.status == 401, !far.text.contains("penstock_") && far.text.contains("metrics.access"), "{}", far.text);
+        stop(house).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_counted_by_the_client_and_not_by_its_proxy() {
     let stage = Stage::new();
     let house = stage.house(&format!("trusted_proxies: [127.0.0.1]\n{ECHO}")).await;
@@ -54,6 +88,13 @@ async fn guessing_is_counted_by_the_client_and_not_by_its_proxy() {
         slowed |= from(token, "203.0.113.9").await == 429;
     }
     assert!(slowed, "one who guesses is slowed down");
+    let told = until("it is told of", async || {
+        let told = right.get("/api/v1/events?kind=tokens_guessed").await.json();
+        told["items"].as_array().filter(|items| !items.is_empty()).cloned()
+    })
+    .await;
+    assert_eq!(told.len(), 1, "a burst is told once: {told:?}");
+    assert!(told[0]["message"].as_str().is_some_and(|words| words.contains("203.0.113.9") && !words.contains("psk_")), "{told:?}");
     assert_eq!(from(1000, "203.0.113.10").await, 401, "its neighbour is not");
     let answer = right.ask_with(Method::GET, "/api/v1/deployments", &[("x-forwarded-for", "203.0.113.11")], Bytes::new()).await;
     assert_eq!(answer.status, 200);

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
+use testkit::{FileHost, HostedFile};
 
 use crate::client::{Client, Reply};
 use crate::stage::{Stage, stop, tiny, until};
@@ -200,6 +201,110 @@ async fn a_model_of_another_project_is_had_neither_by_its_name_nor_by_the_digest
     done(ask(&ann, Method::POST, "models/m/versions", &version(&digest)).await, 201);
     done(ask(&cid, Method::POST, "models/n/versions", &version(&digest)).await, 201); // of a model that they see
     done(ask(&ann, Method::POST, "models", &json!({"name": "o", "source": "m", "project": "a"})).await, 201);
+    stop(house).await;
+}
+
+/// A host with the small model at `/right.gguf`, and with something else at `/liar.gguf` that it says to be the small model.
+async fn hosts(digest: &str) -> FileHost {
+    let host = FileHost::open().await.expect("a host");
+    let bytes = std::fs::read(tiny()).expect("a model");
+    let mut other = bytes.clone();
+    other.reverse();
+    let said = ("X-Checksum-Sha256".to_owned(), digest.trim_start_matches("sha256:").to_owned());
+    host.put("/liar.gguf", HostedFile { headers: vec![said], ..HostedFile::of(other) });
+    host.put("/right.gguf", HostedFile::of(bytes));
+    host
+}
+
+/// A pull to its end.
+async fn pulled(client: &Client, body: Value) -> Value {
+    let begun = done(ask(client, Method::POST, "models", &body).await, 202);
+    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
+    until("the pull has ended", async || {
+        let operation = client.get(&path).await.json();
+        (operation["state"] != "running").then_some(operation)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_project_is_not_had_by_a_pull_that_says_its_digest() {
+    let stage = Stage::new();
+    let house = stage.house("outbound: { allow: [127.0.0.1] }\n").await;
+    let (admin, [ann, ..]) = team(&stage, &house).await;
+    let made = json!({"name": "theirs", "source": format!("file:{}", tiny()), "keep": "copy", "project": "b"});
+    let digest = make(&admin, "models", made).await["status"]["versions"][0]["digest"].as_str().expect("a digest").to_owned();
+    let host = hosts(&digest).await;
+    let (liar, right) = (format!("{}/liar.gguf", host.url()), format!("{}/right.gguf", host.url()));
+    let promise = format!("#{}", digest.replace(':', "="));
+    for source in [liar.clone(), format!("{liar}{promise}")] {
+        let ended = pulled(&ann, json!({"name": "mine", "source": source, "project": "a"})).await;
+        assert_eq!((&ended["state"], &ended["reason"]["code"]), (&json!("failed"), &json!("model_corrupt")), "{ended}");
+        assert_eq!(ann.get("/api/v1/models/mine").await.status, 404);
+    }
+    let wish = json!({"name": "d", "model": format!("{liar}{promise}"), "project": "a"});
+    let made = ask(&ann, Method::POST, "deployments", &wish).await;
+    assert!(made.status == 202 || made.text.contains("was promised"), "{}", made.text);
+    if made.status == 202 {
+        // It took too long to be told at once.
+        let told = async || ann.get("/api/v1/deployments/d").await.text.contains("was promised").then_some(());
+        until("it is told to be something else", told).await;
+    }
+
+    let length = std::fs::metadata(tiny()).expect("a model").len();
+    let ended = pulled(&ann, json!({"name": "mine", "source": format!("{right}{promise}"), "project": "a"})).await;
+    assert_eq!((&ended["state"], host.sent("/right.gguf")), (&json!("succeeded"), length), "it came, though it is here: {ended}");
+    // Who may have it does not send for it.
+    let sent = host.sent("/liar.gguf");
+    for client in [&admin, &ann] {
+        let ended = pulled(client, json!({"name": "again", "source": format!("{liar}{promise}"), "project": "a"})).await;
+        assert_eq!((&ended["state"], host.sent("/liar.gguf")), (&json!("succeeded"), sent), "{ended}");
+    }
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_just_sent_and_the_store_are_swept_by_who_runs_the_server() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let (admin, [ann, bob, ops]) = team(&stage, &house).await;
+    let bytes = std::fs::read(tiny()).expect("a model");
+    let (one, _) = begun(&ann, &bytes).await;
+    assert_eq!(ann.ask_with(Method::PATCH, &one, &[TUS, BYTES, ("upload-offset", "0")], bytes).await.status, 204);
+    let prune = async |client: &Client, body: Value| ask(client, Method::POST, "blobs/prune", &body).await;
+    for body in [json!({"grace": "0s"}), json!({"grace": "23h"}), json!({"store": true}), json!({"store": true, "grace": "30d"})] {
+        takes_the_server(prune(&bob, body).await);
+    }
+    assert_eq!(prune(&ann, json!({})).await.status, 403, "who may only within a project");
+    assert_eq!(
+        done(prune(&bob, json!({"grace": "0s", "store": true, "dry_run": true})).await, 200)["blobs"].as_array().map(Vec::len),
+        Some(1)
+    );
+    for body in [json!({}), json!({"grace": "1d"})] {
+        assert_eq!(done(prune(&bob, body).await, 200)["kept"], 1, "it is younger than the grace");
+    }
+    assert_eq!(admin.get("/api/v1/blobs").await.json()["count"], 1);
+    assert_eq!(done(prune(&ops, json!({"grace": "0s", "store": true})).await, 200)["blobs"].as_array().map(Vec::len), Some(1));
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_goes_on_with_is_given_up_after_the_time_of_the_config() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let client = stage.client(&house);
+    let (bytes, other) = (vec![1; 1 << 20], vec![2; 1 << 20]);
+    let (one, _) = begun(&client, &bytes).await;
+    assert_eq!(client.ask_with(Method::PATCH, &one, &[TUS, BYTES, ("upload-offset", "0")], bytes[..1 << 19].to_vec()).await.status, 204);
+    let unfinished = async |client: &Client| client.get("/api/v1/blobs").await.json()["unfinished"].as_array().map_or(0, Vec::len);
+    assert_eq!(unfinished(&client).await, 1);
+    stop(house).await;
+    let house = stage.house("blobs: { unfinished: 1s }\n").await;
+    let client = stage.client(&house);
+    until("what an earlier server had is given up", async || (unfinished(&client).await == 0).then_some(())).await;
+    assert_eq!(client.ask_with(Method::HEAD, &one, &[TUS], "").await.status, 404);
+    begun(&client, &other).await;
+    until("and what was begun since", async || (unfinished(&client).await == 0).then_some(())).await;
     stop(house).await;
 }
 

@@ -148,6 +148,28 @@ async fn calls_are_answered_over_tls_by_http_1_and_2_whole_and_in_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_gets_a_cookie_that_only_this_host_can_set_and_no_script_can_read() {
+    let (_stage, authority, house, token) = opened("").await;
+    let (form, of_form) = (format!("token={token}&return_to=%2Fconsole"), "content-type: application/x-www-form-urlencoded\r\n");
+    let head = "POST /auth/enter HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+    let entered =
+        ask(&authority, &house, &format!("{head}{of_form}content-length: {}\r\n\r\n{form}", form.len())).await.expect("an answer");
+    assert!(entered.starts_with("HTTP/1.1 303 "), "{entered}");
+    let cookies: Vec<&str> = entered.lines().filter_map(|line| line.strip_prefix("set-cookie: ")).collect();
+    let [cookie] = cookies[..] else { panic!("{entered}") };
+    let (held, rest) = cookie.split_once(';').expect("what is said of it");
+    assert!(held.starts_with("__Host-penstock=") && held.len() > 50, "{cookie}");
+    assert_eq!(rest, " Path=/; HttpOnly; SameSite=Lax; Secure", "no Domain: of this host alone");
+    let get = "GET /api/v1/whoami HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
+    let inside = ask(&authority, &house, &format!("{get}cookie: {held}\r\n\r\n")).await.expect("an answer");
+    assert!(inside.starts_with("HTTP/1.1 200 ") && inside.contains("\"name\":\"admin\""), "{inside}");
+    let other = held.replace("__Host-penstock", "penstock");
+    let outside = ask(&authority, &house, &format!("{get}cookie: {other}\r\n\r\n")).await.expect("an answer");
+    assert!(outside.starts_with("HTTP/1.1 401 "), "a name that anybody could set means nothing: {outside}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn certificates_change_under_load_and_no_call_fails() {
     const TURNS: usize = 20;
     let (stage, authority, mut house, token) = opened("").await;

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use testkit::upstream::{Script, Step, nobody};
+use testkit::upstream::{Script, Step, Upstream, nobody};
 
 use super::streams::json_of;
-use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon, wire};
+use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon, soon_is, wire};
 
 const STREAM: &str = r#","stream":true"#;
 
@@ -86,7 +86,8 @@ async fn an_error_event_of_the_engine_is_passed_on_and_is_the_last() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_fails_before_its_first_event_gets_a_real_status() {
     let models = ["event", "cut", "reset", "hung", "nothing", "busy"];
-    let door = Door::of(&models.map(|model| (model, ""))).await;
+    // A model whose engine is not known to be ready yet would have its head out before the failure.
+    let door = Door::with("cold_comment: 15s\n", &models.map(|model| (model, ""))).await;
     door.upstream.plays("event", Script::events([r#"{"error":{"message":"bad grammar","type":"x","param":"grammar","code":null}}"#]));
     door.upstream.plays("cut", Script::stream().then(Step::Fin));
     door.upstream.plays("reset", Script::stream().then(Step::Reset));
@@ -153,13 +154,21 @@ async fn an_answer_that_is_not_whole_is_an_error_with_a_real_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_cannot_be_reached_or_hangs_up_is_an_upstream_error() {
-    let url = format!("url: {}", nobody().await.expect("a port"));
-    let door = Door::of(&[("nobody", &url), ("hangs-up", ""), ("nonsense", "")]).await;
+    let (gone, nobody) = (Upstream::open().await.expect("an engine"), nobody().await.expect("a port"));
+    let (once, never) =
+        (format!("url: {}\nretries: {{ attempts: 1 }}", gone.url()), format!("url: {nobody}\ntimeouts: {{ start: 500ms }}"));
+    let door = Door::of(&[("nobody", &never), ("gone", &once), ("hangs-up", ""), ("nonsense", "")]).await;
     door.upstream.plays("hangs-up", Script::silent().then(Step::Reset));
     door.upstream.plays("nonsense", Script::silent().then(Step::Raw("SSH-2.0-OpenSSH\r\n\r\n".into())).then(Step::Fin));
-    for model in ["hangs-up", "nonsense"] {
+    assert_eq!(soon(door.post(CHAT, &chat("gone", ""))).await.status, 200);
+    let address = gone.url().trim_start_matches("http://").trim_end_matches("/v1").to_owned();
+    drop(gone);
+    soon_is("nobody listens there", async || tokio::net::TcpStream::connect(&address).await.is_err()).await;
+    for model in ["gone", "hangs-up", "nonsense"] {
         let reply = soon(door.post(CHAT, &chat(model, ""))).await;
         assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (502, Some("upstream_error")), "{model}: {}", reply.text);
     }
+    let reply = soon(door.post(CHAT, &chat("nobody", ""))).await;
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (503, Some("model_loading")), "nobody ever came up: {}", reply.text);
     door.close().await;
 }

@@ -151,3 +151,32 @@ async fn a_client_that_leaves_an_ndjson_call() {
     assert!(took[ROUNDS / 2] <= AT_ONCE, "{took:?}");
     door.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_has_its_row_whatever_the_manner_in_which_it_asked() {
+    let door = Door::open().await;
+    let piece = r#"{"id":"c","object":"text_completion","created":1,"model":"m","choices":[{"text":"a","index":0,"logprobs":null,"finish_reason":null}]}"#;
+    door.upstream.plays_with("m", move |ask| {
+        let events = if ask.path.ends_with("/chat/completions") { [ROLE, HI] } else { [piece, piece] };
+        Script::events(events).then(Step::Silence)
+    });
+    let asks = [
+        ("/infer", r#"{"model":"m","prompt":"Hi"}"#, "infer"),
+        ("/v1/messages", r#"{"model":"m","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"Hi"}]}"#, "messages"),
+        ("/api/chat", r#"{"model":"m","messages":[{"role":"user","content":"Hi"}]}"#, "chat"),
+    ];
+    for (round, (path, body, operation)) in asks.into_iter().enumerate() {
+        let mut stream = soon(door.client.stream_with(path, &[], body)).await;
+        assert!(stream.status == 200 && soon(stream.piece()).await.is_some(), "{path}");
+        drop(stream);
+        soon(door.upstream.saw(|asks| asks.get(round).is_some_and(|ask| ask.left.is_some()))).await;
+        soon_is("it has its row", async || {
+            let calls = door.client.get("/api/v1/usage/calls").await.json();
+            let rows = calls["items"].as_array().expect("a list");
+            let of_it = rows.iter().find(|row| row["operation"] == operation);
+            of_it.is_some_and(|row| row["ending"] == "cancelled" && row["status"] == 200 && row["completion_tokens"].as_u64() > Some(0))
+        })
+        .await;
+    }
+    door.close().await;
+}

@@ -135,7 +135,7 @@ async fn neither_the_clients_key_nor_its_cookies_reach_the_engine_but_its_trace_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_that_the_engine_asks_for_reaches_the_client_in_both_ways_of_writing_it() {
-    let door = Door::open().await;
+    let door = Door::of(&[("m", ""), ("spent", "")]).await;
     door.upstream.plays(
         "m",
         Script::json(429, r#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#)
@@ -143,5 +143,11 @@ async fn a_wait_that_the_engine_asks_for_reaches_the_client_in_both_ways_of_writ
     );
     let reply = door.post(CHAT, &chat("m", "")).await;
     assert_eq!((reply.status, reply.header("retry-after"), reply.header("retry-after-ms")), (429, "70", "70000"));
+    door.upstream.plays(
+        "spent",
+        Script::json(429, r#"{"error":{"message":"no more","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}"#),
+    );
+    let reply = door.post(CHAT, &chat("spent", "")).await;
+    assert_eq!((reply.status, reply.header("retry-after"), reply.header("x-should-retry")), (429, "", "false"), "it will not pass");
     door.close().await;
 }

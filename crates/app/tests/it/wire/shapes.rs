@@ -148,6 +148,22 @@ async fn a_list_of_prompts_is_reserved_for_each_and_reaches_the_engine_as_it_is(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn choices_of_several_prompts_have_the_places_that_the_engine_gave_them() {
+    let door = Door::open().await;
+    // Choice j of prompt i has the place 2 i + j.
+    let choice = |index: usize| json!({"index": index, "text": format!("text {index}"), "logprobs": null, "finish_reason": "stop"});
+    let of = |choices: Vec<Value>| json!({"id": "c", "object": "text_completion", "created": 1, "model": "m", "choices": choices});
+    let whole = of([0, 1, 2, 3].map(choice).to_vec()).to_string();
+    let events: Vec<String> = [2, 0, 3, 1].map(|index| of(vec![choice(index)]).to_string()).to_vec();
+    let events: Vec<&str> = events.iter().map(String::as_str).chain([DONE]).collect();
+    door.upstream.next("m", [Script::json(200, whole.clone()), Script::events(events.iter().copied())]);
+    let ask = r#"{"model":"m","prompt":["a","b"],"n":2}"#;
+    assert_eq!(soon(door.post(TEXT, ask)).await.text, whole);
+    assert_eq!(soon(door.open_stream(TEXT, &ask.replace("\"n\"", "\"stream\":true,\"n\"")).await.text()).await, wire(&events));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn models_are_those_that_the_key_may_use_also_unloaded_ones_also_with_slashes() {
     let idle = format!("model: file:{}\nengine: llama-server\nurl: \"\"", crate::stage::tiny());
     let idle = idle.trim_end_matches("\nurl: \"\"");

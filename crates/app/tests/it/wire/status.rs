@@ -51,6 +51,9 @@ async fn the_status_tells_the_truth_about_who_runs_and_who_waits() {
         (&one["model_id"], &one["state"], &one["inflight"], &one["max_queue_depth"]),
         (&json!("m"), &json!("ready"), &json!(1), &json!(7))
     );
+    let url = door.upstream.url();
+    let port: Option<u64> = url.rsplit(':').next().and_then(|rest| rest.trim_end_matches("/v1").parse().ok());
+    assert!(port.is_some() && one["port"].as_u64() == port, "{url}: {one}");
     let always = [
         "budget_mb",
         "draining_count",
@@ -94,6 +97,7 @@ async fn the_status_of_a_real_engine_has_its_process_and_its_memory() {
     let one = &status["instances"][0];
     assert!(lives(u32::try_from(one["pid"].as_u64().expect("a number")).expect("a pid")), "{one}");
     assert!(one["est_vram_mb"].as_u64().is_some_and(|mb| mb > 0), "{status:#}");
+    assert_eq!(one["port"], 0, "it listens on a socket");
     assert_eq!(status["used_est_mb"], one["est_vram_mb"], "what is used is what the instances hold: {status:#}");
     assert_eq!((&status["budget_mb"], &status["margin_mb"], &status["state"]), (&json!(2048), &json!(100), &json!("ready")));
     assert_eq!((&status["loads_total"], &status["evictions_total"], &one["state"]), (&json!(1), &json!(0), &json!("ready")));

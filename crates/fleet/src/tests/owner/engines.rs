@@ -30,11 +30,26 @@ thread_local! {
 type Answer = Result<(StatusCode, String), Box<dyn std::error::Error + Send + Sync>>;
 
 /// What an engine of the simulation says to a probe; nothing where there is no simulation.
-pub(crate) fn answer(endpoint: &Endpoint) -> Option<impl Future<Output = Answer> + Send + use<>> {
+pub(crate) fn answer(endpoint: &Endpoint, path: &'static str) -> Option<impl Future<Output = Answer> + Send + use<>> {
     let engines = HERE.with_borrow(Option::clone)?;
     let endpoint = endpoint.clone();
-    Some(async move { engines.answer(&endpoint).await })
+    Some(async move { engines.answer(&endpoint, path).await })
 }
+
+/// How engines of the simulation are asked whether they sleep, and woken; nothing where there is no simulation.
+pub(crate) fn sleep() -> Option<engine::Sleep> {
+    let sleep = engine::Sleep { asks: ASKS, wakes: (WAKES, ""), keeps: ByteSize(0) };
+    HERE.with_borrow(Option::is_some).then_some(sleep)
+}
+
+const ASKS: &str = "/props";
+const WAKES: &str = "/tokenize";
+/// These fall asleep when nobody calls them.
+pub(super) const DROWSY: [&str; 2] = ["b", "d"];
+/// After so long.
+pub(super) const SLEEP_AFTER: Duration = Duration::from_secs(2);
+/// And keep so much.
+const KEPT: u64 = ONE / 8;
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
@@ -56,22 +71,53 @@ struct Engine {
     order: Order,
     state: State,
     born: Timestamp,
+    /// It has taken all of its memory by then, if nothing ends it before.
+    full_at: Timestamp,
     told: bool,
+    /// Calls that it works on, and when the last one came.
+    calls: u32,
+    idle_since: Timestamp,
+    /// It has given back its memory.
+    dozes: bool,
+}
+
+/// A call of an engine, until it is dropped.
+pub(super) struct Calling(Arc<Engines>, InstanceId);
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.lock().engines.get_mut(&self.1) {
+            engine.calls -= 1; // it may be that the present of this thread is no more, so no clock is read
+        }
+        self.0.moved.notify_one();
+    }
 }
 
 impl Engine {
     fn lives(&self) -> bool {
         !matches!(self.state, State::Ended(_))
     }
-    fn takes(&self, node: &str) -> u64 {
+    /// What it was given, and may take.
+    fn given(&self, node: &str) -> u64 {
         if self.lives() { self.order.grant.of(node, "ram").0 } else { 0 }
     }
-    /// It takes its memory step by step.
+    fn takes(&self, node: &str) -> u64 {
+        if self.dozes { self.given(node).min(KEPT) } else { self.given(node) }
+    }
+    /// When it falls asleep, if nobody calls it before.
+    fn nap_at(&self) -> Option<Timestamp> {
+        let may = self.state == State::Up && self.calls == 0 && !self.dozes && DROWSY.contains(&self.order.deployment.as_str());
+        may.then(|| self.idle_since.plus(SLEEP_AFTER))
+    }
+    /// It takes its memory step by step, also while it is on its way out.
     fn resident(&self, now: Timestamp) -> u64 {
-        let loads_for = match self.state {
-            State::Loading(until) => until.since(self.born),
-            _ => return self.order.grant.total().0,
-        };
+        let loads_for = self.full_at.since(self.born);
+        if self.dozes {
+            return self.order.grant.total().0.min(KEPT);
+        }
+        if now >= self.full_at {
+            return self.order.grant.total().0;
+        }
         let part = now.since(self.born).as_millis() * 4 / loads_for.as_millis().max(1);
         self.order.grant.total().0 * u64::try_from(part.min(4)).unwrap() / 4
     }
@@ -92,6 +138,8 @@ struct Inner {
     /// New ones fail.
     fail: bool,
     looks: u64,
+    /// How often one fell asleep.
+    naps: u64,
 }
 
 /// A runtime, and the engines that run there.
@@ -132,7 +180,7 @@ impl Engines {
     fn due(&self) -> Option<Timestamp> {
         let of = |engine: &Engine| match engine.state {
             State::Loading(at) | State::Fails(at) | State::Ending(at) => Some(at),
-            _ => None,
+            _ => engine.nap_at(),
         };
         self.lock().engines.values().filter_map(of).min()
     }
@@ -140,18 +188,26 @@ impl Engines {
     /// What is due happens.
     pub(super) fn advance(&self) {
         let now = Timestamp::now();
-        let mut ended = Vec::new();
+        let (mut ended, mut naps) = (Vec::new(), Vec::new());
         let mut inner = self.lock();
         inner.lingering.retain(|(_, _, until)| *until > now);
         for (id, engine) in &mut inner.engines {
             match engine.state {
-                State::Loading(at) if at <= now => engine.state = State::Up,
+                State::Loading(at) if at <= now => (engine.state, engine.idle_since) = (State::Up, now),
                 State::Fails(at) if at <= now => ended.push((id.clone(), false)),
                 State::Ending(at) if at <= now => ended.push((id.clone(), true)),
+                _ if engine.nap_at().is_some_and(|at| at <= now) => {
+                    engine.dozes = true;
+                    naps.push(id.clone());
+                }
                 _ => {}
             }
         }
+        inner.naps += naps.len() as u64;
         drop(inner);
+        for id in naps {
+            self.play.note(format_args!("{id} falls asleep"));
+        }
         for (id, asked) in ended {
             self.end(&id, asked);
         }
@@ -223,6 +279,22 @@ impl Engines {
     pub(super) fn looks(&self) -> u64 {
         self.lock().looks
     }
+    pub(super) fn naps(&self) -> u64 {
+        self.lock().naps
+    }
+    /// A call comes to one, and wakes it if it sleeps.
+    pub(super) fn enter(self: &Arc<Self>, id: &InstanceId) -> Option<Calling> {
+        let mut inner = self.lock();
+        let engine = inner.engines.get_mut(id)?;
+        (engine.calls, engine.idle_since) = (engine.calls + 1, Timestamp::now());
+        let woken = std::mem::take(&mut engine.dozes);
+        drop(inner);
+        if woken {
+            self.play.note(format_args!("{id} is woken by a call"));
+            self.check("woken by a call");
+        }
+        Some(Calling(Arc::clone(self), id.clone()))
+    }
     pub(super) fn known(&self) -> usize {
         self.lock().engines.len()
     }
@@ -268,7 +340,8 @@ impl Engines {
         let inner = self.lock();
         let (mut nodes, mut theirs) = (Vec::new(), [0; MACHINES.len()]);
         for (at, (name, total)) in MACHINES.into_iter().enumerate() {
-            let ours: u64 = inner.engines.values().map(|engine| engine.takes(name)).sum();
+            // Nobody takes what one that sleeps may take again.
+            let ours: u64 = inner.engines.values().map(|engine| engine.given(name)).sum();
             let nodes_seen = seen.iter().flat_map(|seen| &seen.nodes).filter(|node| node.node.name == name);
             let promised: u64 = nodes_seen.map(|node| node.held.0).sum();
             let back: u64 = inner.lingering.iter().filter(|(of, _, until)| of == name && *until > now).map(|(_, bytes, _)| bytes).sum();
@@ -309,7 +382,9 @@ impl Engines {
         if self.lock().asked.contains(&id) {
             return self.play.broke(format!("the end of {id} was asked for while it was being started, and then it came up"));
         }
-        self.lock().engines.insert(id, Engine { order: order.clone(), state, born: now, told: false });
+        let full_at = if let State::Loading(until) = state { until } else { now };
+        let order = order.clone();
+        self.lock().engines.insert(id, Engine { order, state, born: now, full_at, told: false, calls: 0, idle_since: now, dozes: false });
         self.check("started");
         self.tick();
     }
@@ -348,14 +423,26 @@ impl Engines {
         inner.engines.values().map(seen).collect()
     }
 
-    async fn answer(&self, endpoint: &Endpoint) -> Answer {
-        let state = || {
-            let inner = self.lock();
-            inner.engines.values().find(|engine| engine.order.endpoint == *endpoint).map(|engine| engine.state.clone())
+    async fn answer(&self, endpoint: &Endpoint, path: &'static str) -> Answer {
+        let look = || {
+            let mut inner = self.lock();
+            let (id, engine) = inner.engines.iter_mut().find(|(_, engine)| engine.order.endpoint == *endpoint)?;
+            let woken = path == WAKES && engine.state == State::Up && std::mem::take(&mut engine.dozes);
+            if woken {
+                engine.idle_since = Timestamp::now();
+            }
+            let said = (engine.state.clone(), format!("{{\"is_sleeping\":{}}}", engine.dozes), woken.then(|| id.clone()));
+            drop(inner);
+            if let Some(id) = &said.2 {
+                self.play.note(format_args!("{id} is woken"));
+                self.check("woken");
+                self.moved.notify_one();
+            }
+            Some((said.0, said.1))
         };
-        match self.play.through("probe", state).await {
-            Some(Some(State::Up | State::Ending(_))) => Ok((StatusCode::OK, String::new())),
-            Some(Some(State::Mute)) => std::future::pending().await,
+        match self.play.through("probe", look).await.map(Option::unzip) {
+            Some((Some(State::Up | State::Ending(_)), Some(said))) => Ok((StatusCode::OK, said)),
+            Some((Some(State::Mute), _)) => std::future::pending().await,
             _ => Err("connection refused".into()),
         }
     }

@@ -17,7 +17,7 @@ use runtime::programs::Programs;
 use spec::{Cause, Deployment, EngineKind, Name, Phase, Strategy};
 
 use super::Store;
-use super::engines::{Engines, MACHINES, ONE};
+use super::engines::{DROWSY, Engines, MACHINES, ONE, SLEEP_AFTER};
 use super::play::{Dice, Play};
 use super::store::Memory;
 use crate::reserve::Wanted;
@@ -30,6 +30,7 @@ const STRATEGIES: [Strategy; 3] = [Strategy::Rolling, Strategy::Recreate, Strate
 const BEGINS: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const TICK: Duration = Duration::from_secs(2);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
+const DRAINS_FOR: Duration = Duration::from_mins(5);
 /// Backoffs, drains and starts that get stuck are over after this time.
 const SERVED_WITHIN: Duration = Duration::from_mins(20);
 /// When nobody calls any more, everything has come to rest after this time.
@@ -45,6 +46,7 @@ pub(super) struct Told {
     pub(super) looks: u64,
     pub(super) deaths: u64,
     pub(super) launches: u64,
+    pub(super) naps: u64,
     pub(super) served: u64,
 }
 
@@ -133,6 +135,7 @@ impl Life {
             looks: self.engines.looks(),
             deaths: self.deaths,
             launches: self.engines.launches() as u64,
+            naps: self.engines.naps(),
             served,
         })
     }
@@ -298,7 +301,9 @@ impl Life {
         spec.engine = Some(EngineKind::Echo);
         spec.env.insert("CHANGE".into(), if self.dice.below(4) == 0 { "none".into() } else { number.to_string() });
         (spec.replicas.min, spec.replicas.max, spec.replicas.keep_alive) = (min, max, Some(KEEP_ALIVE));
-        spec.timeouts.start = Duration::from_secs(30);
+        spec.pinned = self.dice.below(8) == 0;
+        spec.replicas.sleep_after = DROWSY.contains(&DEPLOYMENTS[which].0).then_some(SLEEP_AFTER);
+        (spec.timeouts.start, spec.timeouts.drain) = (Duration::from_secs(30), Some(DRAINS_FOR));
         spec.rollout.strategy = STRATEGIES[self.dice.at(STRATEGIES.len())];
         spec.rollout.progress_deadline = Duration::from_mins(2);
         (spec.rollout.canary.weights, spec.rollout.canary.hold) = (vec![20, 50], Duration::from_secs(2));
@@ -388,6 +393,7 @@ impl Life {
             if engines.is_told(&id) {
                 return play.broke(format!("a caller was sent to {id}, which had been told to end"));
             }
+            let _call = engines.enter(&id);
             let mut left = holds;
             while left > Duration::ZERO {
                 if !engines.serves(&id) {
@@ -447,6 +453,7 @@ impl Life {
             let mut spec = record.spec;
             // There may be no room for two revisions at once; then a canary goes back, in the end.
             spec.rollout.strategy = Strategy::Rolling;
+            spec.pinned = false; // those that stay where they are may leave no machine with room enough for another one
             spec.env.insert("LAST".into(), "1".into());
             wanted.insert(name(which), self.store(&spec));
         }

@@ -59,6 +59,8 @@ struct Inner {
     dice: Dice,
     /// Of a thousand awaits so many go wrong.
     faults: u64,
+    /// Every await fails, at once and without an effect.
+    fails: bool,
     /// Penstock dies at the await after so many more.
     dies_in: Option<u64>,
     dead: bool,
@@ -84,6 +86,7 @@ impl Play {
         let inner = Inner {
             dice: Dice::of(seed ^ 0xFA7E),
             faults: 0,
+            fails: false,
             dies_in: None,
             dead: false,
             hash: DefaultHasher::new(),
@@ -144,6 +147,9 @@ impl Play {
     pub(super) fn goes_wrong(&self, of_a_thousand: u64) {
         self.lock().faults = of_a_thousand;
     }
+    pub(super) fn fails(&self, yes: bool) {
+        self.lock().fails = yes;
+    }
     /// Penstock dies after so many awaits.
     pub(super) fn dies_in(&self, awaits: u64) {
         self.lock().dies_in = Some(awaits);
@@ -166,6 +172,9 @@ impl Play {
     fn fate(&self) -> Fate {
         let mut inner = self.lock();
         inner.awaits += 1;
+        if inner.fails {
+            return Fate::FailsBefore(Duration::ZERO);
+        }
         if let Some(left) = inner.dies_in.as_mut() {
             if *left > 0 {
                 *left -= 1;

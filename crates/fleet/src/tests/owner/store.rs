@@ -45,6 +45,12 @@ impl Store {
     pub(super) fn in_memory(real: store::Store, memory: Arc<Memory>) -> Self {
         Self { real, memory: Some(memory) }
     }
+    /// One in memory whose calls fail, each of them or none, as is said from outside.
+    pub(crate) fn that_may_fail(real: store::Store) -> (Self, impl Fn(bool)) {
+        let play = Play::of(0, false);
+        let memory = Memory::of(Arc::clone(&play));
+        (Self::in_memory(real, memory), move |fails| play.fails(fails))
+    }
 }
 
 macro_rules! answers {

@@ -5,36 +5,39 @@
 
 use axum::response::Response;
 use base::tasks;
-use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use wire::scan;
 
+use super::json_answer;
 use crate::Gateway;
 use crate::call::Call;
 use crate::error::Error;
 use crate::kept::Ticket;
 use crate::prompt::Prompts;
-use crate::walk::carry;
+use crate::walk::{go_on, open};
 
 /// What of an error is read.
 const MOST_ERROR: usize = 1 << 20;
 
-/// Lets it be made.
-pub(super) fn start(gateway: &Gateway, call: Box<Call>, prompts: Prompts, ticket: &Ticket) -> Result<Bytes, Error> {
+/// Lets it be made; the answer tells the limits of its caller, as every answer does.
+pub(super) async fn start(gateway: &Gateway, call: Box<Call>, prompts: Prompts, ticket: &Ticket) -> Result<Response, Error> {
     let running = ticket.kept.run(&ticket.id)?;
+    let opened = open(gateway, &call, prompts).await;
     let queued = ticket.object.standing("queued");
     ticket.keep(&queued);
+    let mut response = json_answer(queued.to_string().into());
+    opened.put_limits(response.headers_mut());
     let (gateway, ticket) = (gateway.clone(), ticket.clone());
     let making = async move {
         let cancelled = running.cancelled.clone();
         tokio::select! {
-            response = carry(gateway, call, prompts) => ended(&ticket, response).await,
+            response = go_on(gateway, call, opened) => ended(&ticket, response).await,
             () = cancelled.cancelled() => ticket.keep(&ticket.object.standing("cancelled")),
         }
         drop(running);
     };
     tasks::spawn("background-response", making).detach();
-    Ok(queued.to_string().into())
+    Ok(response)
 }
 
 /// A success has been kept as its answer was written; an error is kept here.

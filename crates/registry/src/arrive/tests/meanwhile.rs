@@ -7,7 +7,7 @@ use spec::{Allotment, Budget, Limits, Operation, OperationState, Project, Reason
 use testkit::{FileHost, HostedFile};
 
 use super::*;
-use crate::{Pull, Upload};
+use crate::{Asker, Pull, Upload};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -109,11 +109,15 @@ async fn host() -> FileHost {
     host
 }
 
+fn asker() -> Asker {
+    Asker { who: "ann".to_owned(), sees: None }
+}
+
 /// Pulls it, does this while it comes, and tells how it ended.
 async fn pulled(house: &House, (host, name, bringing): (&FileHost, &str, Bringing), meanwhile: impl AsyncFnOnce()) -> Operation {
     let source = Source::parse(&format!("{}/m.gguf", host.url())).expect("a source");
     let (tell, told) = tokio::sync::oneshot::channel();
-    let pull = Pull { name: of(name), source, project: None, bringing };
+    let pull = Pull { name: of(name), source, project: None, bringing, by: asker() };
     house.registry.begin_pull(pull, Box::new(|operation, _| drop(tell.send(operation)))).await.expect("begun");
     until("bytes come", async || (host.sent("/m.gguf") > 0).then_some(())).await;
     meanwhile().await;

@@ -113,7 +113,7 @@ fn start_of(range: Option<&str>) -> u64 {
 /// Kills it until it comes to its end; tells how many it took, and how many bytes came again at most.
 async fn one_life(host: &FileHost, number: u32, kills: u32) -> (u32, u64) {
     let several = number % 2 == 1;
-    let (len, chunk) = if several { (80 * MB, ranges::CHUNK) } else { (24 * MB, blobs::CHUNK) };
+    let (len, chunk) = if several { (80 * MB, ranges::CHUNK) } else { (40 * MB, blobs::CHUNK) };
     let rate = 60 << 20;
     let (name, bytes) = (format!("/life-{number}.gguf"), model(&format!("life {number}"), len));
     host.put(&name, HostedFile { rate: Some(rate), ..HostedFile::of(bytes.clone()) });

@@ -17,6 +17,9 @@ const MOST_HEADERS: usize = 64;
 /// Bytes of a body that is read in one piece.
 const MOST_BODY: usize = 64 << 10;
 
+/// What is behind the last line of a head.
+pub(super) const END: &[u8] = b"\r\n\r\n";
+
 /// How a request begins.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -30,7 +33,6 @@ pub(super) struct Head {
 impl Head {
     /// Takes the head off the bytes, or leaves them as they are.
     pub(super) fn read(buffer: &mut BytesMut, is_plain: impl Fn(&str) -> bool) -> Option<Self> {
-        const END: &[u8] = b"\r\n\r\n";
         if !buffer.starts_with(b"POST /") {
             return None;
         }

@@ -140,6 +140,7 @@ async fn both_roads_give_the_same_answers() {
         &[b"POST /echo HTTP/1.1\nhost: x\ncontent-length: 2\n\nhi"],
         &[b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"],
         &[b"POST /echo HTTP/1.0\r\nhost: x\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nhi"],
+        &[b"\r\n", echo, b"\r\n", b"\r\n\r\n", stream, b"\r\n"],
         &[b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n", echo],
         &[echo, b"PUT /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi", stream],
     ];
@@ -195,6 +196,39 @@ async fn a_client_that_leaves_drops_what_is_done_for_it() {
     assert!(soon(client.read(&mut some)).await.unwrap() > 0);
     drop(client);
     soon(echo.gone.notified()).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed_also_behind_what_it_sent_after_its_request() {
+    const NEXT: &[u8] = b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi";
+    let echo = Echo { plain: true, ..Echo::default() };
+    let (_door, address) = door(&echo).await;
+    for path in ["/wait", "/endless"] {
+        for (more, at_once, breaks) in
+            [(&b"\r\n"[..], true, false), (b"\r\n\r\n", false, false), (b"POST /ec", false, false), (NEXT, false, true)]
+        {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.set_nodelay(true).unwrap();
+            let mut request = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi").into_bytes();
+            if at_once {
+                request.extend_from_slice(more);
+            }
+            client.write_all(&request).await.unwrap();
+            if path == "/wait" {
+                soon(echo.begun.notified()).await;
+            } else {
+                assert!(soon(client.read(&mut [0; 64])).await.unwrap() > 0);
+            }
+            if !at_once {
+                client.write_all(more).await.unwrap();
+            }
+            if breaks {
+                client.set_zero_linger().unwrap();
+            }
+            drop(client);
+            soon(echo.gone.notified()).await;
+        }
+    }
 }
 
 #[tokio::test]
