@@ -341,33 +341,36 @@ impl Model {
         wish.rollout = status;
     }
 
+    fn create(&mut self, name: &Name, number: u64) {
+        let now = self.world.now;
+        self.born += 1;
+        let wish = &self.world.wishes[name];
+        let memory = DEPLOYMENTS.iter().find(|d| d.0 == name.as_str()).unwrap().1;
+        let fresh = Item {
+            revision: std::sync::Arc::clone(wish.revision_of(number).expect("only what is frozen is started")),
+            memory: ByteSize(memory),
+            reason: Some(Reason::new(ReasonCode::Progressing, "new", "")),
+            created_at: Timestamp::from_millis(i64::try_from(self.born).unwrap()),
+            start: Start::Pending,
+            sight: Sight::Absent,
+            seen_at: None,
+            health: Health::Unknown,
+            used: board::MemberUse::default(),
+            since: now,
+            progress_at: now,
+            launched_at: None,
+            ready_at: None,
+            ..item(&format!("i{}", self.born), name.as_str(), Phase::Pending)
+        };
+        self.world.items.insert(fresh.id.clone(), fresh);
+    }
+
     fn act(&mut self, action: Action) {
         let now = self.world.now;
         match action {
             Action::Resolve(name) => self.world.wishes.get_mut(&name).unwrap().resolve = Resolve::Running,
             Action::Roll(name, status) => self.roll_out(&name, *status),
-            Action::Create(name, number) => {
-                self.born += 1;
-                let wish = &self.world.wishes[&name];
-                let memory = DEPLOYMENTS.iter().find(|d| d.0 == name.as_str()).unwrap().1;
-                let fresh = Item {
-                    revision: std::sync::Arc::clone(wish.revision_of(number).expect("only what is frozen is started")),
-                    memory: ByteSize(memory),
-                    reason: Some(Reason::new(ReasonCode::Progressing, "new", "")),
-                    created_at: Timestamp::from_millis(i64::try_from(self.born).unwrap()),
-                    start: Start::Pending,
-                    sight: Sight::Absent,
-                    seen_at: None,
-                    health: Health::Unknown,
-                    used: board::MemberUse::default(),
-                    since: now,
-                    progress_at: now,
-                    launched_at: None,
-                    ready_at: None,
-                    ..item(&format!("i{}", self.born), name.as_str(), Phase::Pending)
-                };
-                self.world.items.insert(fresh.id.clone(), fresh);
-            }
+            Action::Create(name, number) => self.create(&name, number),
             Action::Launch(id, grant) => {
                 assert!(self.launched.insert(id.clone(), grant.clone()).is_none(), "{id} is started twice");
                 let moments = self.roll();
