@@ -21,6 +21,7 @@ mod runtime_fake;
 mod s3_server;
 mod sample_token;
 mod script;
+mod signature;
 
 pub mod upstream;
 
@@ -33,3 +34,4 @@ pub use runtime_fake::{FakeRuntime, Script};
 pub use s3_server::{Manners, S3Server};
 pub use sample_token::{sample_token, token_text};
 pub use script::{program, script};
+pub use signature::signature;

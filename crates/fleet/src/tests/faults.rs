@@ -68,9 +68,7 @@ async fn an_engine_that_was_on_its_way_out_when_penstock_died_holds_its_memory_a
     room.fleet.allocate(wanted).await.unwrap();
     room.fleet.unload(&name()).await.unwrap();
     room.until_true(|room| room.runtime.stops() > 0).await;
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let ram = |seen: &crate::Snapshot| seen.nodes[0].devices[0].clone();
     let seen = room.fleet.snapshot();
@@ -202,9 +200,7 @@ async fn a_runtime_that_cannot_be_read_at_the_start_costs_no_engine() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
     room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     runtime.unreadable(true);
     let refused = Room::within(None, std::sync::Arc::clone(&runtime), dir).await;
     assert!(matches!(refused.err(), Some(crate::Error::Runtime(_))));
@@ -218,9 +214,7 @@ async fn an_engine_that_died_while_penstock_was_down_is_a_failure_that_can_be_lo
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
     let first = room.until(|seen| phase(seen) == Some(Phase::Ready)).await.instances[0].id.clone();
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     runtime.crash(&first);
     let room = Room::with(runtime, dir).await;
     room.until(|seen| seen.instances.iter().any(|i| i.id != first && i.phase == Phase::Ready)).await;
@@ -237,9 +231,7 @@ async fn an_engine_whose_order_was_written_and_never_carried_out_is_no_failure_a
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
     let first = room.until(|seen| phase(seen) == Some(Phase::Ready)).await.instances[0].id.clone();
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     runtime.never_began(&first);
     let room = Room::with(runtime, dir).await;
     room.until(|seen| seen.instances.iter().any(|i| i.id != first && i.phase == Phase::Ready)).await;
@@ -254,9 +246,7 @@ async fn an_adopted_instance_does_not_take_its_age_for_its_load_time() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
     room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet));
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let seen = room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
     assert_eq!(seen.instances[0].load_ms, None);
@@ -314,9 +304,7 @@ async fn operations_of_a_penstock_that_ended_are_over() {
     room.deploy(|_| {}).await;
     let load = room.fleet.load(&name()).await.unwrap();
     room.until(|seen| phase(seen) == Some(Phase::Loading)).await;
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let (state, reason) = room.ended(&load).await;
     assert_eq!((state, reason.map(|reason| reason.code)), (OperationState::Failed, Some(ReasonCode::ShuttingDown)));

@@ -46,9 +46,7 @@ async fn limits_and_replicas_change_without_a_new_engine_and_their_revision_serv
     assert_eq!(standing(&room).await, [(2, RevisionStatus::Serving), (1, RevisionStatus::Superseded)]);
     assert_eq!(kinds(&room).await, [EventKind::RolloutStarted, EventKind::RolloutComplete]);
     drop(held);
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let seen = room.until(|seen| serves(seen, 2)).await;
     assert_eq!((&seen.instances[0].id, room.runtime.launches().len()), (&before, 1), "nothing was started anew");
@@ -133,9 +131,7 @@ async fn a_paused_rollout_survives_a_crash_and_goes_on_when_it_is_resumed() {
     room.fleet.rollout(&name(), Verb::Pause, spec::Cause::Hand).await.unwrap();
     room.deploy(|d| (d.replicas.min, d.context) = (1, Some(128))).await;
     room.until_true(|room| room.fleet.snapshot().deployments[&name()].rollout.to == 2).await;
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let seen = room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
     let status = &seen.deployments[&name()].rollout;
@@ -156,9 +152,7 @@ async fn a_crash_in_the_middle_of_a_rollout_leaves_what_one_turn_goes_on_with() 
     room.deploy(|d| (d.replicas.min, d.context) = (1, Some(128))).await;
     let seen = room.until(|seen| seen.instances.iter().any(|i| i.revision == 2 && i.phase == Phase::Loading)).await;
     let new: Vec<InstanceId> = seen.instances.iter().map(|one| one.id.clone()).filter(|id| *id != old).collect();
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
-    store.close().await;
+    let (runtime, dir) = room.crash().await;
     let room = Room::with(runtime, dir).await;
     let seen = room.until(|seen| serves(seen, 2)).await;
     assert_eq!([seen.instances[0].id.clone()], new[..], "it is gone on with, not begun anew");

@@ -41,6 +41,14 @@ impl Room {
         Self::within(None, runtime, dir).await.unwrap()
     }
 
+    /// Ends as a crash would: engines and files stay as they are.
+    pub(super) async fn crash(self) -> (Arc<FakeRuntime>, TempDir) {
+        let Self { dir, store, runtime, task, fleet, .. } = self;
+        drop((task, fleet));
+        store.close().await;
+        (runtime, dir)
+    }
+
     pub(super) async fn within(budget: Option<ByteSize>, runtime: Arc<FakeRuntime>, dir: TempDir) -> Result<Self, crate::Error> {
         let store = Store::open(dir.path().join("penstock.db")).await.unwrap();
         let board = Board::new();

@@ -95,13 +95,11 @@ async fn what_ran_before_is_taken_over_and_what_nobody_wants_is_ended() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;
     let before = room.until(|seen| phase(seen) == Some(Phase::Ready)).await.instances[0].id.clone();
-    let Room { dir, store, runtime, task, fleet, .. } = room;
-    drop((task, fleet)); // as a crash would
+    let (runtime, dir) = room.crash().await;
     let mut stray = runtime.launches()[0].clone();
     stray.instance = spec::InstanceId::new("stray");
     stray.endpoint = spec::Endpoint::Unix(dir.path().join("stray.sock"));
     runtime.launch(&stray).await.unwrap();
-    store.close().await;
     let room = Room::with(runtime, dir).await;
     let seen = room.until(|seen| phase(seen) == Some(Phase::Ready)).await;
     assert_eq!(seen.instances[0].id, before);
