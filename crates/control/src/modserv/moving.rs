@@ -1,7 +1,7 @@
 //! When does what a service has moved from go?
 //!
 //! In: services, and deployments that are marked to make way. Out: such a deployment is deleted as soon as the one that its service
-//! stands for now serves; until then it serves on, for ever where the new one never comes up. Where there is no room for both, the old one
+//! has moved to serves; until then it serves on, for ever where the new one never comes up. Where there is no room for both, the old one
 //! goes once the new one has waited for a while. Fails: what cannot be read or stored now is tried again. Holds: nothing; all that it
 //! goes by is stored, so it goes on after a crash.
 
@@ -35,7 +35,11 @@ pub(crate) fn follow(house: &House) -> Task {
             let seen = Arc::clone(&turns.borrow_and_update());
             for (id, names) in leaving(&seen) {
                 if let Err(error) = make_way(&house, &seen, (id, &names)).await {
-                    tracing::warn!(service = id, error = chain(&error), "what the service has moved from stays for now");
+                    tracing::warn!(
+                        service = id,
+                        error = chain(&error),
+                        "what the service has moved from could not be deleted; tried again at the fleet's next turn"
+                    );
                 }
             }
             tokio::select! {
