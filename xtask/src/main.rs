@@ -54,10 +54,10 @@ enum Task {
     Demo,
     /// Install what the tests need, run all tests, count them
     Test {
-        /// Leave out the test of the release binary, which takes minutes to link
+        /// Leave out the test of the binary that carries its engine, which is built once more for it
         #[arg(long)]
-        without_dist: bool,
-        /// Run only tests whose names contain this (and not the test of the release binary)
+        without_bundle: bool,
+        /// Run only tests whose names contain this (and not the binary that carries its engine)
         #[arg(last = true)]
         filter: Option<String>,
     },
@@ -77,7 +77,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Build the release: one binary that carries its engine
+    /// Build the release, one binary that carries its engine, and ask it a question in an empty environment
     Dist,
     /// Measure Penstock beside others, in one run
     Bench {
@@ -128,7 +128,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
     let jobs = arguments.jobs.map_or_else(site::cores, usize::from);
     match arguments.task {
         Task::Demo => demo::run(&site, jobs)?,
-        Task::Test { without_dist, filter } => return Ok(suite::run(&site, &suite::Choice { jobs, without_dist, filter })),
+        Task::Test { without_bundle, filter } => return Ok(suite::run(&site, &suite::Choice { jobs, without_bundle, filter })),
         Task::Ci { steps } => return Ok(ci::run(&site, &steps)),
         Task::Tidy => return tidy::run(&site),
         Task::Engines { engine: EngineName::LlamaServer } => {

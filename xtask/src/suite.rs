@@ -17,14 +17,14 @@ use crate::{clients, dist, engine, say, shell};
 /// Tells tests where the real engine is.
 const TEST_ENGINE_VARIABLE: &str = "PENSTOCK_TEST_LLAMA_SERVER";
 
-/// What a fresh tree takes when all tests and the release are built.
+/// What a fresh tree takes when all tests and the file that carries its engine are built.
 const ROOM: u64 = 15_000_000_000;
 
 /// Which tests to run.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) jobs: usize,
-    pub(crate) without_dist: bool,
+    pub(crate) without_bundle: bool,
     pub(crate) filter: Option<String>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn run(site: &Site, choice: &Choice) -> ExitCode {
         tally.failed += 1;
     }
     if choice.filter.is_none() {
-        release(site, choice, &mut tally);
+        carried(site, choice, &mut tally);
     }
     say::result(&tally.to_string());
     if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -88,19 +88,19 @@ fn crates(site: &Site, choice: &Choice, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn release(site: &Site, choice: &Choice, tally: &mut Tally) {
-    if choice.without_dist {
-        say::result("skipped: the release binary (--without-dist)");
+fn carried(site: &Site, choice: &Choice, tally: &mut Tally) {
+    if choice.without_bundle {
+        say::result("skipped: the binary that carries its engine (--without-bundle)");
         tally.skipped += 1;
         return;
     }
     match dist::smoke(site, choice.jobs) {
         Ok(()) => {
-            say::result("test the_release_binary_answers_in_an_empty_environment ... ok");
+            say::result("test one_file_that_carries_its_engine_answers_in_an_empty_environment ... ok");
             tally.passed += 1;
         }
         Err(error) => {
-            say::result("test the_release_binary_answers_in_an_empty_environment ... FAILED");
+            say::result("test one_file_that_carries_its_engine_answers_in_an_empty_environment ... FAILED");
             say::line(&format!("error: {error:#}"));
             tally.failed += 1;
         }
