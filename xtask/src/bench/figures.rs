@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Of a core: what all gateways have in use where they are compared with their cores equally busy.
+pub(super) const EQUAL_USE: f64 = 0.4;
+
 /// Everything that one benchmark has found.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Findings {
@@ -18,10 +21,40 @@ pub(super) struct Findings {
     pub(super) absent: Vec<String>,
     pub(super) requests: Vec<Requests>,
     pub(super) latency: Vec<Latency>,
+    /// Each at the rate at which it uses the same share of its core.
+    pub(super) equal_use: Vec<Latency>,
     pub(super) streams: Vec<Streams>,
     pub(super) bodies: Vec<Bodies>,
     pub(super) scan: Vec<Scan>,
+    /// How long each measure took.
+    pub(super) took: Vec<Took>,
     pub(super) bars: Vec<Bar>,
+}
+
+/// A measure, how often it went round, and how long that took.
+#[derive(Debug, Serialize)]
+pub(super) struct Took {
+    pub(super) measure: String,
+    pub(super) rounds: u8,
+    pub(super) seconds: f64,
+}
+
+/// What the host took of the two cores while a party ran, in percent of the time; means over the rounds, and the worst round of either core.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct Stolen {
+    pub(super) gateway: f64,
+    pub(super) rig: f64,
+    pub(super) most: f64,
+}
+
+impl Stolen {
+    /// From that of each round: of the gateways' core, of the rig's.
+    #[expect(clippy::cast_precision_loss, reason = "a few rounds")]
+    pub(super) fn of(rounds: &[[f64; 2]]) -> Self {
+        let mean = |of: fn(&[f64; 2]) -> f64| rounds.iter().map(of).sum::<f64>() / (rounds.len().max(1) as f64);
+        let most = rounds.iter().flatten().copied().fold(0.0, f64::max);
+        Self { gateway: mean(|[gateway, _]| *gateway), rig: mean(|[_, rig]| *rig), most }
+    }
 }
 
 /// On what it ran.
@@ -62,15 +95,20 @@ pub(super) struct Requests {
     pub(super) failed: u64,
     pub(super) altered: u64,
     pub(super) first_error: Option<String>,
+    pub(super) stolen: Stolen,
     /// Calls for each CPU second, round by round.
     pub(super) rounds: Vec<f64>,
 }
 
-/// At a fixed rate.
+/// At a fixed rate: the same for all, or each at its own.
 #[derive(Debug, Serialize)]
 pub(super) struct Latency {
     pub(super) party: String,
     pub(super) rate: f64,
+    /// The rate beside the most that it can do.
+    pub(super) of_most: f64,
+    /// CPU seconds of the gateway in a second.
+    pub(super) cores_used: f64,
     pub(super) p50: f64,
     pub(super) p99: f64,
     pub(super) p999: f64,
@@ -83,7 +121,8 @@ pub(super) struct Latency {
     pub(super) added_p999: f64,
     pub(super) kept_up: bool,
     pub(super) failed: u64,
-    /// The median added p99 of each round.
+    pub(super) stolen: Stolen,
+    /// The added p99 of each round.
     pub(super) rounds: Vec<f64>,
 }
 
@@ -107,6 +146,9 @@ pub(super) struct Streams {
     pub(super) added_event_p99: f64,
     /// Growth of the gateway's own memory for each stream.
     pub(super) kb_per_stream: f64,
+    /// CPU seconds of the gateway in a second.
+    pub(super) cores_used: f64,
+    pub(super) stolen: Stolen,
     pub(super) failed: u64,
     pub(super) altered: u64,
     pub(super) first_error: Option<String>,
@@ -119,6 +161,7 @@ pub(super) struct Bodies {
     pub(super) bytes: usize,
     pub(super) cpu_ms: f64,
     pub(super) p50_ms: f64,
+    pub(super) stolen: Stolen,
     pub(super) failed: u64,
     pub(super) first_error: Option<String>,
 }

@@ -1,7 +1,8 @@
-//! What a process has used: CPU time and memory, from `/proc`.
+//! What a process has used, CPU time and memory, and what the host has taken of a core, from `/proc`.
 //!
-//! In: a pid. Out: CPU seconds of it and all its children, in all and in the kernel, its own memory, its share of memory. Fails: when it is gone.
-//! From: proc(5). A process's CPU time counts all its threads, also those that have ended.
+//! In: a pid; a core. Out: CPU seconds of it and all its children, in all and in the kernel, its own memory, its share of memory; ticks of the core.
+//! Fails: when it is gone. From: proc(5). A process's CPU time counts all its threads, also those that have ended. A host that does not say what it takes
+//! shows nothing taken.
 
 use std::fs;
 
@@ -48,6 +49,39 @@ pub(super) fn cpu(family: &[u32]) -> Cpu {
     let seconds = |index| f64::from(family.iter().filter_map(|pid| field(*pid, index)).sum::<u32>()) / TICKS_PER_SEC;
     let (user, kernel) = (seconds(USER), seconds(SYSTEM));
     Cpu { all: user + kernel, kernel }
+}
+
+/// A core's time so far, in ticks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Core {
+    all: u64,
+    /// What ran for somebody else on the host while this machine had work.
+    stolen: u64,
+}
+
+impl Core {
+    /// The share of the time since then that the host has taken, in percent.
+    #[expect(clippy::cast_precision_loss, reason = "ticks of one run")]
+    pub(super) fn stolen_since(self, before: Self) -> f64 {
+        const PERCENT: f64 = 100.0;
+        let (all, stolen) = (self.all.saturating_sub(before.all), self.stolen.saturating_sub(before.stolen));
+        if all == 0 { 0.0 } else { PERCENT * stolen as f64 / all as f64 }
+    }
+}
+
+/// A core's time so far.
+pub(super) fn core(number: usize) -> Core {
+    fs::read_to_string("/proc/stat").ok().and_then(|text| core_of(&text, number)).unwrap_or_default()
+}
+
+/// The line of a core: user, nice, system, idle, iowait, irq, softirq, steal; what follows is in these already.
+pub(super) fn core_of(stat: &str, number: usize) -> Option<Core> {
+    const OWN: usize = 8;
+    const STOLEN: usize = 7;
+    let name = format!("cpu{number} ");
+    let line = stat.lines().find_map(|line| line.strip_prefix(&name))?;
+    let ticks: Vec<u64> = line.split_whitespace().take(OWN).filter_map(|word| word.parse().ok()).collect();
+    Some(Core { all: ticks.iter().sum(), stolen: ticks.get(STOLEN).copied()? })
 }
 
 /// Memory of their own (no files, nothing shared), in KB.

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::Findings;
+use super::figures::{EQUAL_USE, Findings, Latency, Streams};
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 170.0;
@@ -13,10 +13,12 @@ const RIGHT: f64 = 110.0;
 const ROW: f64 = 24.0;
 const THICK: f64 = 15.0;
 const TITLE: f64 = 34.0;
+const PERCENT: f64 = 100.0;
 const OURS: &str = "#1b6ca8";
 const OTHERS: &str = "#b8c4cc";
 
-/// One question.
+/// One question; without rows it is not drawn.
+#[derive(Default)]
 struct Panel {
     title: String,
     rows: Vec<(String, f64)>,
@@ -47,27 +49,37 @@ pub(super) fn svg(findings: &Findings) -> String {
 
 fn panels(findings: &Findings) -> Vec<Panel> {
     let requests = findings.requests.iter().filter(|row| row.per_cpu_second > 0.0).map(|row| (row.party.clone(), row.per_cpu_second));
-    let latency = |of: fn(&super::figures::Latency) -> f64| {
-        let rows = findings.latency.iter().skip(1).filter(|row| row.kept_up);
+    let added = |rows: &[Latency], of: fn(&Latency) -> f64| -> Vec<(String, f64)> {
+        let rows = rows.iter().skip(1).filter(|row| row.kept_up);
         rows.map(|row| (row.party.clone(), of(row).max(0.0))).collect()
     };
-    let most = findings.streams.iter().map(|row| (row.at_once, row.per_second)).max().unwrap_or_default();
-    let streams = |of: fn(&super::figures::Streams) -> f64| {
-        let rows = findings.streams.iter().filter(|row| (row.at_once, row.per_second) == most && row.party != "direct");
+    let latency = |of: fn(&Latency) -> f64| added(&findings.latency, of);
+    let levels = || findings.streams.iter().map(|row| (row.at_once, row.per_second));
+    let most = levels().max().unwrap_or_default();
+    let gentle = levels().filter(|(at_once, each)| *at_once == most.0 && *each < most.1).min();
+    let streams = |level: (usize, u32), of: fn(&Streams) -> f64| -> Vec<(String, f64)> {
+        let rows = findings.streams.iter().filter(move |row| (row.at_once, row.per_second) == level && row.party != "direct");
         rows.map(|row| (row.party.clone(), of(row).max(0.0))).collect()
     };
-    let (at_once, each) = most;
+    let delay = |level: (usize, u32)| Panel {
+        title: format!("{} streams at {}/s: added to an event, p99, microseconds", level.0, level.1),
+        rows: streams(level, |row| row.added_event_p99),
+        digits: 0,
+    };
+    let at_once = most.0;
     let rate = findings.latency.first().map_or(0.0, |row| row.rate);
     vec![
         Panel { title: "Calls for each CPU second of the gateway (more is better)".to_owned(), rows: requests.collect(), digits: 0 },
         Panel { title: format!("Added time at {rate:.0} calls/s, p50, microseconds"), rows: latency(|row| row.added_p50), digits: 0 },
         Panel { title: format!("Added time at {rate:.0} calls/s, p99, microseconds"), rows: latency(|row| row.added_p99), digits: 0 },
         Panel {
-            title: format!("{at_once} streams at {each}/s: added to an event, p99, microseconds"),
-            rows: streams(|row| row.added_event_p99),
+            title: format!("Added time with {:.0} % of each gateway's core in use, p99, microseconds", PERCENT * EQUAL_USE),
+            rows: added(&findings.equal_use, |row| row.added_p99),
             digits: 0,
         },
-        Panel { title: format!("{at_once} streams: KB of memory for each"), rows: streams(|row| row.kb_per_stream), digits: 1 },
+        delay(most),
+        gentle.map_or_else(Panel::default, delay),
+        Panel { title: format!("{at_once} streams: KB of memory for each"), rows: streams(most, |row| row.kb_per_stream), digits: 1 },
     ]
 }
 

@@ -38,7 +38,8 @@ pub(super) struct Stage {
     pub(super) upstream: SocketAddr,
     rig: Leash,
     bench: PathBuf,
-    cores: [usize; 2],
+    /// That of the gateways and that of the rig.
+    pub(super) cores: [usize; 2],
     _folder: Scratch,
 }
 

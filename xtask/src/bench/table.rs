@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{Bar, Findings};
+use super::figures::{Bar, EQUAL_USE, Findings, Latency, Stolen, Took};
 
 /// Writes the page; `name` is that of its plot.
 pub(super) fn markdown(findings: &Findings, name: &str) -> String {
@@ -17,8 +17,11 @@ pub(super) fn markdown(findings: &Findings, name: &str) -> String {
     );
     page.push_str(
         "The gateways run on one core; upstream and clients on the other, in one loop. Medians over rounds in which all took turns.
-The tunnel copies bytes between two sockets and knows no HTTP: what no gateway can be faster than.\n",
+The tunnel copies bytes between two sockets and knows no HTTP: what no gateway can be faster than.
+Taken by the host: of the gateways' core / of the rig's, in percent of the time, means over the rounds (the worst round of either). While it is \
+taken away nothing moves on that core, so a tail beside such a figure is also the host's.\n",
     );
+    took(&mut page, findings);
     if findings.quick {
         page.push_str("A quick run: short, few rounds. It shows that all works, not how fast.\n");
     }
@@ -26,7 +29,8 @@ The tunnel copies bytes between two sockets and knows no HTTP: what no gateway c
     bars(&mut page, &findings.bars);
     parties(&mut page, findings);
     requests(&mut page, findings);
-    latency(&mut page, findings);
+    latency(&mut page, "Time of a call at a fixed rate, from when it was meant to begin", &findings.latency);
+    equal_use(&mut page, findings);
     streams(&mut page, findings);
     bodies(&mut page, findings);
     page
@@ -46,6 +50,20 @@ fn bars(page: &mut String, bars: &[Bar]) {
     page.push('\n');
 }
 
+/// What the measures took, a round of each.
+fn took(page: &mut String, findings: &Findings) {
+    let words = |took: &Took| format!("{}: {} rounds of {:.0} s", took.measure, took.rounds, took.seconds / f64::from(took.rounds.max(1)));
+    if !findings.took.is_empty() {
+        let all: f64 = findings.took.iter().map(|took| took.seconds).sum();
+        let each: Vec<String> = findings.took.iter().map(words).collect();
+        let _ = writeln!(page, "Took {:.0} s: {}.", all, each.join("; "));
+    }
+}
+
+fn taken(stolen: Stolen) -> String {
+    format!("{:.1} / {:.1} ({:.1})", stolen.gateway, stolen.rig, stolen.most)
+}
+
 fn parties(page: &mut String, findings: &Findings) {
     head(page, "Who took part", &["party", "version", "start to ready", "memory when idle"]);
     for party in findings.parties.iter().filter(|party| party.started_ms > 0.0) {
@@ -61,12 +79,23 @@ fn requests(page: &mut String, findings: &Findings) {
     if findings.requests.is_empty() {
         return;
     }
-    let columns = ["party", "calls/s", "calls per CPU second", "cores used", "p50 us", "p99 us", "memory", "failed", "altered"];
+    let columns = [
+        "party",
+        "calls/s",
+        "calls per CPU second",
+        "cores used",
+        "p50 us",
+        "p99 us",
+        "memory",
+        "taken by the host %",
+        "failed",
+        "altered",
+    ];
     head(page, "Calls of 0.8 KB each way, 64 connections", &columns);
     for row in &findings.requests {
         let _ = writeln!(
             page,
-            "| {} | {:.0} | {} | {:.2} | {:.0} | {:.0} | {} | {} | {} |",
+            "| {} | {:.0} | {} | {:.2} | {:.0} | {:.0} | {} | {} | {} | {} |",
             row.party,
             row.per_second,
             unless_none(row.per_cpu_second, ""),
@@ -74,6 +103,7 @@ fn requests(page: &mut String, findings: &Findings) {
             row.p50,
             row.p99,
             unless_none(megabytes(row.memory_kb), " MB"),
+            taken(row.stolen),
             row.failed,
             row.altered
         );
@@ -81,22 +111,60 @@ fn requests(page: &mut String, findings: &Findings) {
     errors(page, findings.requests.iter().map(|row| (&row.party, &row.first_error)));
 }
 
-fn latency(page: &mut String, findings: &Findings) {
-    if findings.latency.is_empty() {
+fn latency(page: &mut String, title: &str, rows: &[Latency]) {
+    if rows.is_empty() {
         return;
     }
-    let columns =
-        ["party", "rate/s", "p50 us", "p99 us", "p99.9 us", "CPU us", "in the kernel", "added p50", "added p99", "added p99.9", "kept up"];
-    head(page, "Time of a call at a fixed rate, from when it was meant to begin", &columns);
-    for row in &findings.latency {
-        let kept = if row.kept_up { "yes" } else { "no" };
+    let columns = [
+        "party",
+        "rate/s",
+        "of its most",
+        "core used",
+        "p50 us",
+        "p99 us",
+        "p99.9 us",
+        "CPU us",
+        "in the kernel",
+        "added p50",
+        "added p99",
+        "added p99.9",
+        "taken by the host %",
+        "kept up",
+    ];
+    head(page, title, &columns);
+    for row in rows {
+        let (kept, taken) = (if row.kept_up { "yes" } else { "no" }, taken(row.stolen));
         let _ = writeln!(
             page,
-            "| {} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:+.0} | {:+.0} | {:+.0} | {kept} |",
-            row.party, row.rate, row.p50, row.p99, row.p999, row.cpu_us, row.kernel_us, row.added_p50, row.added_p99, row.added_p999
+            "| {} | {:.0} | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:+.0} | {:+.0} | {:+.0} | {taken} | {kept} |",
+            row.party,
+            row.rate,
+            row.of_most,
+            row.cores_used,
+            row.p50,
+            row.p99,
+            row.p999,
+            row.cpu_us,
+            row.kernel_us,
+            row.added_p50,
+            row.added_p99,
+            row.added_p999
         );
     }
     page.push('\n');
+}
+
+fn equal_use(page: &mut String, findings: &Findings) {
+    const PERCENT: f64 = 100.0;
+    if findings.equal_use.is_empty() {
+        return;
+    }
+    let share = PERCENT * EQUAL_USE;
+    latency(page, &format!("The same with each gateway's core in use for {share:.0} %"), &findings.equal_use);
+    page.push_str(
+        "Each at its own rate. At one rate for all, whoever takes less of the core for a call also waits less for it; here only what \
+         remains is compared. What is taken off is a call without a gateway at the rate of Penstock, full. No goal is judged by it.\n\n",
+    );
 }
 
 fn streams(page: &mut String, findings: &Findings) {
@@ -116,6 +184,8 @@ fn streams(page: &mut String, findings: &Findings) {
         "event p99 us",
         "added",
         "KB each",
+        "core used",
+        "taken by the host %",
         "failed",
         "altered",
     ];
@@ -123,7 +193,7 @@ fn streams(page: &mut String, findings: &Findings) {
     for row in &findings.streams {
         let _ = writeln!(
             page,
-            "| {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.0} | {:+.0} | {:.0} | {:.0} | {:+.0} | {:.1} | {} | {} |",
+            "| {} | {} | {} | {:.0} | {:.1} | {:.1} | {:.0} | {:+.0} | {:.0} | {:.0} | {:+.0} | {:.1} | {:.2} | {} | {} | {} |",
             row.party,
             row.at_once,
             row.per_second,
@@ -136,6 +206,8 @@ fn streams(page: &mut String, findings: &Findings) {
             row.event_p99,
             row.added_event_p99,
             row.kb_per_stream,
+            row.cores_used,
+            taken(row.stolen),
             row.failed,
             row.altered
         );
@@ -147,9 +219,10 @@ fn bodies(page: &mut String, findings: &Findings) {
     if findings.bodies.is_empty() {
         return;
     }
-    head(page, "Requests with large bodies", &["party", "bytes", "CPU ms per call", "p50 ms", "failed"]);
+    head(page, "Requests with large bodies", &["party", "bytes", "CPU ms per call", "p50 ms", "taken by the host %", "failed"]);
     for row in &findings.bodies {
-        let _ = writeln!(page, "| {} | {} | {:.3} | {:.2} | {} |", row.party, row.bytes, row.cpu_ms, row.p50_ms, row.failed);
+        let (cpu_ms, p50_ms, taken) = (row.cpu_ms, row.p50_ms, taken(row.stolen));
+        let _ = writeln!(page, "| {} | {} | {cpu_ms:.3} | {p50_ms:.2} | {taken} | {} |", row.party, row.bytes, row.failed);
     }
     errors(page, findings.bodies.iter().map(|row| (&row.party, &row.first_error)));
     head(page, "Scanning and splicing a body by itself", &["bytes", "scan ms", "splice ms"]);

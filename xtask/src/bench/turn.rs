@@ -21,6 +21,8 @@ pub(crate) struct Turn {
     pub(crate) idle: f64,
     /// All turns from a changed wish in the store to its being frozen, stored and shown, and an idle one.
     pub(crate) change: f64,
+    /// The longest of these turns.
+    pub(crate) longest: f64,
     /// Its parts: the plan when somebody waits for room.
     pub(crate) plan: f64,
     /// Reading every wish, as after a start.
@@ -46,6 +48,7 @@ pub(crate) fn measure(site: &Site, jobs: usize) -> Result<Turn> {
     Ok(Turn {
         idle: of("turn_idle")?,
         change: of("turns_of_a_change")?,
+        longest: of("longest_turn_of_a_change")?,
         plan: of("plan_when_one_needs_room")?,
         read_all: of("read_all_wishes")?,
         take_in_all: of("take_in_all_wishes")?,
