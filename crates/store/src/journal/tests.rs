@@ -17,7 +17,7 @@ use crate::contract::sample;
 use crate::events::EventQuery;
 use crate::usage::{CallQuery, text};
 
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_mins(2);
 const SHORT: Duration = Duration::from_millis(100);
 
 fn call(number: u64) -> Usage {
@@ -218,15 +218,10 @@ async fn what_is_not_drained_before_the_end_comes_in_after_the_next_start() {
     assert_eq!(booked(&store).await, [0, 1, 2, 4]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn beyond_the_quota_rows_are_lost_counted_and_said_and_it_recovers() {
-    let place = Place::new();
-    let store = place.store().await;
-    let quota = JournalConfig::LEAST_QUOTA;
-    let journal = place.journal(&store, quota).await;
-    let stalled = place.stall().await;
-    let mut sent = 0;
+/// Appends until rows are lost; how many.
+async fn fill(journal: &Journal) -> u64 {
     let alarmed = tokio::time::timeout(LONG, async {
+        let mut sent = 0;
         while journal.stand().alarm.is_none() || journal.stand().lost < 10 {
             journal.append(&call(sent));
             sent += 1;
@@ -234,8 +229,33 @@ async fn beyond_the_quota_rows_are_lost_counted_and_said_and_it_recovers() {
                 tokio::time::sleep(Duration::from_millis(1)).await; // a busy gateway, but not a faster one than its disk
             }
         }
+        sent
     });
-    alarmed.await.expect("an alarm");
+    alarmed.await.expect("an alarm")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_keep_to_the_quota_wherever_the_last_one_ends() {
+    const QUOTAS: u64 = 16;
+    for quota in (0..QUOTAS).map(|more| ByteSize(JournalConfig::LEAST_QUOTA.0 + 11 * more)) {
+        let place = Place::new();
+        let store = place.store().await;
+        let journal = place.journal(&store, quota).await;
+        let _stalled = place.stall().await;
+        fill(&journal).await;
+        let files = place.files().iter().map(|file| file.len).sum::<u64>();
+        assert!(journal.stand().bytes <= quota.0 && files <= quota.0, "{files} and {} of {quota}", journal.stand().bytes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_the_quota_rows_are_lost_counted_and_said_and_it_recovers() {
+    let place = Place::new();
+    let store = place.store().await;
+    let quota = JournalConfig::LEAST_QUOTA;
+    let journal = place.journal(&store, quota).await;
+    let stalled = place.stall().await;
+    let sent = fill(&journal).await;
     assert_eq!(journal.stand().alarm, Some(Alarm::Full));
     assert!(journal.stand().bytes <= quota.0 && place.files().iter().map(|file| file.len).sum::<u64>() <= quota.0);
     let lost = journal.stand().lost;
@@ -273,7 +293,7 @@ async fn a_journal_whose_folder_is_gone_says_so_and_books_every_row_when_it_is_b
         while journal.stand().alarm.is_none() {
             journal.append(&call(sent)); // the file that is open takes some, the next one cannot be made
             sent += 1;
-            tokio::time::sleep(Duration::from_micros(200)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // so that what waits in memory fits, however late the thread that writes is
         }
     });
     alarmed.await.expect("an alarm");

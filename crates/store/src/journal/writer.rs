@@ -97,10 +97,12 @@ impl Writer {
 
     /// Writes as many records as there is room for; gives their number and their bytes.
     fn write(&mut self, bytes: &[u8], syncer: &Syncer) -> io::Result<(u64, usize)> {
+        let mut room = self.quota.saturating_sub(self.buffer.on_disk());
         if self.torn || self.len >= segment::size(self.quota) {
+            let Some(behind_head) = room.checked_sub(HEAD as u64) else { return Ok((0, 0)) };
             self.turn(syncer)?;
+            room = behind_head;
         }
-        let room = self.quota.saturating_sub(self.buffer.on_disk());
         let room = usize::try_from(room.min(segment::size(self.quota))).unwrap_or(usize::MAX);
         let mut records = Records::new(bytes);
         let mut rows = 0;
