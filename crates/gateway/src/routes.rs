@@ -3,6 +3,7 @@
 //! In: the routes of others. Out: one router of theirs and ours, with every request counted and named. Unknown paths
 //! and wrong methods are answered in the manner of the face whose paths they stand among.
 
+mod elsewhere;
 mod health;
 mod infer;
 mod messages;
@@ -55,9 +56,6 @@ pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
     let router = straight
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
-        .route("/v1/rerank", any(openai::not_here))
-        .route("/v1/moderations", any(openai::not_here))
-        .route("/v1/audio/{*call}", any(openai::not_here))
         .route("/v1/responses", post(responses::create))
         .route("/v1/responses/input_tokens", post(responses::input_tokens))
         .route("/v1/responses/{id}", get(responses::get).delete(responses::delete))
@@ -96,8 +94,9 @@ pub(crate) fn router(gateway: Gateway, others: Router) -> Router {
 }
 
 async fn unknown(State(_): State<Gateway>, method: Method, OriginalUri(uri): OriginalUri) -> Response {
-    let path = uri.path().to_owned();
-    Error::Route { method, path }.response(face(uri.path()))
+    let path = uri.path();
+    let error = elsewhere::at(path).unwrap_or_else(|| Error::Route { method, path: path.to_owned() });
+    error.response(face(path))
 }
 
 async fn wrong_method(State(_): State<Gateway>, method: Method, OriginalUri(uri): OriginalUri) -> Response {

@@ -1,5 +1,6 @@
 //! Section 1, errors: one shape, and the table of statuses, types and codes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use hyper::Method;
@@ -49,6 +50,57 @@ async fn every_error_of_a_request_that_never_becomes_a_call() {
         let _ = writeln!(seen, "## {what}\n{}", shown(&reply));
     }
     insta::assert_snapshot!(seen);
+    assert!(door.upstream.asks().is_empty());
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_served_of_these_apis_says_what_to_do_in_its_place_and_that_is_served() {
+    let door = Door::open().await;
+    let asks = [
+        "/v1/rerank",
+        "/v2/rerank",
+        "/v1/moderations",
+        "/v1/audio/speech",
+        "/v1/audio/transcriptions",
+        "/v1/images/generations",
+        "/v1/images/edits",
+        "/v1/videos",
+        "/v1/realtime",
+        "/v1/files",
+        "/v1/batches",
+        "/v1/fine_tuning/jobs",
+        "/v1/assistants",
+        "/v1/threads/t1/runs",
+        "/v1/vector_stores",
+        "/v1/v1/chat/completions",
+        "/chat/completions",
+        "/completion",
+        "/tokenize",
+        "/openai/deployments/m/chat/completions",
+    ];
+    let mut served = BTreeSet::new();
+    for path in asks {
+        for method in [Method::POST, Method::GET] {
+            let reply = door.client.ask_with(method, path, &[], "{}").await;
+            let error = shaped(&reply);
+            assert_eq!((reply.status, &error["type"], &error["code"]), (404, &json!("invalid_request_error"), &Value::Null), "{path}");
+            let message = error["message"].as_str().expect("words");
+            let (_, instead) = message.split_once(" is not served here; ").unwrap_or_else(|| panic!("{path}: {message}"));
+            served.extend(
+                instead
+                    .split([' ', ',', ':', ';', '`'])
+                    .filter(|word| word.starts_with("/v1/") || word.starts_with("/api/"))
+                    .map(str::to_owned),
+            );
+        }
+    }
+    assert!(served.contains(CHAT) && served.len() > 5, "{served:?}");
+    for path in served {
+        assert_eq!(door.client.ask_with(Method::PATCH, &path, &[], "{}").await.status, 405, "{path} is there, and takes something else");
+    }
+    let batch = door.client.ask_with(Method::POST, "/v1/messages/batches", &[], "{}").await;
+    assert_eq!((batch.status, &batch.json()["type"], &batch.json()["error"]["type"]), (404, &json!("error"), &json!("not_found_error")));
     assert!(door.upstream.asks().is_empty());
     door.close().await;
 }
@@ -105,7 +157,7 @@ async fn rates_that_are_used_up_say_which_and_until_when() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_line_and_a_wait_that_ends_say_so() {
-    let limits = "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 300ms }";
+    let limits = "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 2s }";
     let door = Door::of(&[("m", limits)]).await;
     door.upstream.plays("m", Script::silent().then(Step::Silence));
     let ask = || door.client.stream_with(CHAT, &[], chat("m", ""));

@@ -67,7 +67,7 @@ pub(in crate::routes) async fn ps(State(gateway): State<Gateway>, headers: Heade
                     Some(KeepAlive::Forever) => None,
                     None => entry.spec.replicas.keep_alive.filter(|_| !entry.spec.pinned),
                 };
-                let last = wanted.and_then(|wanted| wanted.last_used).unwrap_or_else(Timestamp::now);
+                let last = wanted.and_then(|wanted| wanted.last_used).map_or_else(Timestamp::now, Timestamp::dated);
                 model.insert("size_vram".to_owned(), (held << 20).into());
                 model.insert("expires_at".to_owned(), keep.map_or(NEVER, |keep| last.plus(keep)).to_string().into());
                 model.insert("context_length".to_owned(), crate::prompt::context(entry).unwrap_or(0).into());
