@@ -2,17 +2,22 @@
 //!
 //! In: the system clock, or a number. Out: RFC 3339 text on the wire, milliseconds in the store.
 //! Fails: on text that is not RFC 3339. Waiting is not done here but with `tokio::time`, so that
-//! a test can pause it.
+//! a test can pause it. The system clock may be set at any time, and goes on while the machine sleeps: whoever decides by how long
+//! ago something was asks [`Timestamp::steady`], and shows or stores it as [`Timestamp::dated`].
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
+
+/// Two clocks that are this near to each other, in milliseconds, say the same.
+const SAME: i64 = 100;
 
 impl Timestamp {
     /// The present, by the system clock.
@@ -22,6 +27,32 @@ impl Timestamp {
             return made;
         }
         Self(jiff::Timestamp::now().as_millisecond())
+    }
+    /// The present by a clock that nobody sets: what the system clock said when this process first asked, and the time since, without
+    /// that in which the machine slept.
+    pub fn steady() -> Self {
+        static FIRST: OnceLock<(Timestamp, Instant)> = OnceLock::new();
+        #[cfg(debug_assertions)]
+        if let Some(made) = crate::simulated::steady() {
+            return made;
+        }
+        let (at, since) = FIRST.get_or_init(|| (Self::now(), Instant::now()));
+        at.plus(since.elapsed())
+    }
+    /// How far the system clock is ahead of [`Timestamp::steady`], in milliseconds; zero as long as it was not set.
+    pub fn drift() -> i64 {
+        let drift = Self::now().0 - Self::steady().0;
+        if drift.abs() < SAME { 0 } else { drift }
+    }
+    /// So many milliseconds later, or earlier.
+    #[must_use]
+    pub const fn shifted(self, by: i64) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+    /// A moment of [`Timestamp::steady`] as the system clock has it by now: to be shown, stored, or held against a date.
+    #[must_use]
+    pub fn dated(self) -> Self {
+        self.shifted(Self::drift())
     }
     /// From milliseconds since the epoch.
     pub const fn from_millis(millis: i64) -> Self {

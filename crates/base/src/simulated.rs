@@ -18,6 +18,8 @@ thread_local! {
 struct World {
     began: Timestamp,
     since: Instant,
+    /// How far the clock was set since, in milliseconds.
+    set: i64,
     drawn: u64,
 }
 
@@ -29,8 +31,12 @@ pub struct Simulated(PhantomData<*const ()>);
 impl Simulated {
     /// From now on it is this moment, and ids follow from this seed.
     pub fn begin(seed: u64, at: Timestamp) -> Self {
-        HERE.set(Some(World { began: at, since: Instant::now(), drawn: seed }));
+        HERE.set(Some(World { began: at, since: Instant::now(), set: 0, drawn: seed }));
         Self(PhantomData)
+    }
+    /// Somebody sets the clock, so many milliseconds forth or back.
+    pub fn set_clock(by: i64) {
+        HERE.with_borrow_mut(|here| here.iter_mut().for_each(|world| world.set += by));
     }
 }
 
@@ -42,7 +48,18 @@ impl Drop for Simulated {
 
 /// The made present.
 pub(crate) fn now() -> Option<Timestamp> {
-    HERE.with_borrow(|here| here.as_ref().map(|world| world.began.plus(world.since.elapsed())))
+    HERE.with_borrow(|here| here.as_ref().map(|world| world.steady().shifted(world.set)))
+}
+
+/// The same by the clock that nobody sets.
+pub(crate) fn steady() -> Option<Timestamp> {
+    HERE.with_borrow(|here| here.as_ref().map(World::steady))
+}
+
+impl World {
+    fn steady(&self) -> Timestamp {
+        self.began.plus(self.since.elapsed())
+    }
 }
 
 /// Bytes of the seed, where there is one.

@@ -177,7 +177,7 @@ impl Seats {
         let seat = &mut self.list[at];
         self.turns.took(seat.member.revision);
         seat.in_flight += 1;
-        seat.last_used = Some(Timestamp::now());
+        seat.last_used = Some(Timestamp::steady());
         self.last_used = seat.last_used;
         self.in_flight += 1;
         if trial {
@@ -189,7 +189,7 @@ impl Seats {
 
     /// The slot is free again; true when its member has nothing more to do, with whether it is leaving.
     pub(crate) fn give_back(&mut self, number: u32) -> Option<bool> {
-        let now = Some(Timestamp::now());
+        let now = Some(Timestamp::steady());
         self.last_used = now;
         let at = self.list.iter().position(|seat| seat.number == number)?;
         let seat = &mut self.list[at];

@@ -110,7 +110,7 @@ fn create(owner: &mut Owner, name: &Name, number: u64) {
     let Some(revision) = owner.world.wishes.get(name).and_then(|wish| wish.revision_of(number)).cloned() else { return };
     let mut item = new_item(InstanceId::random(), revision, Secret::new(base::id::random_hex(KEY_DIGITS)), owner.world.now);
     footprints::recall(&owner.world.footprints, &mut item);
-    item.cause = owner.world.wishes.get(name).map(|wish| cause::of_creation(wish, number, owner.world.now)).unwrap_or_default();
+    item.cause = owner.world.wishes.get(name).map(|wish| cause::of_creation(wish, number, owner.world.date())).unwrap_or_default();
     let message = format!("{name}: an instance is wanted: {}", item.cause);
     let event = Event::now(EventKind::InstancePhase, item.cause.clone(), message).of(name);
     owner.story.tell(Event { instance: Some(item.id.clone()), ..event });
@@ -163,14 +163,14 @@ pub fn new_item(id: InstanceId, revision: Arc<Revision>, key: Secret, now: Times
 
 fn start(owner: &mut Owner, id: &InstanceId, grant: Grant) {
     go(owner, id, Phase::Starting, Some(Reason::new(ReasonCode::Progressing, "its process is being started", "")));
-    let now = owner.world.now;
+    let (now, drift) = (owner.world.now, owner.world.drift);
     let Some(item) = owner.world.items.get_mut(id) else { return };
     item.start = Start::Running;
     item.sight = Sight::Unknown;
     item.launched_at = Some(now);
     item.take(grant.clone());
     let (revision, key) = (Arc::clone(&item.revision), item.key.clone());
-    let order = Launch { id: id.clone(), revision, key, created_at: item.created_at, grant };
+    let order = Launch { id: id.clone(), revision, key, created_at: item.created_at.shifted(drift), grant };
     let kind = item.runtime;
     let (yard, id, runtime, registry) = (owner.yard.clone(), id.clone(), owner.runtime(kind), owner.registry.clone());
     let work = async move {

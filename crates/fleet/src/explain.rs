@@ -118,7 +118,7 @@ pub fn explain(world: &World, name: &Name) -> Option<Explained> {
         None => wish.revision().map(|revision| trial(world, revision)),
     };
     let (blocked, again_at) = blocked(wish, waiting.copied(), world, next.as_ref());
-    Some(Explained { instances: items.into_iter().map(here).collect(), blocked, again_at, next })
+    Some(Explained { instances: items.into_iter().map(|item| here(item, world)).collect(), blocked, again_at, next })
 }
 
 /// What would happen if an instance of this revision were wanted now, behind all who wait already.
@@ -149,15 +149,17 @@ fn asks(world: &World, item: &Item) -> Trial {
             Action::Fail(id, reason) if id == item.id => return Trial { verdict: Verdict::Never, reason: Some(reason), ..trial },
             Action::Move(id, Phase::Placing, reason) if id == item.id => trial.reason = reason,
             Action::Move(id, Phase::Draining, Some(reason)) if is_for(&reason, item) => {
-                trial.leave.extend(world.items.get(&id).map(leaver));
+                trial.leave.extend(world.items.get(&id).map(|other| leaver(other, world)));
             }
             _ => {}
         }
     }
     let on_their_way = world.items.values().filter(|other| !other.is_serving() && other.holds_memory());
-    trial.leave.extend(on_their_way.filter(|other| other.reason.as_ref().is_some_and(|reason| is_for(reason, item))).map(leaver));
+    trial.leave.extend(
+        on_their_way.filter(|other| other.reason.as_ref().is_some_and(|reason| is_for(reason, item))).map(|other| leaver(other, world)),
+    );
     if trial.leave.is_empty() {
-        return Trial { again_at: room::next_look(world), ..trial };
+        return Trial { again_at: room::next_look(world).map(|at| at.shifted(world.drift)), ..trial };
     }
     trial.verdict = Verdict::AfterOthers;
     trial.cost_ms = trial.leave.iter().map(|leaver| leaver.reload_ms).sum();
@@ -185,23 +187,23 @@ fn without(leave: &[Leaver], world: &World, item: &Item) -> Grant {
     }
 }
 
-fn leaver(item: &Item) -> Leaver {
+fn leaver(item: &Item, world: &World) -> Leaver {
     Leaver {
         instance: item.id.clone(),
         deployment: item.deployment.clone(),
         memory: item.memory,
         reload_ms: room::reload_ms(item),
         in_flight: item.used.in_flight,
-        last_used: item.last_of_use(),
+        last_used: item.last_of_use().shifted(world.drift),
     }
 }
 
-fn here(item: &Item) -> Here {
+fn here(item: &Item, world: &World) -> Here {
     Here {
         id: item.id.clone(),
         revision: item.revision.number,
         phase: item.phase,
-        since: item.since,
+        since: item.since.shifted(world.drift),
         cause: item.cause.clone(),
         reason: item.reason.clone(),
     }
@@ -210,10 +212,10 @@ fn here(item: &Item) -> Here {
 /// What keeps it from having another instance, and until when.
 fn blocked(wish: &Wish, waiting: Option<&Item>, world: &World, next: Option<&Trial>) -> (Option<Reason>, Option<Timestamp>) {
     if let Resolve::Failed(reason, at) = &wish.resolve {
-        return (Some(reason.clone()), Some(*at));
+        return (Some(reason.clone()), Some(at.shifted(world.drift)));
     }
     if let Some((reason, at)) = wish.failure.clone().zip(wish.retry_at.filter(|at| *at > world.now)) {
-        return (Some(reason), Some(at));
+        return (Some(reason), Some(at.shifted(world.drift)));
     }
     if wish.hand == Hand::Unload {
         let reason = Reason::new(ReasonCode::Unloaded, "it was unloaded by hand", "the next call, or `penstock load`, starts it");

@@ -63,7 +63,7 @@ pub(crate) fn nodes(world: &World) -> Vec<NodeView> {
         NodeView {
             held: devices.iter().flat_map(|device| device.held.values().copied()).sum(),
             devices,
-            allocations: world.room.allocations.iter().filter(|one| one.node == node.name && one.holds(world.now)).cloned().collect(),
+            allocations: world.room.allocations.iter().filter(|one| one.node == node.name && one.holds(world.date())).cloned().collect(),
             node: node.clone(),
         }
     };

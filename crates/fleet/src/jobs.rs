@@ -16,6 +16,8 @@ use crate::world::{Hand, Item, Resolve, Wish, World};
 #[derive(Debug)]
 pub(crate) struct Job {
     hand: Hand,
+    /// When it came, by the clock of the world.
+    asked_at: Timestamp,
     operation: Operation,
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn by_hand(owner: &mut Owner, name: &Name, hand: Hand, operation: Ope
             }
         }
     }
-    owner.jobs.insert(operation.id.clone(), Job { hand, operation });
+    owner.jobs.insert(operation.id.clone(), Job { hand, asked_at: Timestamp::steady(), operation });
 }
 
 /// Ends the operations whose goal is reached or lost.
@@ -88,7 +90,7 @@ fn end(job: &Job, world: &World) -> Option<End> {
     let wish = world.wishes.get(&job.operation.target).filter(|wish| !wish.record.deleting);
     match job.hand {
         Hand::Load => end_of_load(&job.operation, wish, world),
-        Hand::Unload => end_of_unload(&job.operation, wish, world),
+        Hand::Unload => end_of_unload(job, wish, world),
         Hand::Off => Some((OperationState::Succeeded, None)),
     }
 }
@@ -102,7 +104,7 @@ fn end_of_load(operation: &Operation, wish: Option<&Wish>, world: &World) -> Opt
     if world.items_of(&operation.target).any(|item| item.phase == Phase::Ready) {
         return Some((OperationState::Succeeded, None));
     }
-    if let Some(reason) = crate::scale::closed(wish, world.now) {
+    if let Some(reason) = crate::scale::closed(wish, world.date()) {
         return Some((OperationState::Failed, Some(reason)));
     }
     if let Some(reason) = failure {
@@ -111,8 +113,8 @@ fn end_of_load(operation: &Operation, wish: Option<&Wish>, world: &World) -> Opt
     (wish.hand != Hand::Load).then(|| lost(ReasonCode::Superseded, "something else was asked for since"))
 }
 
-fn end_of_unload(operation: &Operation, wish: Option<&Wish>, world: &World) -> Option<End> {
-    let before = |is: fn(&Item) -> bool| world.items_of(&operation.target).any(|item| item.created_at <= operation.created_at && is(item));
+fn end_of_unload(job: &Job, wish: Option<&Wish>, world: &World) -> Option<End> {
+    let before = |is: fn(&Item) -> bool| world.items_of(&job.operation.target).any(|item| item.created_at <= job.asked_at && is(item));
     if !before(|item| item.is_serving() || item.holds_memory()) {
         return Some((OperationState::Succeeded, None));
     }

@@ -97,7 +97,7 @@ impl Ledger {
     fn set_aside(&mut self, world: &World) {
         for line in self.lines.iter_mut().filter(|line| line.node.is_some()) {
             line.foreign = line.device.used().saturating_sub(line.held.saturating_sub(line.promised));
-            let for_it = |one: &&Allocation| one.is_of(line.node.as_deref(), &line.device.id) && one.holds(world.now);
+            let for_it = |one: &&Allocation| one.is_of(line.node.as_deref(), &line.device.id) && one.holds(world.date());
             let all: Vec<&Allocation> = world.room.allocations.iter().filter(for_it).collect();
             line.reserved = all.iter().map(|one| one.bytes).sum();
             let before = all.iter().map(|one| one.foreign).min().unwrap_or_default();
@@ -228,7 +228,7 @@ fn staying(world: &World) -> BTreeSet<InstanceId> {
     for item in items {
         let floor = || match world.wishes.get(&item.deployment) {
             Some(wish) if wish.record.spec.pinned => u32::MAX,
-            Some(wish) => wish.bounds(world.now).0,
+            Some(wish) => wish.bounds(world.date()).0,
             None => 0,
         };
         let needed = left.entry(&item.deployment).or_insert_with(floor);

@@ -43,6 +43,7 @@ pub mod scale;
 pub mod sleep;
 
 mod act;
+mod clock;
 mod follow;
 mod held;
 mod holdings;

@@ -159,7 +159,7 @@ pub(crate) fn serve(wish: &Wish, items: &[&Item], world: &World) -> Vec<Action> 
 fn wants_resolve(wish: &Wish, world: &World) -> bool {
     match &wish.resolve {
         Resolve::Pending => true,
-        Resolve::Failed(_, at) => *at <= world.now && (wish.is_asked_for() || wish.bounds(world.now).0 > 0),
+        Resolve::Failed(_, at) => *at <= world.now && (wish.is_asked_for() || wish.bounds(world.date()).0 > 0),
         Resolve::Running | Resolve::Done(_) => false,
     }
 }

@@ -215,10 +215,15 @@ async fn load(target: &Target, page: &str) -> Option<Load> {
 /// One question.
 async fn ask(target: &Target) -> Health {
     let answer = tokio::time::timeout(target.probe.timeout, get(target, target.probe.path)).await;
-    let down = |what: String| Health::Down(what, Timestamp::now());
+    let down = |what: String| Health::Down(what, Timestamp::steady());
     match answer {
         Ok(Ok((status, _))) => match judge(status, &target.probe) {
-            Health::Up if sleeps(target).await => Health::Asleep,
+            Health::Up => match sleeps(target).await {
+                Some(true) => Health::Asleep,
+                Some(false) => Health::Up,
+                // Not up: what it gave back may have been lent to others.
+                None => down(format!("{} does not say whether it sleeps", target.endpoint)),
+            },
             health => health,
         },
         Ok(Err(error)) => down(format!("{} cannot be reached: {}", target.endpoint, base::chain(error.as_ref()))),
@@ -226,16 +231,16 @@ async fn ask(target: &Target) -> Health {
     }
 }
 
-/// Whether it says that it sleeps. One that does not say is awake.
-async fn sleeps(target: &Target) -> bool {
+/// Whether it says that it sleeps. One whose answer does not say is awake; of one that does not answer nobody knows.
+async fn sleeps(target: &Target) -> Option<bool> {
     #[derive(serde::Deserialize)]
     struct Said {
         is_sleeping: bool,
     }
-    let Some(sleep) = target.probe.sleep.filter(|_| target.sleeps) else { return false };
+    let Some(sleep) = target.probe.sleep.filter(|_| target.sleeps) else { return Some(false) };
     let answer = tokio::time::timeout(target.probe.timeout, get(target, sleep.asks)).await;
-    let Ok(Ok((StatusCode::OK, page))) = answer else { return false };
-    serde_json::from_str::<Said>(&page).is_ok_and(|said| said.is_sleeping)
+    let (status, page) = answer.ok()?.ok()?;
+    Some(status == StatusCode::OK && serde_json::from_str::<Said>(&page).is_ok_and(|said| said.is_sleeping))
 }
 
 /// Wakes it, for as long as that takes: whether it comes nearer to being awake is for its owner to see.
@@ -252,7 +257,7 @@ async fn wake(target: &Target) {
 }
 
 fn judge(status: StatusCode, probe: &Probe) -> Health {
-    let down = |what: String| Health::Down(what, Timestamp::now());
+    let down = |what: String| Health::Down(what, Timestamp::steady());
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !probe.key_may_be_refused => {
             down(format!("it refuses our key with status {status}"))

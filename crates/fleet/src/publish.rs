@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Secret, Timestamp};
+use base::Secret;
 use board::{Entry, Member, Split, State, Table};
 use spec::{Name, Phase, Revision, RolloutPhase, RuntimeKind};
 
@@ -41,7 +41,7 @@ pub(crate) fn renewed(
             continue;
         };
         let items = active.get(name).map(Vec::as_slice).unwrap_or_default();
-        let new = entry(&Subject { wish, items, old: old.map(Arc::as_ref), now: world.now }, remote_key);
+        let new = entry(&Subject { wish, items, old: old.map(Arc::as_ref), world }, remote_key);
         if old.is_none_or(|old| **old != new) {
             deployments.insert(name.clone(), Arc::new(new));
             moved = true;
@@ -72,7 +72,7 @@ struct Subject<'a> {
     items: &'a [&'a Item],
     /// As it is published.
     old: Option<&'a Entry>,
-    now: Timestamp,
+    world: &'a World,
 }
 
 fn entry(subject: &Subject<'_>, remote_key: RemoteKey<'_>) -> Entry {
@@ -139,11 +139,12 @@ fn main<'a>(wish: &Wish, serving: &[&'a Item]) -> Option<&'a Arc<Revision>> {
     serving.iter().max_by_key(rank).map(|item| &item.revision)
 }
 
-fn state(&Subject { wish, items, now, .. }: &Subject<'_>, serves: bool) -> State {
+fn state(&Subject { wish, items, world, .. }: &Subject<'_>, serves: bool) -> State {
+    let now = world.now;
     if serves {
         return State::Ready;
     }
-    if let Some(reason) = scale::closed(wish, now) {
+    if let Some(reason) = scale::closed(wish, world.date()) {
         return State::Down(reason);
     }
     let rising = items.iter().filter(|item| item.phase.is_rising()).max_by_key(|item| item.phase);
@@ -151,7 +152,7 @@ fn state(&Subject { wish, items, now, .. }: &Subject<'_>, serves: bool) -> State
         let took = item.launched_at.map_or(Duration::ZERO, |at| now.since(at));
         let eta = wish.load_ms.map(|ms| Duration::from_millis(ms).saturating_sub(took));
         let progress = wish.load_ms.map(|ms| (took.as_secs_f64() / Duration::from_millis(ms.max(1)).as_secs_f64()).min(NEARLY));
-        return State::Rising { phase: item.phase, since: item.created_at, progress, eta };
+        return State::Rising { phase: item.phase, since: item.created_at.shifted(world.drift), progress, eta };
     }
     // A revision that can be gone back to will serve: callers wait, and are not told of the new one's troubles.
     if wish.rollout.phase == RolloutPhase::Progressing && wish.stable.is_some() {

@@ -67,7 +67,7 @@ fn is_ours(state: &SeenState) -> bool {
 fn take_over(owner: &mut Owner, kept: &Kept, seen: Seen, revision: Revision) {
     let now = owner.world.now;
     let runs = seen.state == SeenState::Running;
-    let mut item = new_item(kept.id.clone(), Arc::new(revision), kept.key.clone(), kept.created_at);
+    let mut item = new_item(kept.id.clone(), Arc::new(revision), kept.key.clone(), kept.created_at.min(now));
     item.phase = Phase::Loading;
     item.cause = Cause::Penstock;
     item.since = now;

@@ -58,7 +58,7 @@ pub(crate) async fn resolved(owner: &mut Owner, which: &Which, result: Result<Ar
         }
         Err(reason) => {
             tracing::warn!(deployment = %which.name, reason = reason.message, "the model cannot be served");
-            wish.resolve = Resolve::Failed(reason, Timestamp::now().plus(RESOLVE_AGAIN));
+            wish.resolve = Resolve::Failed(reason, Timestamp::steady().plus(RESOLVE_AGAIN));
         }
     }
 }
@@ -76,7 +76,7 @@ pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, 
             item.fence = order.fence;
             item.build = order.build;
             item.endpoint = Some(order.endpoint);
-            item.progress_at = Timestamp::now();
+            item.progress_at = Timestamp::steady();
             if item.phase == Phase::Starting {
                 watch(owner, id);
             }
@@ -121,7 +121,7 @@ fn watch_anew(owner: &mut Owner, name: &Name) {
 
 /// Keys of remote engines may say something else: their wishes are looked at anew, and their probes show what they say now.
 pub(crate) fn keys_changed(owner: &mut Owner) {
-    let now = Timestamp::now();
+    let now = Timestamp::steady();
     let with_key = |(name, wish): (&Name, &Wish)| wish.record.spec.key_from().is_some().then(|| name.clone());
     let names: Vec<Name> = owner.world.wishes.iter().filter_map(with_key).collect();
     for name in &names {

@@ -36,7 +36,7 @@ pub(crate) async fn take_up(owner: &mut Owner) -> Result<(), Error> {
 
 /// Gives back what is over.
 pub(crate) async fn expire(owner: &mut Owner) {
-    let now = owner.world.now;
+    let now = owner.world.date();
     let over: Vec<Allocation> = owner.world.room.allocations.extract_if(.., |one| !one.holds(now)).collect();
     for one in over {
         if let Err(error) = owner.store.remove_allocation(&one.id).await {

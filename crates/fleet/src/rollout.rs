@@ -150,7 +150,7 @@ impl<'a> Scene<'a> {
             return None;
         }
         // Of two old revisions both may have had instances.
-        let replicas = count(&old).min(self.wish.bounds(self.world.now).1).max(1);
+        let replicas = count(&old).min(self.wish.bounds(self.world.date()).1).max(1);
         if status.strategy == Strategy::Recreate {
             return self.can_create(status.to).then(|| RolloutStatus { replicas, ..status.clone() });
         }

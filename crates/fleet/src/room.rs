@@ -142,7 +142,7 @@ fn candidates(item: &Item, world: &World, ledger: &Ledger, decided: &BTreeSet<In
         *ready.entry(&other.deployment).or_default() += 1;
     }
     let mut spare: BTreeMap<&Name, u32> =
-        ready.into_iter().filter_map(|(name, ready)| Some((name, spare(world.wishes.get(name)?, ready, world.now)))).collect();
+        ready.into_iter().filter_map(|(name, ready)| Some((name, spare(world.wishes.get(name)?, ready, world.date())))).collect();
     let mut others: Vec<&Item> = world.items.values().filter(|other| is_up(other) && !decided.contains(&other.id)).collect();
     others.sort_by_key(|other| (other.used.in_flight > 0, other.last_of_use()));
     let asker = Asker { item, is_urgent: is_urgent(item, world) };

@@ -53,10 +53,10 @@ pub fn target(wish: &Wish, serving: &[&Item], world: &World) -> Target {
     if wish.hand == Hand::Unload && wish.demand.waiting == 0 {
         return none(ReasonCode::Unloaded, "unloaded by hand; the next call loads it again");
     }
-    let (min, max) = wish.bounds(world.now);
+    let (min, max) = wish.bounds(world.date());
     let wanted = by_use(wish, serving, world).max(by_load(wish, serving, world));
     let count = min.max(u32::from(wish.is_asked_for())).max(wanted).min(max);
-    Target { count, reason: closed(wish, world.now).unwrap_or_else(|| why_less(wish, count)) }
+    Target { count, reason: closed(wish, world.date()).unwrap_or_else(|| why_less(wish, count)) }
 }
 
 /// Why there may be none now, where the schedule says so.
@@ -146,7 +146,7 @@ fn in_use(count: u32, waiting: u32) -> Reason {
 
 /// How the number came about.
 pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
-    let (min, max) = wish.bounds(world.now);
+    let (min, max) = wish.bounds(world.date());
     let target = target(wish, serving, world);
     let has = u32::try_from(serving.len()).unwrap_or(u32::MAX);
     let mut because = Vec::new();

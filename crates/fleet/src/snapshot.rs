@@ -9,6 +9,7 @@ use board::Shelf;
 use spec::deployment::{Record, Step};
 use spec::{Instance, InstanceId, Name, Phase, Reason, ReasonCode, RolloutStatus, Version};
 
+use crate::clock;
 use crate::fetching;
 use crate::holdings::{self, NodeView};
 use crate::pipeline::{self, Done};
@@ -116,7 +117,7 @@ pub(crate) fn snapshot(world: &World, active: &Active<'_>, (before, names): (&Sn
     items.sort_by_key(|item| item.created_at);
     Snapshot {
         deployments,
-        instances: items.into_iter().map(instance).collect(),
+        instances: items.into_iter().map(|item| instance(item, world.drift)).collect(),
         nodes: holdings::nodes(world),
         counters,
         budget: world.room.budget,
@@ -146,7 +147,7 @@ fn deployment(wish: &Wish, items: &[&Item], world: &World) -> DeploymentView {
     };
     DeploymentView {
         phase,
-        reason: if ready.is_empty() { Some(reason(wish, foremost, world.now)) } else { None },
+        reason: if ready.is_empty() { Some(reason(wish, foremost, world.date())) } else { None },
         revision: steps::shown(wish, &ready),
         version: wish.revision().and_then(|revision| revision.version.clone()),
         ready: u32::try_from(ready.len()).unwrap_or(u32::MAX),
@@ -155,7 +156,7 @@ fn deployment(wish: &Wish, items: &[&Item], world: &World) -> DeploymentView {
         in_flight: wish.demand.in_flight,
         steps: pipeline::steps(wish, foremost).into_iter().map(|(step, done)| StepView { step, done }).collect(),
         memory: wish.memory,
-        rollout: wish.rollout.clone(),
+        rollout: clock::dated(&wish.rollout, world.drift),
         scaling: scale::explain(wish, &serving, world),
         record: wish.record.clone(),
     }
@@ -178,8 +179,8 @@ fn reason(wish: &Wish, foremost: Option<&Item>, now: Timestamp) -> Reason {
     }
 }
 
-/// An instance as operators see it.
-pub(crate) fn instance(item: &Item) -> Instance {
+/// An instance as operators see it, with times by the calendar.
+fn instance(item: &Item, drift: i64) -> Instance {
     let (pid, resident) = match &item.sight {
         Sight::Running { pid, resident } => (*pid, *resident),
         _ => (None, None),
@@ -191,7 +192,7 @@ pub(crate) fn instance(item: &Item) -> Instance {
         engine: item.engine,
         runtime: item.runtime,
         phase: item.phase,
-        since: item.since,
+        since: item.since.shifted(drift),
         reason: item.reason.clone(),
         memory: resident.unwrap_or(item.memory),
         reserved: item.memory,
@@ -202,8 +203,8 @@ pub(crate) fn instance(item: &Item) -> Instance {
         in_flight: item.used.in_flight,
         ejected: item.used.ejected,
         slots: item.slots,
-        last_used: item.used.last_used,
-        created_at: item.created_at,
+        last_used: item.used.last_used.map(|at| at.shifted(drift)),
+        created_at: item.created_at.shifted(drift),
         load_ms: item.load_ms(),
     }
 }

@@ -9,6 +9,7 @@ use base::Timestamp;
 use spec::{Cause, Event, EventKind, Name, Revision, RolloutPhase, RolloutStatus};
 use store::Kept;
 
+use crate::clock::{dated, not_ahead};
 use crate::rollout::told;
 use crate::turn::Owner;
 use crate::world::{Item, Resolve, Wish};
@@ -44,6 +45,7 @@ pub(crate) async fn take_up(owner: &mut Owner) -> Result<(), Error> {
         };
         let now = owner.world.now;
         let Some(wish) = owner.world.wishes.get_mut(&name) else { continue };
+        let status = not_ahead(status, now);
         let generation = wish.record.generation;
         wish.unsaved = status.to != generation;
         wish.rollout = if wish.unsaved { status.aimed_at(generation, &wish.record.spec.rollout, now) } else { status };
@@ -80,11 +82,11 @@ pub(crate) fn note_failure(wish: &mut Wish, number: u64) {
 
 /// A revision was frozen: instances whose engine would be started just so serve it from now on, and the others make way.
 pub(crate) async fn frozen(owner: &mut Owner, name: &Name, revision: &Arc<Revision>) {
-    let mut joined = Vec::new();
+    let (mut joined, drift) = (Vec::new(), owner.world.drift);
     for item in owner.world.items.values_mut().filter(|item| item.deployment == *name && item.is_serving()) {
         if item.revision.number != revision.number && !revision.needs_new_engine(&item.revision) {
             item.revision = Arc::clone(revision);
-            joined.push(kept(item));
+            joined.push(kept(item, drift));
         }
     }
     // One that has not been started has no row yet; its order will name the revision.
@@ -109,14 +111,14 @@ pub(crate) async fn frozen(owner: &mut Owner, name: &Name, revision: &Arc<Revisi
     }
 }
 
-fn kept(item: &Item) -> Kept {
+fn kept(item: &Item, drift: i64) -> Kept {
     Kept {
         id: item.id.clone(),
         deployment: item.deployment.clone(),
         revision: item.revision.number,
         fence: item.fence,
         key: item.key.clone(),
-        created_at: item.created_at,
+        created_at: item.created_at.shifted(drift),
     }
 }
 
@@ -130,12 +132,13 @@ fn strategy(status: &RolloutStatus) -> &'static str {
 
 /// An operator's verb; answered when it is stored.
 pub(crate) async fn by_hand(owner: &mut Owner, name: &Name, verb: Verb, by: Cause) -> Result<RolloutStatus, Error> {
-    let now = owner.world.now;
+    let (now, drift) = (owner.world.now, owner.world.drift);
     let wish = owner.world.wishes.get_mut(name).filter(|wish| !wish.record.deleting).ok_or_else(|| Error::NoDeployment(name.clone()))?;
     let (status, kind, message) = done(wish, verb, now).ok_or_else(|| Error::NotRolling { name: name.clone(), verb })?;
     let tries_again = wish.rollout.phase == RolloutPhase::RolledBack;
-    owner.store.put_rollout(name, &status).await?;
-    (wish.rollout, wish.unsaved) = (status.clone(), false);
+    let shown = dated(&status, drift);
+    owner.store.put_rollout(name, &shown).await?;
+    (wish.rollout, wish.unsaved) = (status, false);
     if tries_again {
         (wish.failures, wish.retry_at, wish.failure) = (0, None, None);
         if matches!(wish.resolve, Resolve::Failed(..)) {
@@ -143,7 +146,7 @@ pub(crate) async fn by_hand(owner: &mut Owner, name: &Name, verb: Verb, by: Caus
         }
     }
     owner.story.tell(Event::now(kind, by, format!("{name}: {message}")).of(name));
-    Ok(status)
+    Ok(shown)
 }
 
 /// What the verb makes of it; nothing where there is nothing to do it to.
@@ -172,9 +175,10 @@ fn done(wish: &Wish, verb: Verb, now: Timestamp) -> Option<(RolloutStatus, Event
 /// Writes down what has changed.
 pub(crate) async fn save(owner: &mut Owner) {
     let Owner { world, store, .. } = owner;
+    let drift = world.drift;
     for name in world.wishes.that(|wish| wish.unsaved && !wish.record.deleting) {
         let Some(wish) = world.wishes.get_mut(&name) else { continue };
-        match store.put_rollout(&name, &wish.rollout).await {
+        match store.put_rollout(&name, &dated(&wish.rollout, drift)).await {
             Ok(()) => wish.unsaved = false,
             Err(error) => {
                 tracing::warn!(deployment = %name, error = base::chain(&error), "how far its rollout is could not be stored; a later turn tries again");

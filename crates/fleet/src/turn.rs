@@ -112,7 +112,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(8);
 
 /// Rounds of one turn; what is left is done by the next.
 const ROUNDS: usize = 8;
-/// Signals that come within this time are one turn.
+/// Between two turns: signals that come within this time after one are the next. The first after a rest is not kept waiting.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// Takes turns until it is told to stop.
@@ -124,6 +124,7 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
         if owner.has_stopped().await {
             return;
         }
+        let earliest = Instant::now() + GATHER;
         tokio::select! {
             biased; // whichever it is, a turn follows
             message = inbox.recv() => match message {
@@ -135,7 +136,9 @@ pub(crate) async fn run(mut owner: Owner, mut inbox: mpsc::Receiver<Event>, poke
             () = any_change(&mut changes) => {}
             () = tokio::time::sleep(owner.rest()) => {}
         }
-        tokio::time::sleep(GATHER).await;
+        if earliest > Instant::now() {
+            tokio::time::sleep_until(earliest).await;
+        }
         while let Ok(message) = inbox.try_recv() {
             owner.take(message).await;
         }
@@ -193,7 +196,7 @@ impl Owner {
 
     /// How long it may rest when nothing happens.
     fn rest(&self) -> Duration {
-        let next = room::next_look(&self.world).map(|at| at.since(Timestamp::now()));
+        let next = room::next_look(&self.world).map(|at| at.since(Timestamp::steady()));
         next.map_or(self.tick, |next| next.clamp(GATHER, self.tick))
     }
 
@@ -250,7 +253,7 @@ impl Owner {
         stop.until = stop.until.min(Instant::now() + how.grace);
         stop.askers.push(asker);
         let calls = stop.until.saturating_duration_since(Instant::now()).saturating_sub(ENDS_WITHIN);
-        self.world.stopping = (!stop.adopt).then(|| Timestamp::now().plus(calls));
+        self.world.stopping = (!stop.adopt).then(|| Timestamp::steady().plus(calls));
         self.world.wishes.touch_all();
         self.stop = Some(stop);
     }
@@ -263,7 +266,7 @@ impl Owner {
         fetching::look(&mut self.world);
         steps::look_at_load(self);
         for _ in 0..ROUNDS {
-            self.world.now = Timestamp::now();
+            self.look_at_the_clock();
             observe::demand(&mut self.world, &self.board);
             let plan::Plan { actions, weighed } = plan::weigh(&self.world);
             self.counters.weighed += u64::try_from(weighed).unwrap_or(u64::MAX);
@@ -286,7 +289,7 @@ impl Owner {
     }
 
     async fn observe(&mut self) {
-        self.world.now = Timestamp::now();
+        self.look_at_the_clock();
         self.look_at_wishes().await;
         self.publish_new_names();
         if crate::follow::follow(self).await {
@@ -345,7 +348,7 @@ impl Owner {
 
     /// Finds what ran before this process did.
     pub(crate) async fn recover(&mut self) -> Result<(), crate::Error> {
-        self.world.now = Timestamp::now();
+        self.look_at_the_clock();
         self.world.footprints = footprints::Footprints::of(self.store.list_footprints().await?);
         self.read_wishes().await?;
         steps::take_up(self).await?;

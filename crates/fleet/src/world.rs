@@ -26,8 +26,10 @@ use crate::wishes::Wishes;
 /// Everything that a decision may look at.
 #[derive(Debug, Clone, Default)]
 pub struct World {
-    /// When this turn looked.
+    /// When this turn looked, by [`Timestamp::steady`]: a clock that is set makes no time pass.
     pub now: Timestamp,
+    /// How far the system clock has been set since, in milliseconds.
+    pub drift: i64,
     /// Set once Penstock goes down: calls may go on until then.
     pub stopping: Option<Timestamp>,
     /// By name.
@@ -266,6 +268,10 @@ impl Health {
 }
 
 impl World {
+    /// The present by the calendar, which schedules and dates that people gave go by.
+    pub fn date(&self) -> Timestamp {
+        self.now.shifted(self.drift)
+    }
     /// The instances of a deployment, oldest first.
     pub fn items_of<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a Item> {
         self.items.values().filter(move |item| item.deployment == *name)

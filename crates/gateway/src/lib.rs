@@ -192,6 +192,7 @@ impl Gateway {
         let kept = Kept::start(store, config.keeping);
         metrics.read_also(account::readings(journal.clone()));
         Self(Arc::new(House {
+            sender: Sender::start(outbound, Arc::clone(&board)),
             board,
             access,
             counts,
@@ -200,7 +201,6 @@ impl Gateway {
             metrics,
             watch: Arc::new(watch),
             journal,
-            sender: Sender::start(outbound),
             kept,
             stop: Stop::new(),
             asked: AtomicBool::new(false),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::tasks::Task;
-use board::{Failure, Lease};
+use board::{Board, Failure, Lease};
 use http::{HeaderMap, StatusCode};
 use spec::HttpVersion;
 use tokio::time::{timeout, timeout_at};
@@ -84,10 +84,10 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// With nothing open, and calls only for where this lets them; must be called within a tokio runtime.
-    pub(crate) fn start(outbound: net::Guard) -> Self {
+    /// With nothing open, and calls only for where this lets them, to members of this board; must be called within a tokio runtime.
+    pub(crate) fn start(outbound: net::Guard, board: Arc<Board>) -> Self {
         let targets = Arc::default();
-        let watch = targets::watch(&targets);
+        let watch = targets::watch(&targets, board);
         Self { targets, connector: Connector::new(outbound), _watch: watch }
     }
 

@@ -53,7 +53,7 @@ fn instance(one: &Instance, snapshot: &Snapshot, board: &Board, waiting: &BTreeM
     StatusInstance {
         model_id: one.deployment.to_string(),
         state: word(one.phase),
-        last_used_unix: used.last_used.or(one.last_used).map_or(0, Timestamp::as_secs),
+        last_used_unix: used.last_used.map(Timestamp::dated).or(one.last_used).map_or(0, Timestamp::as_secs),
         est_vram_mb: snapshot.held.get(&one.id).map_or(0, |held| held.as_mib_ceil()),
         queue_len: waiting.get(&one.deployment).copied().unwrap_or(0),
         inflight: used.in_flight,

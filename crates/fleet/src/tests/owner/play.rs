@@ -110,7 +110,7 @@ impl Play {
         let Inner { hash, lines, told, aloud, .. } = &mut *inner;
         let mut line = if lines.len() == SHOWN { lines.pop_front().unwrap_or_default() } else { String::new() };
         line.clear();
-        let _ = write!(line, "{} {what}", Timestamp::now().as_millis());
+        let _ = write!(line, "{} {what}", Timestamp::steady().as_millis());
         line.hash(hash);
         if *aloud {
             println!("{line}");

@@ -13,7 +13,7 @@ fn link() -> (Link, DuplexStream) {
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(20)
+    Instant::now() + Duration::from_mins(2)
 }
 
 async fn ask(link: &mut Link) -> Result<Head, Unsent> {

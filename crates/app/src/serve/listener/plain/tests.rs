@@ -99,7 +99,7 @@ async fn door(echo: &Echo) -> (Open, std::net::SocketAddr) {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), what).await.unwrap()
+    tokio::time::timeout(Duration::from_mins(2), what).await.unwrap()
 }
 
 /// What comes back for these bytes, sent in pieces, until the server has nothing more to say; without its date.

@@ -8,7 +8,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), come_true).await.expect("it did not come true");
+    tokio::time::timeout(Duration::from_mins(2), come_true).await.expect("it did not come true");
 }
 
 fn read(path: &Path) -> String {
