@@ -22,7 +22,7 @@ use std::time::Duration;
 
 /// A condition that must come true, with a deadline that only a defect can reach.
 pub(crate) async fn soon<T>(condition: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), condition).await.expect("it did not come true")
+    tokio::time::timeout(Duration::from_mins(2), condition).await.expect("it did not come true")
 }
 
 /// Looks again until it is true.

@@ -49,7 +49,7 @@ pub struct HostedFile {
     pub statuses: Vec<u16>,
     /// The next answer comes to a halt after so many bytes.
     pub stall: Option<u64>,
-    /// Bytes for each second.
+    /// Bytes for each second; a change holds for answers under way too.
     pub rate: Option<u64>,
 }
 
@@ -145,6 +145,8 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 /// Chunks of a body are counted as they leave.
 type Count = Arc<dyn Fn(u64) + Send + Sync>;
+/// How fast a file is given out at this moment.
+type Rate = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 async fn connection(state: Arc<Mutex<State>>, line: TokioIo<tokio::net::TcpStream>) {
     let service = service_fn(move |request: Request<Incoming>| {
@@ -175,9 +177,11 @@ fn answer(state: &Arc<Mutex<State>>, request: &Request<Incoming>) -> Response<Bo
     let stall = if asked.method == "GET" { file.stall.take() } else { None };
     let file = file.clone();
     drop(held);
+    let (shared, of) = (Arc::clone(state), key.clone());
+    let rate: Rate = Arc::new(move || lock(&shared).files.get(&of)?.rate);
     let shared = Arc::clone(state);
     let count: Count = Arc::new(move |bytes| *lock(&shared).sent.entry(key.clone()).or_default() += bytes);
-    serve::file(&file, &asked, header("if-range").as_deref(), serve::Way { cut, stall, count })
+    serve::file(&file, &asked, header("if-range").as_deref(), serve::Way { cut, stall, count, rate })
 }
 
 /// Of a kind that only says whether two are the same.

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// A thread that waits for a slow disk halts when it is done.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Halts a process; to end it is still possible.
 pub fn halt(pid: u32) -> io::Result<()> {

@@ -62,9 +62,9 @@ impl Upstream {
         let door = tasks::spawn("upstream", async move {
             let mut guests = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
-                shared.book.connected();
+                let number = shared.book.connected();
                 guests.retain(|guest: &Task| !guest.is_finished());
-                guests.push(tasks::spawn("upstream-connection", serve(Arc::clone(&shared), stream)));
+                guests.push(tasks::spawn("upstream-connection", serve(Arc::clone(&shared), stream, number)));
             }
         });
         Ok(Self { address, stage, _door: door })
@@ -142,13 +142,13 @@ pub async fn nobody() -> std::io::Result<String> {
     Ok(format!("http://{}/v1", listener.local_addr()?))
 }
 
-async fn serve(stage: Arc<Stage>, stream: TcpStream) {
+async fn serve(stage: Arc<Stage>, stream: TcpStream, number: usize) {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0";
     drop(stream.set_nodelay(true)); // each piece by itself
     let mut start = [0; PREFACE.len()];
     match stream.peek(&mut start).await {
-        Ok(count) if count > 0 && PREFACE.starts_with(&start[..count]) => http2::serve(stage, stream).await,
-        Ok(_) => http1::serve(&stage, stream).await,
+        Ok(count) if count > 0 && PREFACE.starts_with(&start[..count]) => http2::serve(stage, stream, number).await,
+        Ok(_) => http1::serve(&stage, stream, number).await,
         Err(_gone) => {}
     }
 }

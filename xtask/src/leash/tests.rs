@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Leash, Order, processes_in};
 use crate::scratch::Scratch;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(2);
 
 fn shell<'a>(folder: &'a Scratch, arguments: &'a [&'a str]) -> Order<'a> {
     Order { program: Path::new("/bin/sh"), arguments, environment: &[], bare: false, folder: folder.path() }

@@ -10,10 +10,13 @@ mod rollout;
 mod run;
 mod said;
 
+use std::time::Duration;
+
 use said::{Terminal, at_rest, ended, output};
 
 use crate::process::Process;
-use crate::stage::{Stage, lazy, until};
+use crate::rollouts::reaches;
+use crate::stage::{PATIENCE, Stage, lazy, until};
 
 const ECHO: &str = "deployments:\n  - { name: parrot, engine: echo }\n";
 
@@ -37,13 +40,16 @@ async fn what_is_served_can_be_looked_at() {
 async fn a_deployment_goes_into_service_changes_rests_and_leaves() {
     let stage = Stage::new();
     let mut terminal = Terminal::of(&stage);
-    let _server = Process::start(&stage, "").await;
+    let server = Process::start(&stage, "").await;
     terminal.does(&["list"]);
     terminal.does(&["deploy", "parrot", "--engine", "echo", "--wait"]);
     terminal.does(&["run", "parrot", "say", "this"]);
+    // A call is over a moment after its last byte.
+    until("nobody calls", async || (server.client.get("/api/v1/instances").await.json()["items"][0]["in_flight"] == 0).then_some(())).await;
     terminal.does(&["ps"]);
     terminal.does(&["deploy", "parrot"]);
     terminal.does(&["deploy", "parrot", "--parallel", "3", "--keep-alive", "1h"]);
+    reaches(&server.client, "parrot", "complete", 2).await;
     terminal.does(&["show", "parrot"]);
     terminal.does(&["stop", "parrot"]);
     terminal.does(&["stop", "parrot"]);
@@ -207,7 +213,6 @@ async fn json_and_yaml_are_what_the_api_gives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_and_events_go_on_until_the_server_ends() {
-    use std::io::{BufRead as _, BufReader};
     let stage = Stage::new();
     let mut server = Process::start(&stage, ECHO).await;
     assert_eq!(ended(&output(&stage, &["load", "parrot"])), 0);
@@ -215,18 +220,22 @@ async fn logs_and_events_go_on_until_the_server_ends() {
     assert!(String::from_utf8_lossy(&logged.stdout).contains("the echo listens"), "{logged:?}");
     let mut logs = said::following(&stage, &["logs", "-f", "parrot"]);
     let mut events = said::following(&stage, &["events", "-f", "--deployment", "parrot"]);
-    let first = |child: &mut std::process::Child| {
-        let mut line = String::new();
-        let mut lines = BufReader::new(child.stdout.take().expect("a pipe"));
-        lines.read_line(&mut line).expect("a line");
-        (line, lines)
-    };
-    let (line, _logs) = first(&mut logs);
+    let (logged, told) = (said::lines(&mut logs), said::lines(&mut events));
+    let line = logged.recv_timeout(PATIENCE).expect("a line");
     assert!(line.contains("the echo listens"), "{line}");
-    let stopped = output(&stage, &["stop", "parrot"]);
-    assert_eq!(ended(&stopped), 0, "{stopped:?}");
-    let (line, _events) = first(&mut events);
-    assert!(line.contains("unload_asked") && line.contains("api admin"), "{line}");
+    // It is told of what happens once it listens.
+    let line = until("it is told of an unload", async || {
+        let stopped = output(&stage, &["stop", "parrot"]);
+        assert_eq!(ended(&stopped), 0, "{stopped:?}");
+        let mut lines = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(1)).ok());
+        let line = lines.find(|line| line.contains("unload_asked"));
+        if line.is_none() {
+            assert_eq!(ended(&output(&stage, &["load", "parrot"])), 0);
+        }
+        line
+    })
+    .await;
+    assert!(line.contains("api admin"), "{line}");
     let listed = output(&stage, &["events", "--deployment", "parrot", "-n", "2"]);
     assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 3, "headings and two events");
     server.signal(nix::sys::signal::Signal::SIGTERM);

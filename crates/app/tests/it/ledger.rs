@@ -13,7 +13,7 @@ use testkit::upstream::Upstream;
 
 use crate::client::Client;
 use crate::process::Process;
-use crate::stage::{Stage, environment, stop, until};
+use crate::stage::{PATIENCE, Stage, environment, stop, until};
 
 pub(crate) mod load;
 
@@ -105,7 +105,7 @@ async fn fifty_kills_lose_at_most_the_last_second_of_rows_and_double_none() {
 
 /// Keeps everybody else from writing to the database until it is dropped.
 async fn stall(stage: &Stage) -> sqlx::SqliteConnection {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("penstock.db"));
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.data_dir().join("penstock.db")).busy_timeout(PATIENCE);
     let mut connection = sqlx::SqliteConnection::connect_with(&options).await.expect("a connection");
     sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.expect("the lock");
     connection
@@ -148,7 +148,8 @@ async fn a_database_that_stalls_is_not_noticed_by_callers_and_has_every_row_in_t
         all.extend(load.take());
         tokio::time::sleep(stalled_for / rounds).await;
         stalled.extend(load.take());
-        assert!(metric(&client, "penstock_usage_rows_behind").await > 0, "the journal holds what the database does not take");
+        let waits = async || (metric(&client, "penstock_usage_rows_behind").await > 0).then_some(());
+        until("the journal holds what the database does not take", waits).await;
         drop(lock);
     }
     let broken = load.broken();
@@ -162,8 +163,8 @@ async fn a_database_that_stalls_is_not_noticed_by_callers_and_has_every_row_in_t
         all.len(),
         stalled_for / rounds
     );
-    // A caller who waited for the database would wait for a whole round.
-    assert!(then < usual * 3, "{usual:?} became {then:?}");
+    // Callers who waited for the database would wait for half a round in the middle.
+    assert!(then < usual * 3 || then < stalled_for / rounds / 5, "{usual:?} became {then:?}");
     assert_eq!(metric(&client, "penstock_usage_rows_dropped_total").await, 0);
     stop(house).await;
     let rows = rows(&stage).await;

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use hyper::Method;
 use serde_json::json;
 
+use crate::client::capital;
 use crate::stage::{Stage, lazy, lives, stop, tiny, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,8 +26,13 @@ async fn a_model_that_nobody_uses_is_unloaded_and_comes_back_when_asked_for() {
     let Some(stage) = Stage::with_engine() else { return };
     let house = stage.house(&format!("{}    replicas: {{ keep_alive: 200ms }}\n", lazy())).await;
     let client = stage.client(&house);
-    client.capital("tiny").await.said();
+    let mut ask = capital("tiny");
+    ask["stream"] = json!(true);
+    let mut stream = client.stream("/v1/chat/completions", &ask).await;
+    assert!(stream.next().await.is_some());
+    // While it is called it stays.
     let pid = house.fleet().instances.first().and_then(|one| one.pid).expect("a process");
+    assert_eq!(stream.events().await.last().map(String::as_str), Some("[DONE]"));
     until("it is unloaded", async || house.fleet().instances.is_empty().then_some(())).await;
     assert!(!lives(pid), "its process has ended");
     client.capital("tiny").await.said();

@@ -3,15 +3,14 @@
 
 use hyper::Method;
 use serde_json::{Value, json};
+use testkit::FileHost;
 
 use crate::client::{Client, Reply};
 use crate::pulls::{cdn, config, hub};
 use crate::stage::{Stage, stop, tiny, until};
 
-/// Slow enough that something can happen before it ends.
-const SLOW: u64 = 1 << 20;
-/// So slow that it lasts for minutes, and not so slow that the line is given up.
-const HARDLY: u64 = 48 << 10;
+/// So slow that whatever happens meanwhile has happened long before its end, and not so slow that the line is given up.
+pub(crate) const HARDLY: u64 = 48 << 10;
 
 #[expect(clippy::needless_pass_by_value, reason = "what was answered is done with")]
 fn done(reply: Reply, status: u16) -> Value {
@@ -27,6 +26,11 @@ async fn begun(client: &Client, wanted: &Value) -> String {
     path
 }
 
+/// What has happened was meanwhile: the rest comes at once.
+fn hurry(host: &FileHost) {
+    host.change(&cdn(), |file| file.rate = None);
+}
+
 async fn ended(client: &Client, path: &str) -> Value {
     until("the pull has ended", async || {
         let operation = client.get(path).await.json();
@@ -38,7 +42,7 @@ async fn ended(client: &Client, path: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_of_one_project_brings_nothing_to_a_name_that_another_has_taken_meanwhile() {
     let stage = Stage::new();
-    let host = hub(Some(SLOW)).await;
+    let host = hub(Some(HARDLY)).await;
     let house = stage.house(&config(&host)).await;
     let admin = stage.client(&house);
     for name in ["a", "b"] {
@@ -50,7 +54,7 @@ async fn a_pull_of_one_project_brings_nothing_to_a_name_that_another_has_taken_m
     let pull = begun(&ann, &json!({"name": "m", "source": "hf:me/capitals-GGUF", "project": "a"})).await;
     let theirs = json!({"name": "m", "source": format!("file:{}", tiny()), "project": "b", "licence": "ours"});
     done(admin.post("/api/v1/models", &theirs).await, 201);
-
+    hurry(&host);
     let operation = ended(&admin, &pull).await;
     assert_eq!((&operation["state"], &operation["reason"]["code"]), (&json!("failed"), &json!("superseded")), "{operation}");
     assert!(operation["reason"]["remedy"].as_str().is_some_and(|remedy| remedy.contains("another name")), "{operation}");
@@ -63,7 +67,7 @@ async fn a_pull_of_one_project_brings_nothing_to_a_name_that_another_has_taken_m
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_a_pull_that_runs_is_given_it_or_told_that_something_else_is_said_of_it() {
     let stage = Stage::new();
-    let host = hub(Some(SLOW)).await;
+    let host = hub(Some(HARDLY)).await;
     let house = stage.house(&config(&host)).await;
     let client = stage.client(&house);
     let wanted = json!({"name": "m", "source": "hf:me/capitals-GGUF", "tags": ["v1"], "licence": "mit"});
@@ -82,6 +86,7 @@ async fn who_asks_for_a_pull_that_runs_is_given_it_or_told_that_something_else_i
         let id = pull.rsplit('/').next().expect("an id");
         assert!(refused.to_string().contains(id), "which one it is about: {refused}");
     }
+    hurry(&host);
     assert_eq!(ended(&client, &pull).await["state"], "succeeded");
     let next = done(client.post("/api/v1/models", &others[0]).await, 202);
     let next = format!("/api/v1/operations/{}", next["id"].as_str().expect("an id"));
@@ -124,12 +129,13 @@ async fn who_pulls_much_leaves_room_for_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_changed_of_a_model_while_a_version_is_pulled_stays_changed() {
     let stage = Stage::new();
-    let host = hub(Some(SLOW)).await;
+    let host = hub(Some(HARDLY)).await;
     let house = stage.house(&config(&host)).await;
     let client = stage.client(&house);
     done(client.post("/api/v1/models", &json!({"name": "m", "source": format!("file:{}", tiny()), "description": "first"})).await, 201);
     let pull = begun(&client, &json!({"name": "m", "source": "hf:me/capitals-GGUF", "licence": "mit"})).await;
     done(client.ask(Method::PATCH, "/api/v1/models/m", json!({"description": "second"}).to_string().into()).await, 200);
+    hurry(&host);
     assert_eq!(ended(&client, &pull).await["state"], "succeeded");
     let spec = done(client.get("/api/v1/models/m").await, 200)["spec"].clone();
     assert_eq!((&spec["description"], &spec["licence"]), (&json!("second"), &json!("mit")), "{spec}");

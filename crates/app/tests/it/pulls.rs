@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use testkit::{FileHost, HostedFile};
 
 use crate::client::{Client, Reply};
+use crate::meanwhile::HARDLY;
 use crate::process::{Process, penstock};
 use crate::stage::{Stage, stop, tiny, until};
 
@@ -85,7 +86,7 @@ async fn a_model_of_a_hub_is_pulled_with_progress_and_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_of_a_hub_is_fetched_and_everybody_sees_how_far_it_is() {
     let Some(stage) = Stage::with_engine() else { return };
-    let host = hub(Some(1 << 20)).await;
+    let host = hub(Some(HARDLY)).await;
     let house = stage.house(&format!("{}deployments:\n  - {{ name: capitals, model: hf:me/capitals-GGUF:Q8_0 }}\n", config(&host))).await;
     let client = stage.client(&house);
     let status = async |phase: &str| {
@@ -96,7 +97,15 @@ async fn a_deployment_of_a_hub_is_fetched_and_everybody_sees_how_far_it_is() {
     let message = seen["reason"]["message"].as_str().unwrap_or_default().to_owned();
     assert!(message.contains("are being fetched: ") && message.contains(" of "), "{seen}");
     assert_eq!(seen["reason"]["facts"]["bytes_total"].as_u64(), std::fs::metadata(tiny()).ok().map(|seen| seen.len()), "{seen}");
-    assert!(client.capital("capitals").await.said().contains("Paris"), "who calls meanwhile waits");
+    let hurries = async {
+        until("who calls waits", async || {
+            (client.get("/api/v1/deployments/capitals").await.json()["status"]["waiting"] == 1).then_some(())
+        })
+        .await;
+        host.change(&cdn(), |file| file.rate = None);
+    };
+    let (answer, ()) = tokio::join!(client.capital("capitals"), hurries);
+    assert!(answer.said().contains("Paris"), "who calls meanwhile waits");
     stop(house).await;
 }
 
@@ -188,7 +197,7 @@ async fn what_opens_an_address_is_kept_for_the_fetch_and_shown_to_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pull_that_is_stopped_goes_on_where_it_was_and_what_nobody_needs_is_pruned() {
     let stage = Stage::new();
-    let host = hub(Some(1 << 20)).await;
+    let host = hub(Some(512 << 10)).await;
     let house = stage.house(&config(&host)).await;
     let client = stage.client(&house);
     let wanted = json!({"name": "capitals", "source": "hf:me/capitals-GGUF"});
@@ -197,6 +206,7 @@ async fn a_pull_that_is_stopped_goes_on_where_it_was_and_what_nobody_needs_is_pr
     assert_eq!(begun["id"], again["id"], "the one that runs already");
     let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
     until("bytes come", async || (client.get(&path).await.json()["transfer"]["done"].as_u64() > Some(1 << 19)).then_some(())).await;
+    host.change(&cdn(), |file| file.rate = Some(HARDLY)); // it does not end by itself meanwhile
     let stopped = done(client.ask(Method::DELETE, &path, "".into()).await, 200);
     assert_eq!(stopped["state"], "failed", "{stopped}");
     assert_eq!(client.get("/api/v1/models/capitals").await.status, 404);
@@ -228,7 +238,7 @@ fn done_empty(reply: &Reply) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
     let stage = Stage::new();
-    let host = hub(Some(1 << 20)).await;
+    let host = hub(Some(512 << 10)).await;
     let server = Process::start(&stage, &config(&host)).await;
     let verb = |words: &[&str]| {
         let mut program = penstock(&stage);
@@ -239,6 +249,7 @@ async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("an id"));
     let cdn = cdn();
     until("bytes come", async || (host.sent(&cdn) > 300_000).then_some(())).await;
+    host.change(&cdn, |file| file.rate = Some(HARDLY)); // it does not end by itself meanwhile
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).expect("an interrupt");
     let stopped = tokio::task::spawn_blocking(|| child.wait_with_output()).await.expect("a thread").expect("an end");
     let said = String::from_utf8_lossy(&stopped.stderr).into_owned();

@@ -133,8 +133,11 @@ async fn in_memory_for_one_the_old_engine_ends_first_and_every_caller_is_held() 
     let (answered, failed) = load.end().await;
     assert!(answered > 3 && failed == 0, "{failed} of {} calls failed", answered + failed);
     assert_eq!(status["strategy"], "recreate", "{status}");
-    let told = client.get("/api/v1/events?deployment=tiny&limit=200").await.text;
-    assert!(told.contains("there is no room for revision 2 beside the old one"), "{told}");
+    until("it is told why", async || {
+        let told = client.get("/api/v1/events?deployment=tiny&limit=200").await.text;
+        told.contains("there is no room for revision 2 beside the old one").then_some(())
+    })
+    .await;
     assert_eq!(house.fleet().instances.len(), 1);
     stop(house).await;
 }
@@ -231,9 +234,12 @@ async fn a_canary_steps_forward_by_itself() {
     reaches(&client, "m", "complete", 2).await;
     let (answered, failed) = load.end().await;
     assert!(answered > 0 && failed == 0, "{failed} of {} calls failed", answered + failed);
-    let told = client.get("/api/v1/events?deployment=m&limit=200").await.json();
-    let steps = told["items"].as_array().expect("a list").iter().filter(|event| event["kind"] == "rollout_step").count();
-    assert!(steps >= 4, "{told}");
+    // The story is written down a moment after what it tells.
+    until("each step is told", async || {
+        let told = client.get("/api/v1/events?deployment=m&kind=rollout_step").await.json();
+        (told["items"].as_array().expect("a list").len() >= 4).then_some(())
+    })
+    .await;
     stop(house).await;
 }
 

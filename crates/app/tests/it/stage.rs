@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Client;
 
-/// Long enough for a machine that is busy with other tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for a machine that is busy with other tests, and whose disk may stand still for seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What every test's config begins with.

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use testkit::upstream::{Script, Step};
+use testkit::upstream::{Gate, Script, Step};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
-use crate::stage::{Stage, stop, until};
+use crate::stage::{PATIENCE, Stage, stop, until};
 use crate::wire::{CHAT, DONE, Door, HI, ROLE, STOP, chat, soon};
 
 const STREAM: &str = r#","stream":true"#;
@@ -20,14 +20,16 @@ fn for_ever() -> Script {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_in_time_ends_well_while_new_callers_are_sent_away() {
-    let door = Door::open().await;
-    let words = (0..100).fold(Script::events([ROLE]), |script, _| script.event(HI));
-    door.upstream.plays("m", words.event(STOP).event(DONE).between(&Step::Pause(BEAT)));
+    let door = Door::with_grace(PATIENCE, &[("m", "")]).await;
+    let gate = Gate::new();
+    let words = (0..20).fold(Script::events([ROLE]).then(Step::Wait(gate.clone())), |script, _| script.event(HI).then(Step::Pause(BEAT)));
+    door.upstream.plays("m", words.event(STOP).event(DONE));
     let stream = door.open_stream(CHAT, &chat("m", STREAM)).await;
     let stopping = base::tasks::spawn("stop", stop(door.house));
     until("it is not ready", async || (door.client.get("/readyz").await.status == 503).then_some(())).await;
     let refused = door.client.capital("m").await;
     assert_eq!(refused.status, 503, "{}", refused.text);
+    gate.open();
     let events = stream.events().await;
     assert_eq!(events.last().map(String::as_str), Some(DONE), "{events:?}");
     stopping.join().await;
@@ -48,7 +50,7 @@ async fn a_stream_that_takes_too_long_ends_with_an_error_and_no_done() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_in_a_hurry_waits_for_nobody() {
-    let door = Door::open().await;
+    let door = Door::with_grace(2 * PATIENCE, &[("m", "")]).await;
     door.upstream.plays("m", for_ever());
     let stream = door.open_stream(CHAT, &chat("m", STREAM)).await;
     let (hurry, begun) = (CancellationToken::new(), Instant::now());
@@ -56,7 +58,7 @@ async fn a_stop_in_a_hurry_waits_for_nobody() {
     let reader = base::tasks::spawn("reads", async move { drop(stream.events().await) });
     door.house.stop(&hurry).await;
     reader.join().await;
-    assert!(begun.elapsed() < Duration::from_secs(4), "took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < PATIENCE, "took {:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,9 @@ impl Door {
     async fn begin(config: &str, models: &[(&str, &str)], grace: Option<Duration>) -> Self {
         let upstream = Upstream::open().await.expect("an engine");
         let stage = Stage::new();
-        let mut text = format!("{config}deployments:\n");
+        // On a machine that is busy the engine may be found late: a comment meanwhile would be the head of every stream.
+        let patient = if config.contains("cold_comment") { "" } else { "cold_comment: 1m\n" };
+        let mut text = format!("{patient}{config}deployments:\n");
         for (name, more) in models {
             let url =
                 if more.contains("url:") || more.starts_with("model: ") { String::new() } else { format!("    url: {}\n", upstream.url()) };

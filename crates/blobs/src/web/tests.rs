@@ -35,7 +35,7 @@ async fn joined(thread: std::thread::JoinHandle<Vec<String>>) -> Vec<String> {
 }
 
 fn open() -> Web {
-    Web::new(Guard::default(), Patience { stall: Duration::from_millis(100), ..Patience::default() })
+    Web::new(Guard::default(), Patience { stall: Duration::from_secs(1), ..Patience::default() })
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ use tower::ServiceExt as _;
 use crate::{Parts, router};
 
 /// Longer than anything here takes; a test that waits so long has failed.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_mins(2);
 
 pub(super) struct Room {
     pub(super) dir: TempDir,

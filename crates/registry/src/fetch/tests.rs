@@ -19,6 +19,9 @@ mod hubs;
 mod kills;
 mod limits;
 
+/// Far longer than a busy machine keeps a host from sending.
+const STALL: Duration = Duration::from_secs(5);
+
 struct House {
     dir: TempDir,
     host: FileHost,
@@ -32,7 +35,7 @@ async fn house() -> House {
 async fn house_with(change: impl FnOnce(Fetching) -> Fetching) -> House {
     let host = FileHost::open().await.expect("a host");
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let fetching = Fetching { hub: host.url(), ollama: host.url(), stall: Duration::from_millis(300), ..Fetching::default() };
+    let fetching = Fetching { hub: host.url(), ollama: host.url(), stall: STALL, ..Fetching::default() };
     let fetching = change(fetching);
     let registry = registry(&dir, fetching).await;
     House { dir, host, registry }
@@ -119,7 +122,7 @@ async fn a_line_that_breaks_is_taken_up_where_it_broke() {
 
 #[tokio::test]
 async fn a_line_that_stalls_is_given_up_and_taken_up_again() {
-    let house = house().await;
+    let house = house_with(|fetching| Fetching { stall: Duration::from_millis(500), ..fetching }).await;
     let bytes = model("stalls", MB);
     house.host.put("/tiny.gguf", HostedFile { stall: Some(300_000), ..HostedFile::of(bytes.clone()) });
     assert_eq!(house.resolve(&house.url("/tiny.gguf")).await.unwrap().digest, Digest::of(&bytes).to_string());
@@ -129,7 +132,8 @@ async fn a_line_that_stalls_is_given_up_and_taken_up_again() {
 async fn a_file_that_changes_in_the_middle_is_fetched_whole_and_never_mixed() {
     let house = house().await;
     let (old, new) = (model("old", 3 * MB), model("newer", 2 * MB + 5));
-    house.host.put("/tiny.gguf", HostedFile { cuts: vec![2 * MB as u64], ..HostedFile::of(old) });
+    // Nothing more of the old one comes, however late the new one is put in its place.
+    house.host.put("/tiny.gguf", HostedFile { cuts: vec![2 * MB as u64, 0, 0, 0], ..HostedFile::of(old) });
     let source = house.url("/tiny.gguf");
     let pull = house.pull(&source);
     let change = async {

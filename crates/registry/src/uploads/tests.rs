@@ -31,7 +31,7 @@ const PIECE: usize = 64 << 10;
 /// Between two pieces: some 60 MB come in a second.
 const PACE: Duration = Duration::from_millis(1);
 /// Longer than the whole of a file takes on a busy machine.
-const WHOLE: Duration = Duration::from_mins(1);
+const WHOLE: Duration = Duration::from_mins(5);
 /// Where the process says at which byte it goes on.
 const OFFSET: &str = "offset";
 const DIGEST: &str = "digest";

@@ -44,12 +44,12 @@ async fn an_exit_while_penstock_was_away_is_found() {
 async fn an_engine_that_nobody_claims_ends_and_its_folder_goes() {
     let mut stage = Stage::new();
     let mut order = stage.order("echo up; exec sleep 1000");
-    order.orphan_ttl = Duration::from_millis(300);
+    order.orphan_ttl = Duration::from_secs(1);
     stage.runtime.launch(&order).await.unwrap();
     let pid = Pid::from_raw(i32::try_from(stage.seen(&order.instance).await.unwrap().pid.unwrap()).unwrap());
     let keeper = stage.keeper(&order.instance);
     // A runtime that lives is a claim; so it is still there after more than its time.
-    tokio::time::sleep(Duration::from_millis(700)).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     assert_eq!(stage.seen(&order.instance).await.unwrap().state, SeenState::Running);
 
     stage.reopen();
@@ -62,7 +62,7 @@ async fn an_engine_that_nobody_claims_ends_and_its_folder_goes() {
 async fn an_exit_that_nobody_asks_for_is_forgotten_with_its_keeper() {
     let mut stage = Stage::new();
     let mut order = stage.order("exit 3");
-    order.orphan_ttl = Duration::from_millis(200);
+    order.orphan_ttl = Duration::from_secs(1);
     stage.runtime.launch(&order).await.unwrap();
     assert_eq!(stage.exit(&order.instance).await.code, Some(3));
     let keeper = stage.keeper(&order.instance);
@@ -74,7 +74,7 @@ async fn an_exit_that_nobody_asks_for_is_forgotten_with_its_keeper() {
 async fn an_orphan_that_ignores_term_is_killed() {
     let mut stage = Stage::new();
     let mut order = stage.order("trap '' TERM; echo up; while :; do sleep 0.02; done");
-    (order.orphan_ttl, order.grace) = (Duration::from_millis(100), Duration::from_millis(100));
+    (order.orphan_ttl, order.grace) = (Duration::from_secs(1), Duration::from_millis(100));
     stage.runtime.launch(&order).await.unwrap();
     stage.log_until(&order.instance, "up").await;
     let keeper = stage.keeper(&order.instance);

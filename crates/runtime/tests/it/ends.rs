@@ -32,7 +32,7 @@ async fn a_later_exit_is_noticed_at_once() {
     let exit = stage.exit(&order.instance).await;
     assert_eq!(exit.code, Some(4));
     // It takes some milliseconds; a minute's poll would show, a busy machine does not.
-    assert!(opened.elapsed() < Duration::from_secs(5), "{:?}", opened.elapsed());
+    assert!(opened.elapsed() < Duration::from_secs(30), "{:?}", opened.elapsed());
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn an_engine_that_hangs_on_the_first_term_gets_a_second_after_the_grace() 
     let script = "n=0; trap 'n=$((n+1)); echo term $n; test $n -lt 2 || exit 1' TERM; echo up; while :; do sleep 0.02; done";
     let order = stage.launch(script).await;
     stage.log_until(&order.instance, "up\n").await;
-    let grace = Duration::from_millis(400);
+    let grace = Duration::from_millis(1500); // time to look at it in between
     let asked = Instant::now();
     stage.runtime.stop(&order.instance, grace).await.unwrap();
     assert_eq!(stage.seen(&order.instance).await.unwrap().state, SeenState::Stopping);

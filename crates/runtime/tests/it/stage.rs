@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// The keeper of this room.
 pub(crate) const KEEP: &str = env!("CARGO_BIN_EXE_keep");
 /// For anything that happens in its own time.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// Ends every keeper, and with it every engine, when the test is over, however it ends.

@@ -40,12 +40,12 @@ fn what_a_dead_process_held_is_free_also_when_nobody_has_reaped_it_and_late_when
     // It stays a zombie until it is waited for; its memory does not.
     let begun = std::time::Instant::now();
     while holder.lives() {
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_mins(2));
         std::thread::yield_now();
     }
     assert_eq!(ledger.look().unwrap().free("ram"), ByteSize(0), "it returns late");
     while ledger.look().unwrap().free("ram") == ByteSize(0) {
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_mins(2));
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(begun.elapsed() >= Duration::from_millis(190));

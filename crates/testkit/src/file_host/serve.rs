@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::Response;
 use hyper::body::Frame;
 
-use super::{Asked, Count, FOR_EVER, HostedFile};
+use super::{Asked, Count, FOR_EVER, HostedFile, Rate};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -22,6 +22,7 @@ pub(super) struct Way {
     pub(super) cut: Option<u64>,
     pub(super) stall: Option<u64>,
     pub(super) count: Count,
+    pub(super) rate: Rate,
 }
 
 pub(super) fn empty(status: u16) -> Response<Body> {
@@ -65,7 +66,7 @@ pub(super) fn file(file: &HostedFile, asked: &Asked, if_range: Option<&str>, way
         set("accept-ranges", "bytes".to_owned());
     }
     if asked.method == "GET" {
-        *response.body_mut() = body(file.bytes.slice(start..end), file.rate, way);
+        *response.body_mut() = body(file.bytes.slice(start..end), way);
     }
     response
 }
@@ -88,8 +89,8 @@ fn range(text: &str, len: usize) -> Option<(usize, usize)> {
     (first < end).then_some((first, end))
 }
 
-fn body(bytes: Bytes, rate: Option<u64>, way: Way) -> Body {
-    let frames = stream::unfold((bytes, 0_u64, way), move |(mut rest, sent, way)| async move {
+fn body(bytes: Bytes, way: Way) -> Body {
+    let frames = stream::unfold((bytes, 0_u64, way), |(mut rest, sent, way)| async move {
         if rest.is_empty() {
             return None;
         }
@@ -102,7 +103,7 @@ fn body(bytes: Bytes, rate: Option<u64>, way: Way) -> Body {
         let stop = [way.cut, way.stall].into_iter().flatten().map(|after| after - sent).min().unwrap_or(u64::MAX);
         let take = CHUNK.min(rest.len()).min(usize::try_from(stop).unwrap_or(usize::MAX));
         let chunk = rest.split_to(take);
-        if let Some(rate) = rate {
+        if let Some(rate) = (way.rate)() {
             tokio::time::sleep(Duration::from_micros(take as u64 * 1_000_000 / rate.max(1))).await;
         }
         (way.count)(take as u64);

@@ -28,6 +28,8 @@ pub struct Ask {
     pub model: String,
     /// 1 or 2.
     pub http: u8,
+    /// Connections are counted from 1.
+    pub connection: usize,
     /// When its last byte was here.
     pub came: Instant,
     /// When its caller was seen to go away before the answer's end.
@@ -60,6 +62,7 @@ pub(super) struct Came {
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Bytes,
     pub(super) http: u8,
+    pub(super) connection: usize,
 }
 
 pub(super) struct Book {
@@ -79,8 +82,9 @@ impl Book {
         self.lock().clone()
     }
 
-    pub(super) fn connected(&self) {
-        self.connections.fetch_add(1, Ordering::Relaxed);
+    /// Another connection; its number.
+    pub(super) fn connected(&self) -> usize {
+        self.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -93,13 +97,13 @@ impl Book {
 
     /// Writes a call down.
     pub(super) fn enter(&self, came: Came) -> Ask {
-        let Came { method, path, headers, body, http } = came;
+        let Came { method, path, headers, body, http, connection } = came;
         // Numbers beyond all sizes and halves of surrogates are no reason not to know the model.
         let model = wire::scan::object(&body).ok().and_then(|body| Some(body.str("model")?.into_owned())).unwrap_or_default();
         let ask = {
             let mut asks = self.lock();
             let number = asks.len() + 1;
-            let ask = Ask { number, method, path, headers, body, model, http, came: Instant::now(), left: None, done: None };
+            let ask = Ask { number, method, path, headers, body, model, http, connection, came: Instant::now(), left: None, done: None };
             asks.push(ask.clone());
             ask
         };

@@ -17,8 +17,8 @@ use super::book::{Came, End};
 use super::script::{Head, Script, Step};
 
 /// Plays until one side hangs up.
-pub(super) async fn serve(stage: &Stage, stream: TcpStream) {
-    let mut guest = Guest { stream, held: BytesMut::new(), chunked: false };
+pub(super) async fn serve(stage: &Stage, stream: TcpStream, number: usize) {
+    let mut guest = Guest { stream, number, held: BytesMut::new(), chunked: false };
     while let Ok(Some(came)) = guest.request().await {
         if came.method == "GET" {
             if guest.play(super::good::models()).await.is_err() {
@@ -45,6 +45,7 @@ pub(super) async fn serve(stage: &Stage, stream: TcpStream) {
 
 struct Guest {
     stream: TcpStream,
+    number: usize,
     held: BytesMut,
     chunked: bool,
 }
@@ -69,7 +70,7 @@ impl Guest {
         let headers: Vec<_> = lines.filter_map(header).collect();
         let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
         let body = self.take(length.unwrap_or(0)).await?;
-        Ok(Some(Came { method, path, headers, body, http: 1 }))
+        Ok(Some(Came { method, path, headers, body, http: 1, connection: self.number }))
     }
 
     async fn take(&mut self, length: usize) -> io::Result<Bytes> {

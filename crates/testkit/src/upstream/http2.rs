@@ -27,16 +27,16 @@ use super::script::{Head, Step};
 type Pieces = Pin<Box<dyn futures_util::Stream<Item = io::Result<Frame<Bytes>>> + Send>>;
 
 /// Plays until one side hangs up.
-pub(super) async fn serve(stage: Arc<Stage>, stream: TcpStream) {
+pub(super) async fn serve(stage: Arc<Stage>, stream: TcpStream, number: usize) {
     let service = service_fn(move |request| {
         let stage = Arc::clone(&stage);
-        async move { Ok::<_, Infallible>(answer(stage, request).await) }
+        async move { Ok::<_, Infallible>(answer(stage, number, request).await) }
     });
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
     drop(connection.await); // how it broke, the caller knows best
 }
 
-async fn answer(stage: Arc<Stage>, request: Request<Incoming>) -> Response<StreamBody<Pieces>> {
+async fn answer(stage: Arc<Stage>, connection: usize, request: Request<Incoming>) -> Response<StreamBody<Pieces>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let method = head.method.as_str().to_owned();
@@ -45,7 +45,7 @@ async fn answer(stage: Arc<Stage>, request: Request<Incoming>) -> Response<Strea
     } else {
         let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
-        let ask = stage.book.enter(Came { method, path: head.uri.path().to_owned(), headers, body, http: 2 });
+        let ask = stage.book.enter(Came { method, path: head.uri.path().to_owned(), headers, body, http: 2, connection });
         (stage.script(&ask), ask.number)
     };
     let mut steps = VecDeque::from(script.into_steps());

@@ -16,7 +16,7 @@ async fn ask(upstream: &Upstream, model: &str) -> TcpStream {
 }
 
 async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), what).await.unwrap()
+    tokio::time::timeout(Duration::from_mins(2), what).await.unwrap()
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 pub(super) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -59,12 +59,12 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) async fn start() -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into()).await
+    pub(super) fn start() -> Self {
+        Self::start_at(place(([127, 0, 0, 1], 0).into()).unwrap())
     }
 
-    pub(super) async fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+    pub(super) fn start_at(place: TcpSocket) -> Self {
+        let listener = place.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let inside = Arc::<Mutex<Inside>>::default();
         let shared = Arc::clone(&inside);
@@ -80,15 +80,17 @@ impl Receiver {
         Self { address, inside, task }
     }
 
-    /// Nobody listens any more; where it was.
-    pub(super) async fn stop(self) -> SocketAddr {
+    /// Nobody listens any more; where it was, which nobody else gets.
+    pub(super) async fn stop(self) -> TcpSocket {
         let Self { address, task, .. } = self;
         drop(task);
         // The socket is closed when the task has been dropped.
-        while std::net::TcpStream::connect(address).is_ok() {
+        loop {
+            if let Ok(place) = place(address) {
+                return place;
+            }
             tokio::task::yield_now().await;
         }
-        address
     }
 
     pub(super) fn url(&self) -> String {
@@ -112,6 +114,14 @@ impl Receiver {
     pub(super) fn messages(&self) -> Vec<String> {
         self.got().iter().map(Got::message).collect()
     }
+}
+
+/// A place to listen at.
+fn place(address: SocketAddr) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn answer(inside: Arc<Mutex<Inside>>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {

@@ -1,6 +1,6 @@
 //! What the program says when it is started like this.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -24,6 +24,14 @@ pub(super) fn output(stage: &Stage, words: &[&str]) -> Output {
 
 pub(super) fn following(stage: &Stage, words: &[&str]) -> Child {
     verb(stage, words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("penstock")
+}
+
+/// The lines that it says, as they come.
+pub(super) fn lines(child: &mut Child) -> Receiver<String> {
+    let said = BufReader::new(child.stdout.take().expect("a pipe"));
+    let (tell, told) = channel();
+    std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    told
 }
 
 pub(super) fn ended(output: &Output) -> i32 {

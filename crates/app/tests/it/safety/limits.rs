@@ -141,7 +141,7 @@ async fn a_head_that_comes_byte_by_byte_is_not_waited_for() {
     let stage = Stage::new();
     let house = stage.house("limits: { header_timeout: 300ms }\n").await;
     for text in [GET.to_owned(), format!("POST /v1/chat/completions HTTP/1.1\r\n{}", "x-a: b\r\n".repeat(100)), String::new()] {
-        let (mut stream, began) = (TcpStream::connect(house.address).await.expect("a connection"), Instant::now());
+        let (began, mut stream) = (Instant::now(), TcpStream::connect(house.address).await.expect("a connection"));
         let mut bytes = text.bytes().cycle();
         let ended = soon(async {
             loop {
@@ -171,9 +171,9 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
             "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{{"
         );
         for trickles in [false, true] {
+            let (began, mut answer) = (Instant::now(), Vec::new());
             let mut stream = TcpStream::connect(house.address).await.expect("a connection");
             stream.write_all(head.as_bytes()).await.expect("sent");
-            let (began, mut answer) = (Instant::now(), Vec::new());
             soon(async {
                 loop {
                     if trickles && stream.write_all(b" ").await.is_err() {
@@ -190,9 +190,13 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
             assert!(["400", "408", "nothing"].contains(&status(&answer)), "{path}: {answer}");
         }
     }
+    stop(house).await;
     // At more than this rate it may take as long as it likes.
+    let stage = Stage::new();
+    let house = stage.house(&format!("limits: {{ body_timeout: 1s, body_rate: 4KiB }}\n{ECHO}")).await;
+    let token = stage.token().expect("a token");
     let body = r#"{"model":"echo","messages":[{"role":"user","content":"hi"}]}"#;
-    let body = format!("{body}{}", " ".repeat(20_000));
+    let body = format!("{body}{}", " ".repeat(25_000));
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
@@ -211,7 +215,8 @@ async fn a_body_that_stops_or_trickles_is_not_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_refused_or_let_go_is_counted_by_reason() {
     let stage = Stage::new();
-    let limits = "limits: { connections_per_address: 3, header_timeout: 300ms, body_timeout: 300ms }\nclient_write_timeout: 500ms\n";
+    // Those who say nothing are there until one more has come.
+    let limits = "limits: { connections_per_address: 3, header_timeout: 2s, body_timeout: 300ms }\nclient_write_timeout: 500ms\n";
     let house = stage.house(&format!("{limits}{ECHO}")).await;
     let address = house.address;
     let counted = async |reason: &str| {

@@ -3,18 +3,28 @@
 use std::fmt::Write as _;
 
 use serde_json::Value;
-use testkit::upstream::{Script, Step, Upstream, nobody};
+use testkit::upstream::{Gate, Script, Step, Upstream, nobody};
 
 use super::streams::json_of;
 use super::{CHAT, DONE, Door, HI, ROLE, STOP, chat, shown, soon, soon_is, wire};
+use crate::client::Stream;
 
 const STREAM: &str = r#","stream":true"#;
 
 /// What came before the last event, and the last event, which is an error.
 async fn broken(door: &Door, model: &str) -> (String, Value) {
-    let stream = door.open_stream(CHAT, &chat(model, STREAM)).await;
+    broken_after(door.open_stream(CHAT, &chat(model, STREAM)).await, "", || ()).await
+}
+
+/// The same of a stream that goes on once these words of it have come: what a reset finds unread is lost.
+async fn broken_after(mut stream: Stream, words: &str, goes_on: impl FnOnce()) -> (String, Value) {
     assert_eq!(stream.status, 200, "it had begun");
-    let text = soon(stream.text()).await;
+    let mut text = String::new();
+    while !text.contains(words) {
+        text.push_str(&soon(stream.piece()).await.expect("it goes on"));
+    }
+    goes_on();
+    text.push_str(&soon(stream.text()).await);
     assert!(text.ends_with("\n\n"), "the last event is whole: {text}");
     let at = text.trim_end().rfind("data: ").expect("an event");
     let error = json_of(text[at..].trim_start_matches("data: ").trim_end());
@@ -27,11 +37,13 @@ async fn a_stream_that_is_cut_ends_with_an_error_and_neither_a_done_nor_a_finish
     let door = Door::of(&[("fin", ""), ("reset", ""), ("end", ""), ("short", "")]).await;
     let said = Script::events([ROLE, HI]);
     door.upstream.plays("fin", said.clone().then(Step::Fin));
-    door.upstream.plays("reset", said.clone().then(Step::Pause(std::time::Duration::from_millis(50))).then(Step::Reset));
+    let gate = Gate::new();
+    door.upstream.plays("reset", said.clone().then(Step::Wait(gate.clone())).then(Step::Reset));
     door.upstream.plays("end", said.clone());
     door.upstream.plays("short", said.promising(100_000).then(Step::Fin));
     for model in ["fin", "reset", "end", "short"] {
-        let (before, error) = broken(&door, model).await;
+        let stream = door.open_stream(CHAT, &chat(model, STREAM)).await;
+        let (before, error) = broken_after(stream, HI, || gate.open()).await;
         assert_eq!(before, wire(&[ROLE, HI]), "{model}");
         assert_eq!((&error["error"]["type"], &error["error"]["code"]), (&"upstream_error".into(), &"upstream_error".into()), "{model}");
     }

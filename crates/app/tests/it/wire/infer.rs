@@ -92,7 +92,7 @@ async fn the_default_model_answers_where_none_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_is_one_object_with_its_code() {
-    let door = Door::with("max_body_bytes: 1KiB\ninfer_timeout: 300ms\n", &[("m", ""), ("slow", ""), ("broken", ""), ("fussy", "")]).await;
+    let door = Door::with("max_body_bytes: 1KiB\ninfer_timeout: 2s\n", &[("m", ""), ("slow", ""), ("broken", ""), ("fussy", "")]).await;
     door.upstream.plays("slow", Script::silent().then(Step::Silence));
     door.upstream.plays("broken", Script::silent().then(Step::Reset));
     door.upstream.plays("fussy", Script::json(400, r#"{"error":{"message":"grammar is wrong","type":"invalid_request_error"}}"#));
@@ -130,7 +130,7 @@ const ASK: &str = r#"{"model":"m","prompt":"once"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_full_and_a_wait_that_is_over_are_both_429() {
-    let door = Door::of(&[("m", "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 300ms }")]).await;
+    let door = Door::of(&[("m", "parallel: 1\nmax_queue: 1\ntimeouts: { wait: 2s }")]).await;
     door.upstream.plays("m", Script::silent().then(Step::Silence));
     let ask = |client: crate::client::Client| async move { client.ask_with(Method::POST, "/infer", &[], ASK).await };
     let running = base::tasks::spawn("runs", {
@@ -146,10 +146,9 @@ async fn a_line_that_is_full_and_a_wait_that_is_over_are_both_429() {
         assert_eq!((reply.status, &reply.json()["code"]), (429, &json!(429)), "{}", reply.text);
         assert!(reply.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds > 0));
     }
-    let metrics = door.client.get("/metrics").await.text;
     for reason in ["queue_full", "wait_timeout"] {
         let line = format!("modeld_http_backpressure_total{{reason=\"{reason}\"}} 1");
-        assert!(metrics.contains(&line), "{line} is missing in {metrics}");
+        soon_is(&line, async || door.client.get("/metrics").await.text.contains(&line)).await;
     }
     drop((running, waiting));
     door.close().await;
@@ -176,7 +175,7 @@ async fn a_model_that_does_not_fit_is_507() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn once_it_has_begun_nothing_but_one_last_line_tells_of_an_error() {
-    let door = Door::of(&[("m", ""), ("silent", "timeouts: { idle: 100ms }")]).await;
+    let door = Door::of(&[("m", ""), ("silent", "timeouts: { idle: 500ms }")]).await;
     let start = Script::events([&*piece("a", "null")]);
     door.upstream.plays("m", start.clone().then(Step::Fin));
     door.upstream.plays("silent", start.then(Step::Silence));

@@ -47,7 +47,7 @@ async fn an_engine_that_does_not_say_its_first_token_in_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_falls_silent_ends_with_an_error() {
-    let door = Door::of(&[("m", "timeouts: { idle: 100ms }")]).await;
+    let door = Door::of(&[("m", "timeouts: { idle: 500ms }")]).await;
     door.upstream.plays("m", Script::events([ROLE, HI]).then(Step::Silence));
     let text = soon(door.streamed("m")).await;
     let events = data(&text);
@@ -60,7 +60,7 @@ async fn a_stream_that_falls_silent_ends_with_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_drip_is_not_silence_but_it_does_not_outlive_the_total() {
-    let door = Door::of(&[("m", "timeouts: { idle: 200ms, total: 600ms }")]).await;
+    let door = Door::of(&[("m", "timeouts: { idle: 1s, total: 2s }")]).await;
     door.upstream.plays("m", Script::events([ROLE]).then(Step::Forever(format!("data: {HI}\n\n").into(), Duration::from_millis(30))));
     let text = soon(door.streamed("m")).await;
     let events = data(&text);
@@ -73,7 +73,7 @@ async fn a_slow_drip_is_not_silence_but_it_does_not_outlive_the_total() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_answer_has_until_the_total() {
-    let door = Door::of(&[("m", "timeouts: { first_token: 50ms, total: 400ms }")]).await;
+    let door = Door::of(&[("m", "timeouts: { first_token: 50ms, total: 1500ms }")]).await;
     let answer = super::whole("m").to_string();
     door.upstream.next(
         "m",

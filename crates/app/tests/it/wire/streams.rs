@@ -164,7 +164,8 @@ async fn a_silent_stream_is_kept_alive_by_comments_between_events_and_never_with
     door.upstream.plays("m", script.body(format!("{rest}\n\n{}", wire(&[STOP, DONE]))));
     let mut stream = door.open_stream(CHAT, &chat("m", r#","stream":true"#)).await;
     let mut text = String::new();
-    while text.matches(": ping\n\n").count() < 3 {
+    // Those before the first event, of an engine that is busy, do not count.
+    while text.split_once(ROLE).is_none_or(|(_, after)| after.matches(": ping\n\n").count() < 3) {
         text.push_str(&soon(stream.piece()).await.expect("it goes on"));
     }
     gate.open();

@@ -9,7 +9,7 @@ use testkit::{FileHost, HostedFile};
 use super::*;
 use crate::{Asker, Pull, Upload};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Waits for what is bound to come.
 async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
@@ -105,7 +105,7 @@ async fn host() -> FileHost {
     let host = FileHost::open().await.expect("a host");
     let mut bytes = gguf("from afar");
     bytes.resize(1 << 20, 0);
-    host.put("/m.gguf", HostedFile { rate: Some(2 << 20), ..HostedFile::of(bytes) });
+    host.put("/m.gguf", HostedFile { rate: Some(96 << 10), ..HostedFile::of(bytes) });
     host
 }
 
@@ -121,6 +121,7 @@ async fn pulled(house: &House, (host, name, bringing): (&FileHost, &str, Bringin
     house.registry.begin_pull(pull, Box::new(|operation, _| drop(tell.send(operation)))).await.expect("begun");
     until("bytes come", async || (host.sent("/m.gguf") > 0).then_some(())).await;
     meanwhile().await;
+    host.change("/m.gguf", |file| file.rate = None); // the rest comes at once
     told.await.expect("an end")
 }
 

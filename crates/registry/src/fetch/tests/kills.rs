@@ -125,7 +125,7 @@ async fn one_life(host: &FileHost, number: u32, kills: u32) -> (u32, u64) {
         let time = Duration::from_millis(20 + u64::from(u16::from_be_bytes([high & 1, low])));
         let (last, before) = (killed + 1 > kills, host.sent(&name));
         let victim = Victim::start(dir.path(), &source);
-        let (done, read) = victim.lives_for(if last { Duration::from_mins(1) } else { time }, (host, &name)).await;
+        let (done, read) = victim.lives_for(if last { Duration::from_mins(5) } else { time }, (host, &name)).await;
         check(dir.path(), &bytes);
         // Where it went on, against what the last one had read.
         let gets = host.asked().into_iter().filter(|asked| asked.method == "GET");

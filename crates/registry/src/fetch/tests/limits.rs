@@ -8,7 +8,7 @@ use super::*;
 const FOLDER: &str = "PENSTOCK_TEST_FULL_FOLDER";
 const SOURCE: &str = "PENSTOCK_TEST_FULL_SOURCE";
 /// A file that cannot be kept is not asked for again and again.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn a_file_whose_length_nobody_says_ends_where_it_is_too_large() {
