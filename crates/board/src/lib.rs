@@ -98,7 +98,7 @@ pub struct Demand {
     pub waiting: u32,
     /// Calls running.
     pub in_flight: u32,
-    /// When a call last began or ended.
+    /// When a call last began or ended, by [`Timestamp::steady`].
     pub last_used: Option<Timestamp>,
     /// The latest keep-alive that a caller asked for.
     pub keep_alive: Option<KeepAlive>,
@@ -109,7 +109,7 @@ pub struct Demand {
 pub struct MemberUse {
     /// Calls running on it.
     pub in_flight: u32,
-    /// When a call last began or ended on it.
+    /// When a call last began or ended on it, by [`Timestamp::steady`].
     pub last_used: Option<Timestamp>,
     /// It is passed over for now: it failed, or was far slower than the others.
     pub ejected: bool,
