@@ -26,7 +26,7 @@ const MOST_HEADERS: usize = 16;
 /// Where calls go.
 #[derive(Debug)]
 pub(crate) struct Target {
-    id: InstanceId,
+    pub(super) id: InstanceId,
     pub(super) endpoint: Endpoint,
     key: Option<Secret>,
     /// The HTTP that was asked for.

@@ -5,13 +5,13 @@
 //! looked at. An engine that is told to end waits for its idle connections, llama-server for a tenth of a second.
 //! What a deployment may still retry outlives its members: engines that die one after another bring no fresh reserve.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use base::tasks::{self, Task};
-use board::{Board, Lease, Member};
-use spec::Name;
+use board::{Board, Lease, Member, Table};
+use spec::{InstanceId, Name};
 use tokio::time::{Instant, timeout_at};
 
 use super::budget::Budget;
@@ -51,14 +51,15 @@ impl Targets {
         Ok(target)
     }
 
-    /// Lets go of all that is open to members that have left the board.
-    fn forget_the_gone(&self) {
-        let is_gone = |entry: &(Weak<Member>, Arc<Target>)| entry.0.strong_count() == 0;
-        if !self.known.read().unwrap_or_else(PoisonError::into_inner).values().any(is_gone) {
+    /// Lets go of all that is open to members that have left the board. One that is published anew keeps what it has.
+    fn forget_the_gone(&self, table: &Table) {
+        let has_gone = |(member, _): &(Weak<Member>, Arc<Target>)| member.strong_count() == 0;
+        if !self.known.read().unwrap_or_else(PoisonError::into_inner).values().any(has_gone) {
             return;
         }
+        let there: BTreeSet<&InstanceId> = table.deployments.values().flat_map(|entry| &entry.instances).map(|member| &member.id).collect();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let gone: Vec<_> = known.extract_if(|_, entry| is_gone(entry)).collect();
+        let gone: Vec<_> = known.extract_if(|_, entry| has_gone(entry) && !there.contains(&entry.1.id)).collect();
         drop(known);
         drop(gone); // closing is a call of the system's, and no work for under a lock
     }
@@ -94,7 +95,7 @@ pub(super) fn watch(targets: &Arc<Targets>, board: Arc<Board>) -> Task {
             let swapped = timeout_at(next, another_table).await.is_ok();
             let Some(targets) = targets.upgrade() else { return };
             if swapped {
-                targets.forget_the_gone();
+                targets.forget_the_gone(&board.table());
             } else {
                 targets.look();
                 next = Instant::now() + LOOK;

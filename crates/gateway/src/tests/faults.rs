@@ -315,6 +315,27 @@ async fn a_connection_that_died_while_idle_is_replaced_unseen() {
 }
 
 #[tokio::test]
+async fn one_that_is_published_anew_keeps_its_connection_and_one_that_is_gone_does_not() {
+    const ROUNDS: usize = 20;
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |number, _| match number {
+        1 => fake::answer(),
+        _ => [fake::answer(), vec![Step::AwaitClose]].concat(),
+    });
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    assert_eq!(house.chat(CHAT).await.status, 200);
+    engine.rest().await;
+    // Another member to the board, the same instance.
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 2)])]);
+    for _ in 0..ROUNDS {
+        tokio::task::yield_now().await; // whoever follows the board has its turn
+    }
+    assert_eq!((house.chat(CHAT).await.status.as_u16(), engine.connections()), (200, 1));
+    house.publish([]);
+    engine.closed(1).await;
+}
+
+#[tokio::test]
 async fn a_reused_connection_that_dies_is_replaced_by_one_fresh_one_and_never_once_it_has_answered() {
     let house = House::new().await;
     let gate = Arc::new(Semaphore::new(0));
