@@ -1,6 +1,6 @@
 //! Life of a fact that must survive:
 //!
-//! the database is opened by one Penstock at a time (`lock`) and brought up to date (`open`);
+//! the database is opened by one Penstock at a time (`lock`) and brought up to date (`open`); its log is folded by the way (`fold`);
 //! then a person's wish is stored with its generation (`deployments`, and over them `routes`) and read again where it has changed (`changes`), frozen (`revisions`, and `rollouts` between them)
 //! together with what its model resolved to (`models`, `digests`; `fetched` from other machines, or `uploads` of somebody), and how much memory it was seen to take (`footprints`); what is decided to run is
 //! written down before it is started (`instances`); who may do what is kept as hashes (`tokens`) and roles (`users`), and
@@ -18,6 +18,7 @@ mod digests;
 mod error;
 mod events;
 mod fetched;
+mod fold;
 mod footprints;
 mod instances;
 mod journal;

@@ -3,7 +3,7 @@
 //! In: a path, or `sqlite:PATH`. Out: a [`Store`], a handle that is cheap to clone. Fails: when the
 //! place cannot be written, another Penstock has it, or it was written by a newer one.
 //! Holds: the lock beside the file; one connection that writes, so that writers queue here and never
-//! meet `SQLITE_BUSY`; a few that read and see the last commit. From: SQLite's write-ahead log:
+//! meet `SQLITE_BUSY`; a few that read and see the last commit; one that folds the log (`fold`). From: SQLite's write-ahead log:
 //! with `synchronous = NORMAL` a crash of the process loses nothing that was committed, a loss of
 //! power may lose the last commits but never damages the file.
 
@@ -13,18 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::tasks::Task;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use crate::error::Error;
+use crate::fold::{self, Fold};
 use crate::lock::{Lock, PRIVATE};
 use crate::threads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// Pages of the log after which it is folded into the file: a quarter of the usual, so that no change waits long for it.
-const CHECKPOINT: &str = "256";
 /// Connections that read.
 const READERS: u32 = 4;
 /// How long a statement waits for a lock, and a caller for a connection.
@@ -41,6 +41,9 @@ pub struct Store {
 struct Inner {
     writer: SqlitePool,
     reader: SqlitePool,
+    folder: SqlitePool,
+    fold: Arc<Fold>,
+    _folding: Task,
     // Last, so that it is dropped after the connections.
     lock: Lock,
 }
@@ -56,14 +59,16 @@ impl Store {
             .filename(&path)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
-            .pragma("wal_autocheckpoint", CHECKPOINT)
+            .pragma("wal_autocheckpoint", fold::MOST_LOGGED)
             .foreign_keys(true)
             .thread_name(threads::name)
             .busy_timeout(PATIENCE);
         let writer = pool(1).connect_with(options.clone()).await?;
         MIGRATIONS.run(&writer).await.map_err(|error| not_migrated(error, &path))?;
+        let (folder, fold) = (pool(1).connect_lazy_with(options.clone()), Arc::new(Fold::default()));
         let reader = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        let store = Self { inner: Arc::new(Inner { writer, reader, lock }) };
+        let folding = fold::follow(Arc::clone(&fold), folder.clone());
+        let store = Self { inner: Arc::new(Inner { writer, reader, folder, fold, _folding: folding, lock }) };
         store.name_installation().await?;
         Ok(store)
     }
@@ -71,6 +76,7 @@ impl Store {
     /// Finishes what is under way, folds the log into the file and gives the lock back, whoever
     /// else still has a handle; theirs answer [`Error::Closed`] from then on.
     pub async fn close(&self) {
+        self.inner.folder.close().await;
         self.inner.reader.close().await;
         self.inner.writer.close().await;
         self.inner.lock.release();
@@ -88,12 +94,13 @@ impl Store {
     }
 
     pub(crate) fn writer(&self) -> &SqlitePool {
+        self.inner.fold.note_change();
         &self.inner.writer
     }
 
     /// A change of several rows; dropped without a commit it leaves nothing.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        Ok(self.inner.writer.begin().await?)
+        Ok(self.writer().begin().await?)
     }
 }
 

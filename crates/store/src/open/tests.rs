@@ -51,6 +51,36 @@ async fn a_reader_sees_what_was_just_written_while_a_change_is_under_way() -> Re
     Ok(())
 }
 
+#[tokio::test]
+async fn the_log_is_folded_by_the_way_and_stays_short_however_many_changes_come() -> Result<(), Error> {
+    const FEW: usize = 128; // of some five pages each: far fewer than those after which a change folds it
+    const MANY: usize = 3_000;
+    const MOST_LOG: u64 = 24 << 20; // half as much again as where a change folds it
+    const PATIENCE: Duration = Duration::from_mins(1);
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("penstock.db");
+    let store = Store::open(&path).await?;
+    let event = Event::now(EventKind::Started, spec::Cause::Penstock, "x".repeat(8 << 10));
+    let len = |path: &Path| path.metadata().map_or(0, |meta| meta.len());
+    let before = len(&path);
+    for _ in 0..FEW {
+        store.append_events(std::slice::from_ref(&event)).await?;
+    }
+    let folded = async {
+        while len(&path) == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, folded).await.expect("folded, though nothing else is changed");
+    for _ in 0..MANY {
+        store.append_events(std::slice::from_ref(&event)).await?;
+    }
+    let log = len(&dir.path().join("penstock.db-wal"));
+    assert!(log < MOST_LOG, "{log}");
+    store.close().await;
+    Ok(())
+}
+
 /// Niceness of the threads whose name begins so; field 19 of proc_pid_stat(5).
 fn niceness(name: &str) -> Vec<i32> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("threads").flatten();
