@@ -3,7 +3,7 @@
 //! In: the site and the choice. Out: a table and JSON under `bench/results/`. The same file is copied and hashed by this program
 //! ([`plain`]), and sent to a Penstock, pulled by it from a server of this program on loopback ([`host`]), and imported by it ([`server`]);
 //! in turn, round after round, each time in another order; medians. What all have in common: the file was just written and read, so it is
-//! in the page cache; the system's own writing is done before the clock starts; each ends when its copy is on the disk (fsync) and its digest is
+//! in the page cache; the system's own writing is done before the clock starts, and memory for the copy is at hand; each ends when its copy is on the disk (fsync) and its digest is
 //! known; all have all cores. Fails: when a part does not start, or what came is not what was sent.
 
 mod host;
@@ -170,11 +170,11 @@ impl Stage<'_> {
         let copy = self.folder.join("copy");
         let start = || {
             let server = Server::start(self.binary, self.folder, self.choice.connections)?;
-            settle().map(|()| server)
+            settle(self.choice.size).map(|()| server)
         };
         match way {
-            Way::Copy => settle().and_then(|()| plain::copy_then_hash(model, &copy)),
-            Way::OnePass => settle().and_then(|()| plain::in_one_pass(model, &copy)),
+            Way::Copy => settle(self.choice.size).and_then(|()| plain::copy_then_hash(model, &copy)),
+            Way::OnePass => settle(self.choice.size).and_then(|()| plain::in_one_pass(model, &copy)),
             Way::Upload => start()?.upload(model, digest),
             Way::Pull => start()?.pull(&format!("http://{}{}", self.host, model.display()), digest),
             Way::Import => start()?.import(model, digest),
@@ -182,9 +182,14 @@ impl Stage<'_> {
     }
 }
 
-/// What the one before has left to write is on the disk.
-fn settle() -> Result<()> {
-    shell::run(&mut Command::new("sync"))
+/// What the one before has left to write is on the disk, and as much memory is at hand as the copy takes: on a virtual machine what nobody
+/// uses goes back to the host, and to have it again takes longer than to fill it.
+fn settle(mib: u64) -> Result<()> {
+    const MOST: u64 = 4 << 30;
+    shell::run(&mut Command::new("sync"))?;
+    let bytes = usize::try_from((mib << 20).min(MOST))?;
+    drop(std::hint::black_box(vec![1_u8; bytes]));
+    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate that is shown to people")]
@@ -255,7 +260,7 @@ fn page(found: &Findings) -> String {
     let _ = write!(
         page,
         "A model of {} MiB, {rounds} rounds, medians; pulls over {} connections. In each round the same file goes each way, in turn, to the \
-         same disk; it is in the page cache for all of them, `sync` runs before each, and each ends when its bytes are on the disk (fsync) and its \
+         same disk; it is in the page cache for all of them, `sync` runs before each and memory for the copy is at hand, and each ends when its bytes are on the disk (fsync) and its \
          digest is known. All use all cores. The share is that of the plain copy of the same round.\n\n",
         found.mib, found.connections
     );
