@@ -78,7 +78,11 @@ enum Task {
         check: bool,
     },
     /// Build the release, one binary that carries its engine, and ask it a question in an empty environment
-    Dist,
+    Dist {
+        /// Lay it out by what runs while it serves: built with counters, tried for two minutes, built again (takes llvm-profdata)
+        #[arg(long)]
+        trained: bool,
+    },
     /// Measure Penstock beside others, in one run
     Bench {
         #[command(subcommand)]
@@ -136,8 +140,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             say::result(&path.display().to_string());
         }
         Task::Model { check } => model::run(&site, check)?,
-        Task::Dist => {
-            dist::build(&site, jobs)?;
+        Task::Dist { trained } => {
+            dist::build(&site, jobs, if trained { dist::Way::Trained } else { dist::Way::Plain })?;
         }
         Task::Bench { what: BenchWhat::Gateway(choice) } => bench::gateway(&site, jobs, &choice)?,
         Task::Bench { what: BenchWhat::Fleet(choice) } => bench::fleet::run(&site, jobs, &choice)?,

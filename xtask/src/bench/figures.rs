@@ -31,6 +31,15 @@ pub(super) struct Findings {
     pub(super) bars: Vec<Bar>,
 }
 
+impl Findings {
+    /// Why a call failed, when one did.
+    pub(super) fn first_error(&self) -> Option<&str> {
+        let calls = self.requests.iter().map(|row| &row.first_error);
+        let streams = self.streams.iter().map(|row| &row.first_error);
+        calls.chain(streams).chain(self.bodies.iter().map(|row| &row.first_error)).find_map(Option::as_deref)
+    }
+}
+
 /// A measure, how often it went round, and how long that took.
 #[derive(Debug, Serialize)]
 pub(super) struct Took {

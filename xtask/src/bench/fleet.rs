@@ -96,7 +96,7 @@ impl Findings {
 pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
     let binary = match &choice.binary {
         Some(binary) => std::path::absolute(binary)?,
-        None => dist::build(site, jobs)?,
+        None => dist::build(site, jobs, dist::Way::Plain)?,
     };
     let real = engine::obtain(site, jobs, engine::Use::Here)?;
     shell::run(site.cargo().args(["build", "--release", "--package", "testkit", "--bin", "fake-engine", "--jobs", &jobs.to_string()]))?;

@@ -41,10 +41,10 @@ pub(crate) mod fleet;
 pub(crate) mod registry;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use self::figures::Findings;
@@ -173,6 +173,16 @@ pub(crate) fn gateway(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
     write(site, choice, &findings)?;
     say::note(&format!("measured in {}", say::took(begun.elapsed())));
     Ok(())
+}
+
+/// A quick run of this Penstock alone, of which nothing is kept; refused when a call failed.
+pub(crate) fn rehearse(site: &Site, jobs: usize, binary: &Path) -> Result<()> {
+    let choice = Choice { quick: true, only: Vec::new(), peers: Peers::None, rounds: Some(1), binary: Some(binary.to_path_buf()) };
+    let findings = measure::all(&Stage::set(site, jobs, &choice)?, &choice)?;
+    match findings.first_error() {
+        None => Ok(()),
+        Some(why) => bail!("a call failed: {why}"),
+    }
 }
 
 fn write(site: &Site, choice: &Choice, findings: &Findings) -> Result<()> {

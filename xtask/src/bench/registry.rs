@@ -116,7 +116,7 @@ struct Findings {
 pub(crate) fn run(site: &Site, jobs: usize, choice: &Choice) -> Result<()> {
     let binary = match &choice.binary {
         Some(binary) => std::path::absolute(binary)?,
-        None => dist::build(site, jobs)?,
+        None => dist::build(site, jobs, dist::Way::Plain)?,
     };
     // Not in the system's temporary folder, which may be memory.
     let folder = Scratch::at(site.target().join("bench-registry"))?;

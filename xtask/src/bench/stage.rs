@@ -76,7 +76,7 @@ impl Stage {
         let bench = site.target().join("release/penstock-bench");
         let penstock = match &choice.binary {
             Some(binary) => std::path::absolute(binary)?,
-            None => dist::build(site, jobs)?,
+            None => dist::build(site, jobs, dist::Way::Plain)?,
         };
         // The gateway has the first core to itself; where there is but one, all share it.
         let cores = [0, site::cores().min(2) - 1];
