@@ -45,6 +45,9 @@ pub struct NewToken {
     /// A login makes it.
     #[serde(skip)]
     pub from_login: bool,
+    /// It is made for a token of an identity provider.
+    #[serde(skip)]
+    pub exchanged: bool,
 }
 
 impl NewToken {
@@ -62,6 +65,7 @@ impl NewToken {
             budget: Budget::default(),
             expires_at: None,
             from_login: false,
+            exchanged: false,
         }
     }
 }

@@ -40,6 +40,7 @@ pub struct Caller {
 const NEVER: i64 = i64::MAX;
 
 /// An id and a name in one piece.
+#[derive(Clone)]
 struct Words {
     both: Box<str>,
     id: u32,
@@ -57,8 +58,8 @@ pub(crate) struct Life {
     stepping_down: AtomicBool,
     /// It was used since its last use was written down.
     used: AtomicBool,
-    /// A login has made it: it stands for its person.
-    of_login: bool,
+    /// A person has logged in for it: it stands for them.
+    of_person: bool,
 }
 
 /// Of whom somebody may see or change what is theirs.
@@ -80,7 +81,7 @@ impl Caller {
     pub(crate) fn holding(token: &Token, hash: Hash, of: Of) -> Self {
         let Of { allowance, owner, shared } = of;
         let expires = token.expires_at.map_or(NEVER, Timestamp::as_millis);
-        let life = Arc::new(Life { of_login: token.from_login, ..Life::default() });
+        let life = Arc::new(Life { of_person: token.from_login && !token.exchanged, ..Life::default() });
         Self { hash, words: Words::new(token.id.as_str(), &token.name), allowance, owner, shared, expires, life }
     }
 
@@ -93,6 +94,13 @@ impl Caller {
     pub(crate) fn of_user(owner: Arc<Owner>, allowance: Arc<Allowance>) -> Self {
         let (hash, words) = (Hash::of_nobody(), Words::new("", &owner.name()));
         Self { hash, words, allowance, owner: Some(owner), shared: None, expires: NEVER, life: Arc::default() }
+    }
+
+    /// The same for as long as what they have brought holds.
+    pub(crate) fn until(&self, end: Timestamp) -> Self {
+        let (words, allowance, owner) = (self.words.clone(), Arc::clone(&self.allowance), self.owner.clone());
+        let (shared, life) = (self.shared.clone(), Arc::clone(&self.life));
+        Self { hash: self.hash, words, allowance, owner, shared, expires: end.as_millis(), life }
     }
 
     /// Anybody, where no token is needed: may do everything.
@@ -170,10 +178,18 @@ impl Caller {
         if user.is_none() && projects.is_empty() { Err(denied()) } else { Ok(Reach::Some { projects, user }) }
     }
 
-    /// Whether they may call models at all.
+    /// Whether they may call models at all. What is booked on a project is called by who may call for it now: a right to call what belongs to nobody
+    /// is no right to the project's limits and budget.
     pub fn may_call(&self) -> Result<(), Error> {
-        let called = self.may_within(Verb::Use, Kind::Calls, self.project());
-        called.map_err(|_a_right| Error::Forbidden { what: Denied::Inference })
+        let denied = |what| Err(Error::Forbidden { what });
+        if !self.allowance.rights().has(Verb::Use, Kind::Calls) {
+            return denied(Denied::Inference);
+        }
+        match (&self.owner, self.project()) {
+            (Some(owner), Some(project)) if !owner.calls_for(project) => denied(Denied::Project(project.to_owned())),
+            (Some(owner), None) if !owner.everywhere().has(Verb::Use, Kind::Calls) => denied(Denied::Inference),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the deployments of all projects are there for their calls: for who calls, and sees them all.
@@ -184,7 +200,7 @@ impl Caller {
 
     /// Whether what belongs to this project is there for their calls: what belongs to none is for all.
     pub fn calls_reach(&self, project: Option<&str>) -> bool {
-        project.is_none() || project == self.project() || self.calls_everywhere()
+        project.is_none() || self.calls_everywhere() || (project == self.project() && self.may_call().is_ok())
     }
 
     /// Whether they may call this model.
@@ -231,16 +247,27 @@ impl Caller {
         if let Some(owner) = self.owner.as_ref().filter(|owner| !owner.is_in()) {
             return Err(Error::Disabled { user: owner.name().to_string() });
         }
-        if self.expires != NEVER && self.expires <= Timestamp::now().as_millis() {
+        if self.ends() && self.expires <= Timestamp::now().as_millis() {
             return Err(Error::Expired { at: Timestamp::from_millis(self.expires) });
         }
         Ok(())
     }
 
-    /// The end that what they make may have at most. The token of a login ends so that its person logs in again; what they make is theirs as much as
-    /// what they make with a browser.
+    /// The end that what they make may have at most. The token of `penstock login` ends so that its person logs in again; what they make is theirs as
+    /// much as what they make with a browser. What a provider has made, and what was made for that, is nobody's word for longer.
     pub(crate) fn latest_end(&self) -> Option<Timestamp> {
-        (self.expires != NEVER && !self.life.of_login).then(|| Timestamp::from_millis(self.expires))
+        (self.ends() && !self.life.of_person).then(|| Timestamp::from_millis(self.expires))
+    }
+
+    /// Whether they are let in until some time only.
+    pub(crate) fn ends(&self) -> bool {
+        self.expires != NEVER
+    }
+
+    /// Whether what they may use is counted by a meter of their own, which whatever they make would not share.
+    pub(crate) fn has_meter(&self) -> bool {
+        let Terms { limits, budget } = self.terms();
+        !limits.is_none() || !budget.is_none()
     }
 
     pub(crate) fn is_revoked(&self) -> bool {

@@ -66,6 +66,7 @@ impl Access {
             budget: new.budget,
             expires_at: new.expires_at,
             from_login: new.from_login,
+            exchanged: new.exchanged,
             created_at: Timestamp::now(),
             last_used_at: None,
         };
@@ -148,7 +149,7 @@ impl Access {
             ask::check_end(token.expires_at)?;
         }
         let after = known.changed(&token, self.of(&token));
-        if known.can_operate() && !after.can_operate() {
+        if known.can_operate() && (!after.can_operate() || (after.ends() && !known.ends())) {
             self.step_down(&known)?;
         }
         let stored = self.inner.store.update_token(&token).await;
@@ -164,7 +165,7 @@ impl Access {
         let admins = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
         let caller = self.caller_of(id).ok_or_else(|| Error::NotFound(id.clone()))?;
         if caller.can_operate() {
-            self.check_not_last(&admins, id.as_str())?;
+            self.check_not_last(&admins, &caller)?;
         }
         caller.revoke();
         Ok(())
@@ -173,15 +174,15 @@ impl Access {
     /// From here on nobody counts on this one to operate Penstock.
     fn step_down(&self, caller: &Caller) -> Result<(), Error> {
         let admins = self.inner.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = caller.token() {
-            self.check_not_last(&admins, id)?;
-        }
+        self.check_not_last(&admins, caller)?;
         caller.step_down(true);
         Ok(())
     }
 
-    fn check_not_last(&self, admins: &Admins, id: &str) -> Result<(), Error> {
-        let others = admins.iter().any(|(other, caller)| **other != *id && caller.can_operate());
+    /// Who goes without having an end leaves somebody without one: those that end leave nobody in time.
+    fn check_not_last(&self, admins: &Admins, going: &Caller) -> Result<(), Error> {
+        let id = going.token().unwrap_or_default();
+        let others = admins.iter().any(|(other, caller)| **other != *id && caller.can_operate() && (going.ends() || !caller.ends()));
         if others || self.inner.mode == Mode::Open { Ok(()) } else { Err(Error::LastAdmin(TokenId::new(id))) }
     }
 
@@ -247,6 +248,7 @@ impl Access {
             budget: Budget::default(),
             expires_at: None,
             from_login: false,
+            exchanged: false,
             created_at: Timestamp::now(),
             last_used_at: None,
         };
@@ -304,5 +306,5 @@ fn hash(secret: &Secret) -> Result<Hash, Error> {
 
 /// May operate Penstock, now and for good.
 fn can_operate(token: &Token) -> bool {
-    token.scopes.contains(&Scope::Admin) && token.expires_at.is_none_or(|at| at > Timestamp::now())
+    token.scopes.contains(&Scope::Admin) && token.expires_at.is_none()
 }

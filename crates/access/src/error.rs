@@ -18,7 +18,7 @@ pub enum Error {
     #[error("a token is needed")]
     MissingToken,
     /// No token came with a question that is answered without one on this machine only.
-    #[error("from another machine a token is needed here")]
+    #[error("from another machine, or under a name that is not this one's, a token is needed here")]
     Afar,
     /// The token is unknown, or has been taken back.
     #[error("the token is not valid")]
@@ -260,9 +260,12 @@ impl Fault for Error {
             Self::MissingToken => "send the header `Authorization: Bearer psk_…`; `penstock token create` makes a token",
             Self::Afar => {
                 "send the header `Authorization: Bearer psk_…` with a token that may `get server` (`penstock token create prometheus --right get:server`), \
-                 or set metrics.access to `open`"
+                 ask for 127.0.0.1 on the machine itself, or set metrics.access to `open`"
             }
             Self::WrongToken => "check the token for missing characters; if it was taken back, ask for a new one",
+            Self::Forbidden { what: Denied::Metered } => {
+                "ask with a token that has neither limits nor a budget, or log in: `penstock login`"
+            }
             Self::Expired { .. } | Self::Forbidden { .. } => "ask whoever operates this server for a token that may",
             Self::Limited { what: Resource::Concurrency, .. } => "wait until one of your requests has ended",
             Self::Limited { .. } => "wait, or ask whoever operates this server for a higher limit",
@@ -288,7 +291,9 @@ impl Fault for Error {
             Self::ProjectInUse { .. } => "remove them, or move them to another project, first",
             Self::NotForgotten { .. } => "revoke it again when the store answers, before the next restart",
             Self::NotFound(_) => "list the tokens to see which there are",
-            Self::LastAdmin(_) | Self::LastAdminUser(_) | Self::LastAdminRole => "make another token with the scope `admin` first",
+            Self::LastAdmin(_) | Self::LastAdminUser(_) | Self::LastAdminRole => {
+                "make another token with the scope `admin` and without an end first"
+            }
             Self::TooMany { .. } => "remove those that nobody uses any more",
             Self::Interrupted(_) => "list the tokens to see what came of it",
             Self::Damaged(_) => "delete the token and make a new one",

@@ -1,16 +1,17 @@
 //! May they give that? Nobody gives what they may not do themselves.
 //!
-//! In: who gives; a token, roles, rights. Out: nothing. Fails: [`Denied::Beyond`], [`Denied::Looser`]. Holds: nothing.
+//! In: who gives; a token, roles, rights. Out: nothing. Fails: [`Denied::Beyond`], [`Denied::Looser`],
+//! [`Denied::Metered`]. Holds: nothing.
 //!
 //! What somebody may is not what they may this minute: a user who is shut out has their roles still, and gets more tomorrow. So a user is weighed by
-//! the roles that are stored, and a token by what it says of itself, since its owner may grow into that. A token that is bounded (models, limits,
-//! budget, an end) makes none, and changes none into one, that is bounded less.
+//! the roles that are stored, and a token by what it says of itself, since its owner may grow into that. A token that is bounded (models, an
+//! end) makes none, and changes none into one, that is bounded less. One with limits or a budget makes none at all, since each would have a meter of its own.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base::Timestamp;
-use spec::{Budget, Limits, Name, Rights, Token, UserId};
+use spec::{Invalid, Name, Rights, Token, UserId};
 
 use crate::access::Access;
 use crate::allowance::Said;
@@ -40,18 +41,22 @@ impl Access {
 
     /// Whether they may make this token.
     pub fn check_gives(&self, giver: &Caller, new: &NewToken) -> Result<(), Error> {
+        check_meter(giver)?;
         let said = Said { scopes: new.scopes.clone(), role: new.role.clone(), rights: new.rights, ..Said::default() };
         self.check_said(giver, &said, new.owner.as_ref())?;
         self.check_stated(giver, &said, new.owner.as_ref())?;
         let models = new.models.as_ref().map(|models| models.iter().cloned().collect());
         check_models(giver, models.as_ref())?;
-        check_limits(giver, &new.limits)?;
-        check_budget(giver, &new.budget)?;
-        check_end(giver, new.expires_at)
+        check_end(giver, new.expires_at)?;
+        self.check_booked(new.owner.as_ref(), new.project.as_deref())
     }
 
     /// Whether they may make this of a token.
     pub fn check_patch(&self, giver: &Caller, before: &Token, patch: &Patch) -> Result<(), Error> {
+        let is_name_only = *patch == Patch { name: patch.name.clone(), ..Patch::default() };
+        if !is_name_only {
+            check_meter(giver)?;
+        }
         let after = patch.clone().apply(before.clone());
         let (was, said) = (Said::by(before), Said::by(&after));
         self.check_said(giver, &was, before.owner.as_ref())?;
@@ -61,9 +66,8 @@ impl Access {
             self.check_stated(giver, &said, before.owner.as_ref())?;
         }
         patch.models.as_ref().map_or(Ok(()), |_| check_models(giver, said.models.as_ref()))?;
-        patch.limits.as_ref().map_or(Ok(()), |limits| check_limits(giver, limits))?;
-        patch.budget.as_ref().map_or(Ok(()), |budget| check_budget(giver, budget))?;
-        patch.expires_at.map_or(Ok(()), |end| check_end(giver, end))
+        patch.expires_at.map_or(Ok(()), |end| check_end(giver, end))?;
+        patch.project.as_ref().map_or(Ok(()), |project| self.check_booked(before.owner.as_ref(), project.as_deref()))
     }
 
     fn owner(&self, id: &UserId) -> Result<Arc<Owner>, Error> {
@@ -91,6 +95,18 @@ impl Access {
         if own.includes(rights) { Ok(()) } else { Err(Error::Forbidden { what: Denied::Beyond }) }
     }
 
+    /// Whether what this user calls may be booked on this project, as far as their roles go.
+    fn check_booked(&self, owner: Option<&UserId>, project: Option<&str>) -> Result<(), Error> {
+        let (Some(owner), Some(project)) = (owner, project) else { return Ok(()) };
+        let owner = self.owner(owner)?;
+        if owner.could_call_for(project) {
+            return Ok(());
+        }
+        let (what, role) = (format!("its owner may not call models for project `{project}`"), format!("{project}:developer"));
+        let hint = format!("give them a role there first: `penstock user role {} --add {role}`, or leave the project out", owner.name());
+        Err(Invalid::one("project", what, hint).into())
+    }
+
     /// Whether they may all that somebody may who has these rights, as far as this user has them by their roles.
     fn check_as(&self, giver: &Caller, rights: Rights, user: &Owner) -> Result<(), Error> {
         let (everywhere, within) = user.by_roles();
@@ -105,32 +121,13 @@ fn check_models(giver: &Caller, wanted: Option<&BTreeSet<String>>) -> Result<(),
     held(own.is_none_or(|own| wanted.is_some_and(|wanted| wanted.is_subset(own))), "models")
 }
 
-fn check_limits(giver: &Caller, wanted: &Limits) -> Result<(), Error> {
-    let own = &giver.allowance.said.limits;
-    let all = tight(own.requests_per_minute, wanted.requests_per_minute)
-        && tight(own.tokens_per_minute, wanted.tokens_per_minute)
-        && tight(own.concurrency, wanted.concurrency);
-    held(all, "limits")
-}
-
-fn check_budget(giver: &Caller, wanted: &Budget) -> Result<(), Error> {
-    let own = &giver.allowance.said.budget;
-    let tokens = tight(own.tokens_per_hour, wanted.tokens_per_hour)
-        && tight(own.tokens_per_day, wanted.tokens_per_day)
-        && tight(own.tokens_per_month, wanted.tokens_per_month);
-    let money = tight(own.usd_per_hour, wanted.usd_per_hour)
-        && tight(own.usd_per_day, wanted.usd_per_day)
-        && tight(own.usd_per_month, wanted.usd_per_month);
-    held(tokens && money, "budget")
-}
-
 fn check_end(giver: &Caller, wanted: Option<Timestamp>) -> Result<(), Error> {
-    held(tight(giver.latest_end(), wanted), "expires_at")
+    let own = giver.latest_end();
+    held(own.is_none_or(|own| wanted.is_some_and(|wanted| wanted <= own)), "expires_at")
 }
 
-/// Whether it is bounded where the giver is, and as tightly.
-fn tight<T: PartialOrd>(own: Option<T>, wanted: Option<T>) -> bool {
-    own.is_none_or(|own| wanted.is_some_and(|wanted| wanted <= own))
+fn check_meter(giver: &Caller) -> Result<(), Error> {
+    if giver.has_meter() { Err(Error::Forbidden { what: Denied::Metered }) } else { Ok(()) }
 }
 
 fn held(holds: bool, field: &'static str) -> Result<(), Error> {

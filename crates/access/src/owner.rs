@@ -91,6 +91,11 @@ impl Owner {
         if self.is_in() { self.rest.load().within.get(project).copied().unwrap_or(Rights::NONE) } else { Rights::NONE }
     }
 
+    /// Whether calls of theirs may be booked on this project now.
+    pub fn calls_for(&self, project: &str) -> bool {
+        covers(self.everywhere(), self.within(project))
+    }
+
     /// The projects in which they may do something, and what.
     pub fn projects(&self) -> BTreeMap<Name, Rights> {
         if self.is_in() { self.rest.load().within.clone() } else { BTreeMap::new() }
@@ -102,9 +107,20 @@ impl Owner {
         (rest.everywhere, rest.within.clone())
     }
 
+    /// Whether their calls could be booked on this project, if they were let in.
+    pub(crate) fn could_call_for(&self, project: &str) -> bool {
+        let rest = self.rest.load();
+        covers(rest.everywhere, rest.within.get(project).copied().unwrap_or(Rights::NONE))
+    }
+
     /// The projects within which they may do this.
     pub(crate) fn projects_with(&self, verb: Verb, kind: Kind) -> Vec<Name> {
         let theirs = self.projects();
         theirs.into_iter().filter(|(_, rights)| rights.has(verb, kind)).map(|(name, _)| name).collect()
     }
+}
+
+/// Who calls within a project uses its limits and budget; and who calls everywhere, if they also say how much projects may.
+fn covers(everywhere: Rights, within: Rights) -> bool {
+    within.has(Verb::Use, Kind::Calls) || (everywhere.has(Verb::Use, Kind::Calls) && everywhere.has(Verb::Update, Kind::Projects))
 }

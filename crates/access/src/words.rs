@@ -142,6 +142,8 @@ pub enum Denied {
     Beyond,
     /// This, which takes the right to change the server: it reaches what its user reaches.
     Server(&'static str),
+    /// To make or change tokens, each with a meter of its own, where they are metered themselves.
+    Metered,
     /// What is bounded less than they are themselves.
     Looser(&'static str),
     /// To go on with a stream that began when they saw something else.
@@ -159,6 +161,7 @@ impl fmt::Display for Denied {
             Self::Project(name) => write!(f, "act for project `{name}`"),
             Self::Beyond => f.write_str("give what it may not do itself"),
             Self::Server(what) => write!(f, "{what}: that takes the right `update server`, which operators and admins have, or the config"),
+            Self::Metered => f.write_str("make tokens, nor change more of one than its name: it has limits or a budget of its own"),
             Self::Looser(field) => write!(f, "give a token wider `{field}` than its own"),
             Self::Other => f.write_str("go on listening: what it may see has changed"),
         }

@@ -210,6 +210,27 @@ async fn the_last_operator_cannot_be_locked_out() {
 }
 
 #[tokio::test]
+async fn the_last_operator_without_an_end_is_given_none() {
+    let house = house(Mode::Tokens).await;
+    house.access.first_token(None).await.expect("made");
+    let (admin, end) = (TokenId::new("admin"), Timestamp::now().plus(Duration::from_hours(1)));
+    let ends = Patch { expires_at: Some(Some(end)), ..Patch::default() };
+    let (brief, _) = house.access.create(NewToken { expires_at: Some(end), ..wanted("brief", Scope::Admin) }).await.expect("a token");
+    assert!(matches!(house.access.patch(&admin, ends.clone()).await, Err(Error::LastAdmin(_))));
+    assert!(matches!(house.access.revoke(&admin).await, Err(Error::LastAdmin(_))), "one that ends is nobody to count on");
+    house.access.create(wanted("second", Scope::Admin)).await.expect("a token");
+    house.access.patch(&admin, ends.clone()).await.expect("there is another");
+    house.access.revoke(&brief.id).await.expect("one that ends may go");
+    let later = Patch { expires_at: Some(Some(end.plus(Duration::from_hours(1)))), ..Patch::default() };
+    house.access.patch(&admin, later).await.expect("it has an end already");
+    let given = Secret::new("given-by-the-environment-1");
+    house.access.first_token(Some(&given)).await.expect("adopted");
+    house.access.patch(&admin, ends).await.expect("there is the second");
+    house.access.first_token(Some(&given)).await.expect("adopted");
+    assert_eq!(house.access.get(&admin).await.expect("a token").expires_at, None, "what is given operates for good");
+}
+
+#[tokio::test]
 async fn a_change_reaches_those_who_hold_the_token_and_keeps_what_they_used() {
     let house = house(Mode::Tokens).await;
     let limits = Limits { tokens_per_minute: Some(100), ..Limits::default() };

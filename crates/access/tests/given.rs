@@ -103,23 +103,13 @@ async fn a_bounded_token_neither_makes_nor_becomes_one_that_is_bounded_less() {
     let house = House::open().await;
     let ann = house.user("ann", &["admin"]).await;
     let end = Timestamp::now().plus(Duration::from_hours(1));
-    let bounded = NewToken {
-        models: Some(vec!["tiny".to_owned(), "small".to_owned()]),
-        limits: Limits { requests_per_minute: Some(10), ..Limits::default() },
-        budget: Budget { tokens_per_day: Some(1_000), ..Budget::default() },
-        expires_at: Some(end),
-        ..all_of(&ann)
-    };
+    let bounded = NewToken { models: Some(vec!["tiny".to_owned(), "small".to_owned()]), expires_at: Some(end), ..all_of(&ann) };
     let (token, caller) = house.token(bounded.clone()).await;
     let gives = |new: NewToken| house.access.check_gives(&caller, &new);
     assert!(gives(bounded.clone()).is_ok());
     assert!(gives(NewToken { models: Some(vec!["tiny".to_owned()]), ..bounded.clone() }).is_ok());
     assert!(is_looser(&gives(NewToken { models: None, ..bounded.clone() }), "models"));
     assert!(is_looser(&gives(NewToken { models: Some(vec!["large".to_owned()]), ..bounded.clone() }), "models"));
-    assert!(is_looser(&gives(NewToken { limits: Limits::default(), ..bounded.clone() }), "limits"));
-    let faster = Limits { requests_per_minute: Some(11), ..Limits::default() };
-    assert!(is_looser(&gives(NewToken { limits: faster.clone(), ..bounded.clone() }), "limits"));
-    assert!(is_looser(&gives(NewToken { budget: Budget::default(), ..bounded.clone() }), "budget"));
     assert!(is_looser(&gives(NewToken { expires_at: None, ..bounded.clone() }), "expires_at"));
     assert!(is_looser(&gives(NewToken { expires_at: Some(end.plus(Duration::from_secs(1))), ..bounded.clone() }), "expires_at"));
 
@@ -127,9 +117,51 @@ async fn a_bounded_token_neither_makes_nor_becomes_one_that_is_bounded_less() {
     assert!(becomes(Patch { name: Some("renamed".to_owned()), ..Patch::default() }).is_ok());
     assert!(becomes(Patch { models: Some(Some(vec!["small".to_owned()])), ..Patch::default() }).is_ok());
     assert!(is_looser(&becomes(Patch { models: Some(None), ..Patch::default() }), "models"));
-    assert!(is_looser(&becomes(Patch { limits: Some(faster), ..Patch::default() }), "limits"));
-    assert!(is_looser(&becomes(Patch { budget: Some(Budget::default()), ..Patch::default() }), "budget"));
     assert!(is_looser(&becomes(Patch { expires_at: Some(None), ..Patch::default() }), "expires_at"));
+}
+
+#[tokio::test]
+async fn a_token_with_limits_or_a_budget_makes_none_that_has_a_meter_of_its_own() {
+    let house = House::open().await;
+    let ann = house.user("ann", &["admin"]).await;
+    let (limits, budget) =
+        (Limits { requests_per_minute: Some(10), ..Limits::default() }, Budget { tokens_per_day: Some(30), ..Budget::default() });
+    let (other, _) = house.token(NewToken { scopes: Vec::new(), rights: Rights::NONE.with(Verb::Get, Kind::Models), ..all_of(&ann) }).await;
+    for metered in [NewToken { limits, ..all_of(&ann) }, NewToken { budget, ..all_of(&ann) }] {
+        let (own, caller) = house.token(metered.clone()).await;
+        let is_metered = |checked: Result<(), Error>| matches!(checked, Err(Error::Forbidden { what: Denied::Metered }));
+        assert!(is_metered(house.access.check_gives(&caller, &metered)), "the same once more is twice as much");
+        let calls = Patch { scopes: Some(vec![Scope::Inference]), ..Patch::default() };
+        for token in [&own, &other] {
+            assert!(is_metered(house.access.check_patch(&caller, token, &calls)), "nor makes another one call");
+            assert!(is_metered(house.access.check_patch(&caller, token, &Patch { limits: Some(Limits::default()), ..Patch::default() })));
+            let renamed = Patch { name: Some("renamed".to_owned()), ..Patch::default() };
+            assert!(house.access.check_patch(&caller, token, &renamed).is_ok());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_owned_token_is_booked_on_a_project_that_its_owner_calls_for() {
+    let house = House::open().await;
+    let admin = house.session(&house.user("boss", &["admin"]).await);
+    let role = async |text: &str, everywhere: &[&str], within: &str| {
+        let projects = BTreeMap::from([(name("red"), vec![name(within)])]);
+        let roles = everywhere.iter().map(|role| name(role)).collect();
+        let new = NewUser { name: text.to_owned(), email: None, service: false, roles, projects };
+        house.access.create_user(new).await.expect("a user")
+    };
+    let booked = |user: &User| NewToken { owner: Some(user.id.clone()), project: Some("red".to_owned()), ..NewToken::named("red's") };
+    let makes = |user: &User| house.access.check_gives(&admin, &booked(user));
+    let (looks, calls) = (role("looks", &["developer"], "viewer").await, role("calls", &[], "developer").await);
+    assert!(matches!(makes(&looks), Err(Error::Invalid(_))), "who calls what is nobody's, and looks at red");
+    assert!(makes(&calls).is_ok());
+    assert!(makes(&house.user("ops", &["operator"]).await).is_ok(), "who says how much red may");
+    let moved = Patch { project: Some(Some("red".to_owned())), ..Patch::default() };
+    let (of_looks, _) = house.token(all_of(&looks)).await;
+    assert!(matches!(house.access.check_patch(&admin, &of_looks, &moved), Err(Error::Invalid(_))));
+    let (of_calls, _) = house.token(all_of(&calls)).await;
+    assert!(house.access.check_patch(&admin, &of_calls, &moved).is_ok());
 }
 
 #[tokio::test]
@@ -139,4 +171,9 @@ async fn the_token_of_a_login_makes_what_its_person_could_make_with_a_browser() 
     let login = NewToken { expires_at: Some(Timestamp::now().plus(Duration::from_hours(1))), from_login: true, ..all_of(&ann) };
     let (_, caller) = house.token(login).await;
     assert!(house.access.check_gives(&caller, &all_of(&ann)).is_ok(), "it ends so that its person logs in again");
+    let end = Timestamp::now().plus(Duration::from_hours(1));
+    let exchanged = NewToken { expires_at: Some(end), from_login: true, exchanged: true, ..all_of(&ann) };
+    let (_, caller) = house.token(exchanged).await;
+    assert!(is_looser(&house.access.check_gives(&caller, &all_of(&ann)), "expires_at"), "nobody has logged in for it");
+    assert!(house.access.check_gives(&caller, &NewToken { expires_at: Some(end), ..all_of(&ann) }).is_ok());
 }

@@ -129,6 +129,31 @@ async fn a_role_within_a_project_reaches_that_project_only() {
 }
 
 #[tokio::test]
+async fn who_has_left_a_project_calls_no_more_on_its_account() {
+    let house = house().await;
+    let calls = Rights::NONE.with(Verb::Use, Kind::Calls);
+    house.access.create_role(NewRole { name: name("callers"), description: None, rights: calls }).await.expect("a role");
+    for (text, everywhere) in [("ann", "callers"), ("bob", "developer")] {
+        let projects = BTreeMap::from([(name("red"), vec![name("developer")])]);
+        let user = house.access.create_user(NewUser { projects, ..wanted(text, &[everywhere]) }).await.expect("a user");
+        let new = NewToken { owner: Some(user.id.clone()), project: Some("red".to_owned()), ..NewToken::named("in red") };
+        let red = house.access.create(new).await.expect("a token").1;
+        let red = house.access.verify(Some(red.expose())).expect("let in");
+        assert!(red.may_infer("tiny").is_ok() && red.calls_reach(Some("red")));
+        for less in [BTreeMap::from([(name("red"), vec![name("viewer")])]), BTreeMap::new()] {
+            house.change(&user, UserPatch { projects: Some(less), ..UserPatch::default() }).await.expect("changed");
+            let refused = red.may_infer("tiny");
+            assert!(matches!(&refused, Err(Error::Forbidden { what: Denied::Project(red) }) if red == "red"), "{refused:?}");
+            assert!(!red.calls_reach(Some("red")));
+        }
+        let own = house.access.verify(Some(&house.token_of(&user).await)).expect("let in");
+        assert!(own.may_infer("tiny").is_ok(), "what is booked on nobody goes on");
+        house.change(&user, UserPatch { roles: Some(vec![name("operator")]), ..UserPatch::default() }).await.expect("changed");
+        assert!(red.may_infer("tiny").is_ok(), "who says how much red may");
+    }
+}
+
+#[tokio::test]
 async fn nobody_gives_what_they_may_not_do() {
     let house = house().await;
     let rights =

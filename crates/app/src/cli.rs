@@ -85,10 +85,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Verb::Serve { flags, temporary: true } => told(serve_for_a_while(&flags.0)),
         Verb::Config(ConfigVerb::Check(flags)) => told(check(&flags.0)),
         Verb::Config(ConfigVerb::Reference) => say(&reference::page()),
-        Verb::Client(command) => client::run(
-            command,
-            &client::Globals { data_dir: Some(data_dir()), config_dir: Environment::of_process().config_dir(), ..cli.globals },
-        ),
+        Verb::Client(command) => client::run(command, &with_this_machine(cli.globals)),
         Verb::Echo { socket } => told(run_echo(&socket)),
     }
 }
@@ -113,11 +110,14 @@ fn carried() -> io::Result<Executable> {
     }
 }
 
-/// The data directory of a server that would be started from here.
-fn data_dir() -> PathBuf {
+/// What a client verb goes by, with the server that would be started from here.
+fn with_this_machine(globals: client::Globals) -> client::Globals {
     let environment = Environment::of_process();
-    let settings = Settings::load(&Flags::default(), &environment);
-    settings.map_or_else(|_| environment.data_dir(), |settings| settings.data_dir())
+    let (data_dir, fault) = match Settings::load(&Flags::default(), &environment) {
+        Ok(settings) => (settings.data_dir(), None),
+        Err(problems) => (environment.data_dir(), Some(problems.to_string())),
+    };
+    client::Globals { data_dir: Some(data_dir), config_dir: environment.config_dir(), fault, ..globals }
 }
 
 fn serve(flags: &Flags) -> Result<(), Error> {

@@ -73,6 +73,9 @@ pub struct Globals {
     /// Where logins are stored
     #[arg(skip)]
     pub config_dir: Option<PathBuf>,
+    /// Why the config of this machine does not say where its server is
+    #[arg(skip)]
+    pub fault: Option<String>,
 }
 
 /// How to print.

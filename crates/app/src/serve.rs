@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Flags, Settings};
+use crate::config::{Config, Flags, Settings};
 use crate::error::Error;
 
 pub mod log;
@@ -126,9 +126,14 @@ impl House {
             self.fleet.tell(event).await;
         }
         rooms::own(&self.outbound, &fresh);
-        self.settings.config.deployments = fresh.config.deployments;
-        self.settings.config.routes = fresh.config.routes;
-        self.settings.config.webhooks = fresh.config.webhooks;
+        let config = &mut self.settings.config;
+        config.deployments = fresh.config.deployments.clone();
+        config.routes = fresh.config.routes.clone();
+        config.webhooks = fresh.config.webhooks.clone();
+        let later = changed(config, &fresh.config);
+        if !later.is_empty() {
+            tracing::warn!(keys = later.join(", "), "changed in the config, and holds only from the next start");
+        }
         self.fleet.poke();
         Ok(())
     }
@@ -158,6 +163,13 @@ impl House {
         self.store.close().await;
         drop(self.lock);
     }
+}
+
+/// The keys of the config that say something else now.
+fn changed(running: &Config, fresh: &Config) -> Vec<String> {
+    let [running, fresh] = [running, fresh].map(|config| serde_json::to_value(config).unwrap_or_default());
+    let members = fresh.as_object().into_iter().flatten();
+    members.filter(|(key, value)| running.get(*key) != Some(value)).map(|(key, _)| key.clone()).collect()
 }
 
 /// Settings of older control planes that mean nothing here.

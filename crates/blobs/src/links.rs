@@ -65,6 +65,20 @@ fn make(layout: &Layout, named: &[Named], blobs: &[Blob]) -> Result<PathBuf, Err
     }
     let new = layout.links().join(PartId::random().as_str());
     fs::create_dir(&new).map_err(Error::io(&new))?;
+    // The list comes before the name: a folder without one would never be collected.
+    let list = folder.with_extension("json");
+    let made = fill(&new, named, blobs)
+        .and_then(|()| fs::write(&list, text).map_err(Error::io(&list)))
+        .and_then(|()| put(&new, &folder, named, blobs));
+    if made.is_err() {
+        drop(fs::remove_dir_all(&new)); // what went wrong first is told
+    }
+    made?;
+    layout::sync_folder(&layout.links())?;
+    Ok(folder)
+}
+
+fn fill(new: &Path, named: &[Named], blobs: &[Blob]) -> Result<(), Error> {
     for (file, blob) in named.iter().zip(blobs) {
         let link = new.join(&file.name);
         if let Some(above) = link.parent() {
@@ -72,12 +86,7 @@ fn make(layout: &Layout, named: &[Named], blobs: &[Blob]) -> Result<PathBuf, Err
         }
         fs::hard_link(&blob.path, &link).map_err(Error::io(&link))?;
     }
-    // The list comes first: a folder without one would never be collected.
-    let list = folder.with_extension("json");
-    fs::write(&list, text).map_err(Error::io(&list))?;
-    put(&new, &folder, named, blobs)?;
-    layout::sync_folder(&layout.links())?;
-    Ok(folder)
+    Ok(())
 }
 
 /// The new folder gets its name; a broken one of that name goes, and one that somebody made meanwhile stays.

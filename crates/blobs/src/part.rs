@@ -112,6 +112,7 @@ impl Part {
             Sha256::new()
         });
         let at = state.offset;
+        check_room(&blobs, &claim, &state)?; // before anything of it is on the disk
         let file = if let Some(blob) = whole {
             // It has become a blob, and whoever brought it never heard of it.
             File::open(&blob).map_err(Error::io(blob))?
@@ -132,10 +133,7 @@ impl Part {
             over: false,
             _claim: claim.clone(),
         };
-        let part =
-            Self { blobs, path, claim, waiting: Vec::new(), waiting_len: 0, looked_at: at, work: Work::Idle(Box::new(writer)), state };
-        part.check_room()?;
-        Ok(part)
+        Ok(Self { blobs, path, claim, waiting: Vec::new(), waiting_len: 0, looked_at: at, work: Work::Idle(Box::new(writer)), state })
     }
 
     /// Its id.
@@ -237,11 +235,7 @@ impl Part {
     }
 
     fn check_room(&self) -> Result<(), Error> {
-        let blobs = &self.blobs;
-        let wanted = ByteSize(self.state.total.unwrap_or(self.state.offset + LOOK).saturating_sub(self.state.offset));
-        let claimed = blobs.claimed_by_others(&self.state.id);
-        self.claim.expect(self.state.total, self.state.offset);
-        room::check(blobs.layout().dir(), wanted, claimed, blobs.config().reserve, "the rest of the file")
+        check_room(&self.blobs, &self.claim, &self.state)
     }
 
     /// Gives the waiting bytes to a thread, once the last ones are written.
@@ -290,6 +284,14 @@ impl Drop for Part {
             Work::Lost => {}
         }
     }
+}
+
+/// Whether there is room for what is still to come, beside what others have been promised.
+fn check_room(blobs: &Blobs, claim: &Claim, state: &PartState) -> Result<(), Error> {
+    let wanted = ByteSize(state.total.unwrap_or(state.offset + LOOK).saturating_sub(state.offset));
+    let claimed = blobs.claimed_by_others(&state.id);
+    claim.expect(state.total, state.offset);
+    room::check(blobs.layout().dir(), wanted, claimed, blobs.config().reserve, "the rest of the file")
 }
 
 impl Writer {

@@ -5,6 +5,7 @@
 //! whole: a slow line may take a day as long as it moves. Holds: idle connections. HTTP/1.1, so that ranges that are asked for
 //! side by side travel side by side.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::{Secret, chain};
@@ -52,8 +53,9 @@ type Inner = Client<HttpsConnector<Dialer>, HttpRequestBody>;
 /// A client; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Web {
-    /// Why there is none, on a machine without certificates.
-    client: Result<Inner, String>,
+    guard: Guard,
+    /// Made for the first call: whom the machine trusts takes long to read.
+    client: Arc<OnceLock<Inner>>,
     patience: Patience,
 }
 
@@ -75,7 +77,7 @@ pub struct Reply {
 impl Web {
     /// A client that goes where the guard lets it.
     pub fn new(guard: Guard, patience: Patience) -> Self {
-        Self { client: client(guard), patience }
+        Self { guard, client: Arc::default(), patience }
     }
 
     /// Sends a GET.
@@ -115,7 +117,7 @@ impl Web {
 
     /// One request, one answer.
     pub(crate) async fn call(&self, mut request: Request<HttpRequestBody>) -> Result<http::Response<Incoming>, Error> {
-        let client = self.client.as_ref().map_err(|why| Error::NoTls(why.clone()))?;
+        let client = self.client()?;
         request.headers_mut().entry(header::USER_AGENT).or_insert(AGENT);
         let host = redirect::host(request.uri());
         match tokio::time::timeout(self.patience.answer, client.request(request)).await {
@@ -123,6 +125,18 @@ impl Web {
             Ok(Err(error)) => Err(failed(host, error)),
             Err(_) => Err(Error::Slow { host, what: "no answer", after: self.patience.answer }),
         }
+    }
+
+    fn client(&self) -> Result<&Inner, Error> {
+        if let Some(made) = self.client.get() {
+            return Ok(made);
+        }
+        let tls = net::trust().map_err(|error| Error::NoTls(format!("the certificates of this machine cannot be read: {error}")))?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let connector = connector.wrap_connector(Dialer::new(self.guard.clone()));
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_timer(TokioTimer::new()).pool_max_idle_per_host(MOST_IDLE).pool_idle_timeout(KEPT);
+        Ok(self.client.get_or_init(|| client.build(connector)))
     }
 
     /// How long each step may take.
@@ -194,14 +208,6 @@ fn failed(host: String, error: hyper_util::client::legacy::Error) -> Error {
     }
     tracing::debug!(host, error = chain(&error), "no answer");
     Error::Line { host, source: Box::new(error) }
-}
-
-fn client(guard: Guard) -> Result<Inner, String> {
-    let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider());
-    let builder = builder.map_err(|error| format!("the certificates of this machine cannot be read: {error}"))?;
-    let connector = builder.https_or_http().enable_http1().wrap_connector(Dialer::new(guard));
-    let mut client = Client::builder(TokioExecutor::new());
-    Ok(client.pool_timer(TokioTimer::new()).pool_max_idle_per_host(MOST_IDLE).pool_idle_timeout(KEPT).build(connector))
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ use spec::{Audit, Event, EventKind};
 
 use crate::House;
 use crate::door::{RequestId, cause};
+use crate::shown::HIDDEN;
 
-/// Stands for what is not told.
-const HIDDEN: &str = "(hidden)";
 /// Fields whose values are not told; of a map, each of its values.
 const SECRET: [&str; 8] = ["env", "token", "secret", "password", "key", "api_key", "client_secret", "authorization"];
 

@@ -10,6 +10,7 @@ use spec::{Deployment, Invalid, Kind, Name, Record, Source, Verb};
 use crate::House;
 use crate::door::Admin;
 use crate::error::Error;
+use crate::shown::sees_variables;
 
 /// Whether who asks may do this with a thing of this project.
 pub(crate) fn may(admin: &Admin, verb: Verb, (kind, project): (Kind, Option<&Name>), missing: impl FnOnce() -> Error) -> Result<(), Error> {
@@ -37,8 +38,16 @@ pub(crate) fn seen(admin: &Admin, verb: Verb, kind: Kind) -> Result<Option<Vec<N
 }
 
 /// For a stream of a list: whether they see what they saw when it began.
-pub(crate) fn sees_still(verb: Verb, kind: Kind, seen: Option<Vec<Name>>) -> impl Fn(&Caller) -> Result<(), access::Error> {
-    move |caller| if seen_by(caller, verb, kind)? == seen { Ok(()) } else { Err(access::Error::Forbidden { what: Denied::Other }) }
+pub(crate) fn sees_still(
+    then: &Caller,
+    (verb, kind): (Verb, Kind),
+    seen: Option<Vec<Name>>,
+) -> impl Fn(&Caller) -> Result<(), access::Error> + use<> {
+    let variables = sees_variables(then);
+    move |caller| {
+        let is_as_then = seen_by(caller, verb, kind)? == seen && sees_variables(caller) == variables;
+        if is_as_then { Ok(()) } else { Err(access::Error::Forbidden { what: Denied::Other }) }
+    }
 }
 
 fn seen_by(caller: &Caller, verb: Verb, kind: Kind) -> Result<Option<Vec<Name>>, access::Error> {
@@ -62,13 +71,18 @@ pub(crate) async fn check_wish(house: &House, admin: &Admin, before: Option<&Rec
     if belonged != Some(wanted.project.as_ref()) || before.is_some_and(|record| record.deleting) {
         may_make(admin, Kind::Deployments, wanted.project.as_ref())?;
     }
-    if before.is_some_and(|record| record.spec.model == wanted.model) {
-        return Ok(());
-    }
-    match &wanted.model {
-        Some(source) => check_source(house, admin, source).await,
-        None => Ok(()),
-    }
+    let Some(source) = &wanted.model else { return Ok(()) };
+    let is_as_before = match before.filter(|record| !record.deleting && record.spec.model == wanted.model) {
+        Some(before) => meant_before(house, before, source).await?,
+        None => false,
+    };
+    if is_as_before { Ok(()) } else { check_source(house, admin, source).await }
+}
+
+/// Whether a wish meant the model that its source names now when it was stored: what came since was let to it by nobody.
+async fn meant_before(house: &House, record: &Record, source: &Source) -> Result<bool, Error> {
+    let Source::Registry { name, tag } = source else { return Ok(true) };
+    Ok(house.registry.named(name, tag.as_deref()).await?.is_none_or(|model| model.created_at <= record.updated_at))
 }
 
 /// Whether who asks may have this looked at, before anything of it is. A model of a project is used by those who may see it, and a file of this machine,

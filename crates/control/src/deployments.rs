@@ -5,6 +5,8 @@
 //! of a change: who may (door), what is wrong with it by itself (`spec`), whether its model can be
 //! used (`registry`), store it ([`wish`]), poke the fleet.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, LOCATION};
@@ -46,22 +48,22 @@ pub(crate) fn routes() -> OpenApiRouter<House> {
         content((Page<view::Deployment> = "application/json"), (String = "text/event-stream")))))]
 async fn list(State(house): State<House>, admin: Admin, Query(query): Query<ListQuery>) -> Result<Response, Error> {
     let theirs = belongs::seen(&admin, Verb::List, Kind::Deployments)?;
-    let standing = admin.standing(&house).and(belongs::sees_still(Verb::List, Kind::Deployments, theirs.clone()));
+    let standing = admin.standing(&house).and(belongs::sees_still(admin.caller(), (Verb::List, Kind::Deployments), theirs.clone()));
     let wanted = query.project.as_deref().map(Name::parse).transpose()?;
     let is_shown = move |project: Option<&Name>| {
         belongs::is_among(theirs.as_deref(), project) && wanted.as_ref().is_none_or(|wanted| project == Some(wanted))
     };
     if query.watch {
-        let tick = house.fleet.watch();
+        let (tick, caller) = (house.fleet.watch(), Arc::clone(admin.caller()));
         let all = move || {
-            let all = Sight::now(&house).all();
+            let all = Sight::of(&house, &caller).all();
             all.iter().filter(|shown| is_shown(shown.project())).map(|shown| (shown.name.to_string(), json!(shown))).collect()
         };
         return Ok(watch::respond(watch::changes(tick, all), standing));
     }
     let limit = limit(query.limit)?;
     let records = house.store.list_deployments().await?;
-    let sight = Sight::now(&house);
+    let sight = Sight::of(&house, admin.caller());
     let shown = records.into_iter().filter(|record| is_shown(record.spec.project.as_ref())).map(|record| sight.show(record)).collect();
     Ok(axum::Json(Page::cut(shown, query.after.as_deref(), limit, |shown: &Shown| shown.name.as_str())).into_response())
 }
@@ -78,9 +80,9 @@ async fn list(State(house): State<House>, admin: Admin, Query(query): Query<List
 async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Deployment>) -> Result<Response, Error> {
     wish::check(&house, &admin, None, &wanted).await?;
     let record = house.store.create_deployment(&wanted, Origin::Api).await?;
-    admin.after(&shown::wish(record.spec.clone()));
+    admin.after(&shown::told(&record.spec));
     wish::announce(&house, EventKind::DeploymentCreated, &record, &admin).await;
-    Ok(accepted(&house, record).await)
+    Ok(accepted(&house, &admin, record).await)
 }
 
 /// Read a deployment
@@ -91,7 +93,7 @@ async fn create(State(house): State<House>, admin: Admin, Json(wanted): Json<Dep
 async fn get(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Response, Error> {
     let record = ours(&house, &admin, Verb::Get, &name).await?;
     let tag = etag(record.generation);
-    Ok(([(ETAG, tag)], axum::Json(Sight::now(&house).show(record))).into_response())
+    Ok(([(ETAG, tag)], axum::Json(Sight::of(&house, admin.caller()).show(record))).into_response())
 }
 
 /// Replace a deployment, or create it
@@ -116,7 +118,7 @@ async fn replace(
     let before = house.store.get_deployment(&name).await?;
     wish::check(&house, &admin, before.as_ref(), &meant(wanted.clone(), before.as_ref())).await?;
     let record = wish::put(&house, &name, (&expect, &admin), |stored| Ok(meant(wanted.clone(), stored))).await?;
-    Ok(accepted(&house, record).await)
+    Ok(accepted(&house, &admin, record).await)
 }
 
 /// Change some fields of a deployment
@@ -146,7 +148,7 @@ async fn change(
     let before = ours(&house, &admin, Verb::Update, &name).await?;
     wish::check(&house, &admin, Some(&before), &merged(Some(&before))?).await?;
     let record = wish::put(&house, &name, (&expect, &admin), merged).await?;
-    Ok(accepted(&house, record).await)
+    Ok(accepted(&house, &admin, record).await)
 }
 
 /// Delete a deployment
@@ -164,7 +166,7 @@ async fn delete(State(house): State<House>, admin: Admin, Named(name): Named, ex
         return Err(Error::Routed { deployment: name, routes: routes.iter().map(|route| format!("`{route}`")).collect() });
     }
     let record = wish::delete(&house, &name, &admin).await?.ok_or_else(|| Error::not_found("deployment", &name))?;
-    Ok(accepted(&house, record).await)
+    Ok(accepted(&house, &admin, record).await)
 }
 
 /// The stored wish of this name, with which who asks may do this.
@@ -180,9 +182,9 @@ pub(crate) async fn stored(house: &House, name: &Name) -> Result<Record, Error> 
 }
 
 /// 202: it is stored, and the fleet knows; with a warning if its model should not be used any more.
-async fn accepted(house: &House, record: Record) -> Response {
+async fn accepted(house: &House, admin: &Admin, record: Record) -> Response {
     let model = record.spec.model.clone();
-    let shown = Sight::now(house).show(record);
+    let shown = Sight::of(house, admin.caller()).show(record);
     let place = HeaderValue::from_str(&format!("/api/v1/deployments/{}", segment(shown.name.as_str())));
     let mut response = (StatusCode::ACCEPTED, [(ETAG, etag(shown.generation))], axum::Json(shown)).into_response();
     if let Ok(place) = place {
@@ -191,10 +193,9 @@ async fn accepted(house: &House, record: Record) -> Response {
     models::warned(house, model.as_ref(), response).await
 }
 
-/// The wish of somebody who may have been shown the address of its model without what opens it.
+/// The wish of somebody who may not have been shown all of what is stored.
 fn meant(wanted: Deployment, stored: Option<&Record>) -> Deployment {
-    let before = stored.and_then(|record| record.spec.model.as_ref());
-    Deployment { model: wanted.model.clone().map(|model| model.meant(before)), ..wanted }
+    shown::meant(wanted, stored.map(|record| &record.spec))
 }
 
 /// A spec whose name is that of the path, whether it says so or not.

@@ -77,7 +77,7 @@ async fn register(State(house): State<House>, admin: Admin, Json(body): Json<Val
     let before = house.store.get_model(&wanted.name).await?;
     wanted.source = wanted.source.meant(before.as_ref().map(|model| &model.source));
     let card = wanted.card(before.as_ref())?;
-    let (project, allowed) = may_bring(&house, &admin, (&wanted.name, before.as_ref()), card.as_ref()).await?;
+    let (project, allowed) = may_bring(&house, &admin, (&wanted.name, before.as_ref()), (card.as_ref(), &wanted.bringing.tags)).await?;
     belongs::check_source(&house, &admin, &wanted.source).await?;
     if wanted.bringing.take == Take::Move {
         belongs::may_server(&admin, "take a file of this machine away (`keep: move`)")?;
@@ -216,13 +216,13 @@ async fn ours(house: &House, admin: &Admin, verb: Verb, name: &Name) -> Result<M
     Ok(model)
 }
 
-/// Whether who asks may bring a version of this model with this card, before anything of it is looked at; the project that it will belong to, and
+/// Whether who asks may bring a version of this model with this card and these tags, before anything of it is looked at; the project that it will belong to, and
 /// whose it may be when the version is here, which can take hours.
 async fn may_bring(
     house: &House,
     admin: &Admin,
     (name, before): (&Name, Option<&Model>),
-    card: Option<&Card>,
+    (card, tags): (Option<&Card>, &[String]),
 ) -> Result<(Option<Name>, Allowed), Error> {
     let belonged = before.map(|model| model.card.project.as_ref());
     if let Some(project) = belonged {
@@ -235,9 +235,18 @@ async fn may_bring(
             house.store.has_room_for_a_model(project).await?;
         }
     }
+    let mixed = may_mix(admin);
+    if !mixed {
+        house.registry.must_not_mix(name, before, tags).await?;
+    }
     let is_theirs = |of: Option<&Name>| belongs::may(admin, Verb::Update, (Kind::Models, of), || Error::not_found("model", name)).is_ok();
     let projects = belonged.into_iter().chain([project]).filter(|of| is_theirs(*of)).map(Option::<&Name>::cloned).collect();
-    Ok((project.cloned(), Allowed { new: belonged.is_none(), projects }))
+    Ok((project.cloned(), Allowed { new: belonged.is_none(), projects, mixed }))
+}
+
+/// Whether who asks may take a name or a tag that others answer to: what deployments of others mean may change with it.
+fn may_mix(admin: &Admin) -> bool {
+    admin.caller().may(Verb::Update, Kind::Server).is_ok()
 }
 
 /// Changes a model as it is now, if it is as expected; tries again when somebody else was faster. Gives it before and after.
@@ -305,10 +314,11 @@ fn by(admin: &Admin) -> String {
 fn refuse(field: &'static str) -> impl Fn(registry::Error) -> Error {
     move |source| match source {
         registry::Error::Store(source) => Error::Store(source),
-        // These are about the pulls that run, not about this one's source.
-        source @ (registry::Error::OtherPull { .. } | registry::Error::TooManyPulls(_) | registry::Error::TooManyOfYours(_)) => {
-            source.into()
-        }
+        // These are about the pulls that run and about its name, not about this one's source.
+        source @ (registry::Error::OtherPull { .. }
+        | registry::Error::TooManyPulls(_)
+        | registry::Error::TooManyOfYours(_)
+        | registry::Error::Mixed(_)) => source.into(),
         source => Error::Model { field, source },
     }
 }

@@ -233,7 +233,7 @@ fn labelled(mut spec: Deployment, id: &str) -> Deployment {
 async fn create(house: &House, admin: &Admin, wanted: &Deployment) -> Result<(), Error> {
     wish::may_want(house, admin, None, wanted).await?;
     let record = house.store.create_deployment(wanted, Origin::Api).await?;
-    admin.after(&crate::shown::wish(record.spec.clone()));
+    admin.after(&crate::shown::told(&record.spec));
     wish::announce(house, EventKind::DeploymentCreated, &record, admin).await;
     Ok(())
 }

@@ -3,14 +3,22 @@
 //! In: a record of the store, the fleet's snapshot. Out: what is serialised; its
 //! shape is that of [`crate::view`]. A record that the fleet has not looked at yet is `pending`.
 
+use access::Caller;
 use base::Timestamp;
 use fleet::{DeploymentView, Scaling, Snapshot};
 use serde::Serialize;
 use spec::deployment::{Origin, RevisionStatus, Strategy};
-use spec::{Deployment, InstanceId, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Version};
+use spec::{
+    Deployment, InstanceId, Kind, Name, Phase, Reason, ReasonCode, Record, Revision, RolloutPhase, RolloutStatus, Source, Verb, Version,
+};
 use store::KeptRevision;
 
 use crate::House;
+
+/// Stands for what is not told; sent back, it means what is there.
+pub(crate) const HIDDEN: &str = "(hidden)";
+/// The variable that is no secret and takes no right: the cards are chosen by Penstock, whatever it says.
+pub(crate) const CARDS: &str = "CUDA_VISIBLE_DEVICES";
 
 /// A deployment as a resource.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +49,8 @@ struct Status {
 /// What stands beside the stored records, read once for a whole list.
 pub(crate) struct Sight {
     pub(crate) snapshot: std::sync::Arc<Snapshot>,
+    /// Whether who asks sees the values of variables.
+    variables: bool,
 }
 
 impl Shown {
@@ -51,9 +61,13 @@ impl Shown {
 }
 
 impl Sight {
-    /// As it is now.
+    /// As it is now, for everybody.
     pub(crate) fn now(house: &House) -> Self {
-        Self { snapshot: house.fleet.snapshot() }
+        Self { snapshot: house.fleet.snapshot(), variables: false }
+    }
+    /// As it is now, for who asks.
+    pub(crate) fn of(house: &House, caller: &Caller) -> Self {
+        Self { variables: sees_variables(caller), ..Self::now(house) }
     }
     /// Every deployment that the fleet knows.
     pub(crate) fn all(&self) -> Vec<Shown> {
@@ -79,7 +93,7 @@ impl Sight {
             generation: record.generation,
             created_at: record.created_at,
             updated_at: record.updated_at,
-            spec: wish(record.spec),
+            spec: wish(record.spec, self.variables),
         }
     }
     /// How the fleet sees a deployment.
@@ -105,9 +119,34 @@ pub(crate) fn state(record: &Record, view: Option<&DeploymentView>) -> &'static 
     }
 }
 
-/// A wish as it is shown, and as audits tell it: without what may open the address of its model.
-pub(crate) fn wish(spec: Deployment) -> Deployment {
+/// Whether they see the values of engines' variables: who may set them.
+pub(crate) fn sees_variables(caller: &Caller) -> bool {
+    caller.may(Verb::Update, Kind::Server).is_ok()
+}
+
+/// A wish as it is shown: without what may open the address of its model, and but to who may set variables without their values.
+fn wish(mut spec: Deployment, variables: bool) -> Deployment {
+    if !variables {
+        spec.env.iter_mut().filter(|(name, _)| *name != CARDS).for_each(|(_, value)| HIDDEN.clone_into(value));
+    }
     Deployment { model: spec.model.as_ref().map(Source::shown), ..spec }
+}
+
+/// The same as audits tell it.
+pub(crate) fn told(spec: &Deployment) -> Deployment {
+    wish(spec.clone(), false)
+}
+
+/// The wish of somebody who may have been shown what was there as [`wish`] shows it: what was kept from them is as it was.
+pub(crate) fn meant(mut wanted: Deployment, before: Option<&Deployment>) -> Deployment {
+    let Some(before) = before else { return wanted };
+    wanted.model = wanted.model.map(|model| model.meant(before.model.as_ref()));
+    for (name, value) in wanted.env.iter_mut().filter(|(_, value)| *value == HIDDEN) {
+        if let Some(there) = before.env.get(name) {
+            value.clone_from(there);
+        }
+    }
+    wanted
 }
 
 /// A rollout.
@@ -173,11 +212,12 @@ pub(crate) struct ShownRevision {
     version: Option<Version>,
 }
 
-impl From<KeptRevision> for ShownRevision {
-    fn from(kept: KeptRevision) -> Self {
+impl ShownRevision {
+    /// As it is shown to who sees the values of variables, or does not.
+    pub(crate) fn of(kept: KeptRevision, variables: bool) -> Self {
         let Revision { number, spec, version } = kept.revision;
         let (status, cause, created_at, digest) = (kept.status, kept.cause, kept.created_at, kept.digest);
-        Self { number, status, cause, created_at, digest, spec: wish(spec), version }
+        Self { number, status, cause, created_at, digest, spec: wish(spec, variables), version }
     }
 }
 

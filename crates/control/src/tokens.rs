@@ -167,11 +167,11 @@ async fn visible(house: &House, admin: &Admin, verb: Verb, id: &TokenId) -> Resu
     }
 }
 
-/// Who makes tokens for themselves books their use on a project only if they have a part in it.
+/// Who makes tokens for themselves books their use on a project only if they may call for it.
 fn in_project(admin: &Admin, project: Option<&str>) -> Result<(), Error> {
     let Some(project) = project else { return Ok(()) };
-    let has_part = admin.caller().user().is_some_and(|user| !user.within(project).is_empty());
-    if has_part { Ok(()) } else { Err(denied(Denied::Project(project.to_owned()))) }
+    let may_call = admin.caller().user().is_some_and(|user| user.calls_for(project));
+    if may_call { Ok(()) } else { Err(denied(Denied::Project(project.to_owned()))) }
 }
 
 fn denied(what: Denied) -> Error {

@@ -34,13 +34,8 @@ pub enum Error {
         flag: &'static str,
     },
     /// An argument of the deployment would undo what Penstock must control.
-    #[error("args: {flag} is set by Penstock")]
-    OwnedFlag {
-        /// The flag.
-        flag: String,
-        /// The key of the deployment that does the same.
-        instead: &'static str,
-    },
+    #[error("{}: {}", .0.field, .0.what)]
+    Argument(spec::Problem),
     /// A remote engine without an address.
     #[error("`{0}` has no url")]
     NoUrl(spec::Name),
@@ -49,14 +44,14 @@ pub enum Error {
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
-            Self::OwnedFlag { .. } | Self::NoUrl(_) => Kind::Invalid,
+            Self::Argument(_) | Self::NoUrl(_) => Kind::Invalid,
             Self::MissingFlag { .. } | Self::SocketPath { .. } => Kind::Unavailable,
             Self::NoVersion { .. } => Kind::Internal,
         }
     }
     fn hint(&self) -> Option<String> {
         match self {
-            Self::OwnedFlag { instead, .. } => Some(format!("remove it and {instead}")),
+            Self::Argument(problem) => Some(problem.hint.clone()),
             Self::NoUrl(_) => Some("add url: http://HOST:PORT/v1".to_owned()),
             Self::SocketPath { .. } => Some("use a shorter data_dir".to_owned()),
             Self::MissingFlag { .. } => Some("use a llama-server of llama.cpp 0.4 or newer".to_owned()),

@@ -22,31 +22,12 @@ pub(crate) struct LlamaServer;
 /// Bytes that `sun_path` holds, less its final zero.
 const LONGEST_SOCKET_PATH: usize = 107;
 
-/// Flags that `args` may not hold, and what to write instead.
-const OWNED: [(&[&str], &str); 14] = [
-    (&["-m", "--model", "-mu", "--model-url", "-hf", "-hfr", "--hf-repo", "-hff", "--hf-file"], "set model:"),
-    (&["--host", "--port", "--reuse-port", "--path", "--api-prefix"], "use the gateway's address"),
-    (&["-a", "--alias"], "set name:"),
-    (&["-c", "--ctx-size"], "set context:"),
-    (&["-np", "--parallel", "-kvu", "--kv-unified"], "set parallel:"),
-    (&["-t", "--threads"], "set threads:"),
-    (&["-ngl", "--gpu-layers", "--n-gpu-layers"], "set gpu_layers:"),
-    (&["-dev", "--device", "-ts", "--tensor-split", "-mg", "--main-gpu"], "set gpu_layers:; Penstock chooses the devices"),
-    (&["--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file"], "use Penstock's tokens"),
-    (&["--embedding", "--embeddings"], "set embeddings: true"),
-    (&["--sleep-idle-seconds"], "set replicas.sleep_after:"),
-    (&["--models-dir", "--models-preset", "--tools", "--agent", "-ag", "--mcp-servers-config", "--mcp-servers-json"], "leave it out"),
-    (&["--tools-runtime", "--ui-mcp-proxy", "--webui-mcp-proxy", "--no-offline"], "leave it out"),
-    (&["--log-file", "--log-prompts-dir", "--slot-save-path", "--media-path"], "leave it out; `penstock logs` shows what engines write"),
-];
-
 impl Engine for LlamaServer {
     fn order(&self, revision: &Revision, place: &Place) -> Result<Order, Error> {
         let spec = &revision.spec;
         let version =
             revision.version.as_ref().ok_or_else(|| Error::NoVersion { deployment: spec.name.clone(), revision: revision.number })?;
-        owned_flags(&spec.args)?;
-        cache_type_once(spec)?;
+        check_arguments(spec)?;
         let mut order = order(revision, place, self.memory(Some(version), spec));
         let socket = socket_path(&order)?;
         let mut line = Line::new(&place.binary);
@@ -157,27 +138,9 @@ fn as_the_card_says(line: &mut Line<'_>, version: &Version) -> Result<(), Error>
     Ok(())
 }
 
-fn owned_flags(args: &[String]) -> Result<(), Error> {
-    for arg in args {
-        let flag = spelled(arg);
-        if let Some((_, instead)) = OWNED.iter().find(|(flags, _)| flags.contains(&flag.as_str())) {
-            return Err(Error::OwnedFlag { flag, instead });
-        }
-    }
-    Ok(())
-}
-
-/// A flag as the engine reads it: without a value behind `=`, and in long ones `_` is `-`.
-fn spelled(arg: &str) -> String {
-    let flag = arg.split('=').next().unwrap_or(arg).trim();
-    if flag.starts_with("--") { flag.replace('_', "-") } else { flag.to_owned() }
-}
-
-/// The cache type is said in one place.
-fn cache_type_once(spec: &Deployment) -> Result<(), Error> {
-    const FLAGS: [&str; 4] = ["-ctk", "--cache-type-k", "-ctv", "--cache-type-v"];
-    let twice = spec.args.iter().find(|arg| spec.cache_type.is_some() && FLAGS.contains(&spelled(arg).as_str()));
-    twice.map_or(Ok(()), |flag| Err(Error::OwnedFlag { flag: flag.clone(), instead: "remove it, or cache_type:" }))
+/// Also of a wish that was stored before such words were refused.
+fn check_arguments(spec: &Deployment) -> Result<(), Error> {
+    spec.argument_problems().into_iter().next().map_or(Ok(()), |problem| Err(Error::Argument(problem)))
 }
 
 fn socket_path(order: &Order) -> Result<String, Error> {

@@ -10,7 +10,8 @@ use std::time::Duration;
 use base::{ByteSize, Fault, Secret, Timestamp, tasks};
 use futures_util::FutureExt as _;
 use spec::{
-    Cause, Deployment, Event, EventKind, Grant, InstanceId, KeyFrom, Name, Phase, Reason, ReasonCode, Revision, RuntimeKind, Version,
+    Cause, Deployment, Event, EventKind, Grant, InstanceId, KeyFrom, Name, Phase, Reason, ReasonCode, Record, Revision, RuntimeKind,
+    Version,
 };
 
 use crate::fetching::{Fetching, unresolved};
@@ -35,7 +36,8 @@ pub(crate) async fn act(owner: &mut Owner, action: Action) {
         Action::Create(name, number) => create(owner, &name, number),
         Action::Launch(id, grant) => start(owner, &id, grant),
         Action::Move(id, phase, reason) => go(owner, &id, phase, reason),
-        Action::Fail(id, reason) => fail(owner, &id, reason),
+        Action::Tell(id, reason) => tell(owner, &id, reason),
+        Action::Fail(id, reason) => fail(owner, &id, reason).await,
         Action::Sleep(id, step) => sleep(owner, &id, step),
         Action::Stop(id) => stop(owner, &id),
         Action::Forget(id) => forget(owner, &id).await,
@@ -48,22 +50,19 @@ fn resolve(owner: &mut Owner, name: &Name) {
     wish.resolve = Resolve::Running;
     let (fetching, fetch) = Fetching::begin();
     wish.fetching = fetching;
-    let (spec, number, created_at) = (wish.record.spec.clone(), wish.record.generation, wish.record.created_at);
-    let which = Which { name: name.clone(), generation: number, created_at };
+    let record = wish.record.clone();
+    let which = Which { name: name.clone(), generation: record.generation, created_at: record.created_at };
     let (registry, programs) = (owner.registry.clone(), Arc::clone(&owner.yard.programs));
     let store = owner.store.clone();
-    let missing_key = spec.key_from().filter(|from| (owner.secrets)(*from).is_none()).map(key_missing);
+    let missing_key = record.spec.key_from().filter(|from| (owner.secrets)(*from).is_none()).map(key_missing);
     let work = async move {
-        let before = if spec.rollout.follow { None } else { store.get_revision(&spec.name, number).await.ok().flatten() };
-        let version = match (missing_key, follow::source_of(&spec, before.as_ref())) {
-            (Some(reason), _) => Err(reason),
-            (None, Some(source)) if spec.engine().needs_model() => fetch
-                .bring(&registry, &source)
-                .await
-                .map_err(|error| unresolved(&error))
-                .and_then(|version| servable(&spec, version).map(Some)),
-            _ => Ok(None),
+        let version = match missing_key {
+            Some(reason) => Err(reason),
+            None if record.spec.engine().needs_model() => follow::freeze((&store, &registry), &record, fetch).await,
+            None => Ok(None),
         };
+        let Record { spec, generation: number, .. } = record;
+        let version = version.and_then(|version| version.map(|version| servable(&spec, version)).transpose());
         // Which build it will be decides what was measured of it; where there is none the launch says so.
         let _ = programs.find(spec.engine()).await;
         version.map(|version| Arc::new(Revision { number, spec, version }))
@@ -227,6 +226,12 @@ fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) 
     owner.story.tell(Event { instance: Some(id.clone()), phase: Some((from, phase)), reason, ..event });
 }
 
+/// It stays in its phase, for another reason now; other numbers are no news.
+fn tell(owner: &mut Owner, id: &InstanceId, reason: Reason) {
+    let Some(item) = owner.world.items.get_mut(id) else { return };
+    item.reason = Some(reason);
+}
+
 /// A step into its sleep, or out of it.
 fn sleep(owner: &mut Owner, id: &InstanceId, step: Step) {
     let now = owner.world.now;
@@ -282,7 +287,8 @@ fn is_steady(item: &Item, now: Timestamp) -> bool {
     item.ready_at.is_some_and(|at| now.since(at) >= STEADY)
 }
 
-fn fail(owner: &mut Owner, id: &InstanceId, reason: Reason) {
+/// It is not taken over any more: its failure has been counted, and what is left of it after a crash of ours is told to end.
+async fn fail(owner: &mut Owner, id: &InstanceId, reason: Reason) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get(id) else { return };
     let (name, served, steady) = (item.deployment.clone(), item.ready_at.is_some(), is_steady(item, now));
@@ -292,11 +298,12 @@ fn fail(owner: &mut Owner, id: &InstanceId, reason: Reason) {
     if let Some(wish) = owner.world.wishes.get_mut(&name) {
         wish.failures = if steady { 1 } else { wish.failures.saturating_add(1) };
         let wait = wish.restarts.wait(&reason, served, wish.failures, now);
+        crate::steps::note_failure(wish, number, &reason);
         wish.failure = Some(reason);
         wish.retry_at = Some(now.plus(wait));
         wish.hand = Hand::Off;
-        crate::steps::note_failure(wish, number);
     }
+    remove_intent(owner, id).await;
 }
 
 fn stop(owner: &mut Owner, id: &InstanceId) {
@@ -329,6 +336,10 @@ pub(crate) fn ask_to_stop(owner: &Owner, id: InstanceId, runtime: Arc<dyn runtim
 async fn forget(owner: &mut Owner, id: &InstanceId) {
     owner.world.items.remove(id);
     owner.probes.remove(id);
+    remove_intent(owner, id).await;
+}
+
+async fn remove_intent(owner: &Owner, id: &InstanceId) {
     if let Err(error) = owner.store.remove_instance(id).await {
         tracing::warn!(instance = %id, error = base::chain(&error), "the intent could not be removed; the next start does it");
     }

@@ -148,6 +148,7 @@ fn asks(world: &World, item: &Item) -> Trial {
             Action::Launch(id, grant) if id == item.id => return Trial { verdict: Verdict::Fits, grant, reason: None, ..trial },
             Action::Fail(id, reason) if id == item.id => return Trial { verdict: Verdict::Never, reason: Some(reason), ..trial },
             Action::Move(id, Phase::Placing, reason) if id == item.id => trial.reason = reason,
+            Action::Tell(id, reason) if id == item.id => trial.reason = Some(reason),
             Action::Move(id, Phase::Draining, Some(reason)) if is_for(&reason, item) => {
                 trial.leave.extend(world.items.get(&id).map(|other| leaver(other, world)));
             }

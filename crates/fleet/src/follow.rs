@@ -3,14 +3,18 @@
 //! In: what their names mean in the registry now. Out: wishes at the next generation, so that a moved tag is a rollout like any
 //! other, with its history and its way back; what callers are told of models that should not be used any more. Fails: what cannot
 //! be read or written now is done by a later turn. A deployment follows its tag unless it says `rollout: {follow: false}`; by a
-//! digest it means the same for ever. From: Kubernetes' image streams and Flux, which make a moved tag a change of the wish.
+//! digest it means the same for ever. A name may come to mean the model of another project: that one is followed only if it was there
+//! when the wish was stored, since then who stored it was asked whether they may use it. From: Kubernetes' image streams and Flux,
+//! which make a moved tag a change of the wish.
 
 use std::sync::Arc;
 
+use base::Timestamp;
 use registry::{Meaning, Registry};
 use spec::deployment::Record;
-use spec::{Cause, Event, EventKind, Name, Revision, Source, Version};
+use spec::{Cause, Event, EventKind, Name, Reason, ReasonCode, Revision, RolloutPhase, Source, Version};
 
+use crate::fetching::{Fetch, unresolved};
 use crate::seam::Store;
 use crate::turn::Owner;
 use crate::world::{Resolve, Wish};
@@ -51,6 +55,12 @@ pub(crate) async fn hold_against(owner: &mut Owner, name: &Name) -> Result<bool,
     let Some(wish) = owner.world.wishes.get(name).filter(|wish| names_a_model(wish)) else { return Ok(false) };
     let Some(source) = &wish.record.spec.model else { return Ok(false) };
     let meaning = owner.registry.meaning(source).await.map_err(|error| base::chain(&error))?;
+    if let Some(meaning) = meaning.as_ref().filter(|meaning| !is_let(&wish.record, meaning.project.as_ref(), meaning.created_at)) {
+        let reason = not_let(source, &meaning.model);
+        stay(owner, name, reason);
+        return Ok(false);
+    }
+    let stayed = wish.rollout.reason.as_ref().is_some_and(|reason| reason.code == NOT_LET);
     let notice = meaning.as_ref().and_then(|meaning| Some(Arc::from(spec::warning(&meaning.model, meaning.deprecated.as_deref()?))));
     let (record, noticed) = (wish.record.clone(), wish.notice != notice);
     let is_other = |meaning: &Meaning| match &wish.resolve {
@@ -59,13 +69,77 @@ pub(crate) async fn hold_against(owner: &mut Owner, name: &Name) -> Result<bool,
     };
     let moved = meaning.filter(is_other);
     let before = wish.revision().and_then(|revision| Some(revision.version.as_ref()?.digest.clone()));
-    if noticed && let Some(wish) = owner.world.wishes.get_mut(name) {
+    if (noticed || stayed)
+        && let Some(wish) = owner.world.wishes.get_mut(name)
+    {
         wish.notice = notice;
+        wish.rollout.reason.take_if(|_| stayed);
+        wish.unsaved |= stayed;
     }
     let Some(meaning) = moved else { return Ok(false) };
     let cause = meaning.cause_after(before.as_deref());
     let renewed = renew(&owner.store, &record, &cause).await?;
     Ok(tell(owner, renewed.as_ref(), &meaning))
+}
+
+/// Whether a wish may mean this model: one of no project, or of its own, or one that was there when somebody stored it.
+fn is_let(record: &Record, project: Option<&Name>, created_at: Timestamp) -> bool {
+    project.is_none() || project == record.spec.project.as_ref() || created_at <= record.updated_at
+}
+
+fn not_let(source: &Source, model: &Name) -> Reason {
+    let message =
+        format!("`{source}` means the model `{model}` of another project now, which came after this deployment and is not let to it");
+    let remedy =
+        "name another model; or have somebody who may use that one store the deployment anew, with its digest (`model: NAME@sha256:…`)";
+    Reason::new(NOT_LET, message, remedy)
+}
+
+/// For this deployment it is as if it were not there. No rollout has another reason of this code.
+const NOT_LET: ReasonCode = ReasonCode::ModelMissing;
+
+/// What serves stays, and the story tells why, once.
+fn stay(owner: &mut Owner, name: &Name, reason: Reason) {
+    let Some(wish) = owner.world.wishes.get_mut(name) else { return };
+    let Resolve::Done(revision) = &wish.resolve else { return };
+    if !wish.record.spec.rollout.follow || wish.rollout.reason.as_ref() == Some(&reason) {
+        return;
+    }
+    let message = format!("`{name}` stays at revision {}: {}", revision.number, reason.message);
+    if wish.rollout.phase != RolloutPhase::RolledBack && !wish.rollout.paused {
+        (wish.rollout.reason, wish.unsaved) = (Some(reason.clone()), true);
+    }
+    let event = Event::now(EventKind::RolloutRolledBack, Cause::Penstock, message).of(name);
+    owner.story.tell(Event { reason: Some(reason), ..event });
+}
+
+/// What a wish is frozen with; none for one that names no model. A name that came to mean what is not let to it means what it did when
+/// this generation was frozen first.
+pub(crate) async fn freeze((store, registry): (&Store, &Registry), record: &Record, fetch: Fetch) -> Result<Option<Version>, Reason> {
+    let frozen = async || store.get_revision(&record.spec.name, record.generation).await.ok().flatten();
+    let before = if record.spec.rollout.follow { None } else { frozen().await };
+    let Some(source) = source_of(&record.spec, before.as_ref()) else { return Ok(None) };
+    let mut is_let = must_be_let(registry, record).await;
+    if is_let.is_ok() {
+        let brought = fetch.bring(registry, &source).await;
+        is_let = must_be_let(registry, record).await; // another one may have come meanwhile
+        if is_let.is_ok() {
+            return brought.map(Some).map_err(|error| unresolved(&error));
+        }
+    }
+    match frozen().await.and_then(|revision| revision.version) {
+        Some(version) => registry.as_it_was(&version).await.map(Some).map_err(|error| unresolved(&error)),
+        None => is_let.map(|()| None),
+    }
+}
+
+async fn must_be_let(registry: &Registry, record: &Record) -> Result<(), Reason> {
+    let Some(source @ Source::Registry { name, tag }) = &record.spec.model else { return Ok(()) };
+    match registry.named(name, tag.as_deref()).await {
+        Ok(Some(model)) if !is_let(record, model.card.project.as_ref(), model.created_at) => Err(not_let(source, &model.name)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(unresolved(&error)),
+    }
 }
 
 /// Engines are started with both.
@@ -92,7 +166,7 @@ fn tell(owner: &mut Owner, record: Option<&Record>, meaning: &Meaning) -> bool {
 }
 
 /// What to freeze a wish with: what its name means now, or for one that follows no tag what it meant when it was frozen first.
-pub(crate) fn source_of(spec: &spec::Deployment, before: Option<&Revision>) -> Option<Source> {
+fn source_of(spec: &spec::Deployment, before: Option<&Revision>) -> Option<Source> {
     let digest = before.and_then(|revision| revision.version.as_ref()).map(|version| &version.digest);
     match (&spec.model, digest) {
         (Some(Source::Registry { name, tag }), Some(digest)) if !spec.rollout.follow && !is_digest(tag.as_deref()) => {

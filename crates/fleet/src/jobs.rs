@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use base::Timestamp;
-use spec::{Name, Operation, OperationId, OperationState, Phase, Reason, ReasonCode};
+use spec::{Name, Operation, OperationId, OperationState, Phase, Reason, ReasonCode, Transfer};
 
 use crate::turn::Owner;
 use crate::world::{Hand, Item, Resolve, Wish, World};
@@ -71,7 +71,9 @@ pub(crate) async fn bury(owner: &Owner) -> Result<(), crate::Error> {
     const ALL: u32 = 10_000; // more than the store keeps beside those that run
     let left = owner.store.list_operations(ALL).await?.into_iter().filter(|operation| !operation.state.is_over());
     for operation in left {
-        write_down(owner, operation, lost(ReasonCode::ShuttingDown, "penstock ended before it was done")).await;
+        let remedy = if operation.transfer.is_some() { registry::PULL_AGAIN } else { "" };
+        let reason = Reason::new(ReasonCode::ShuttingDown, "penstock ended before it was done", remedy);
+        write_down(owner, operation, (OperationState::Failed, Some(reason))).await;
     }
     Ok(())
 }
@@ -79,6 +81,7 @@ pub(crate) async fn bury(owner: &Owner) -> Result<(), crate::Error> {
 async fn write_down(owner: &Owner, mut operation: Operation, (state, reason): End) {
     let how = if state == OperationState::Succeeded { "done" } else { "failed" };
     operation.message = format!("{} of `{}` {how}", operation.kind, operation.target);
+    operation.transfer = operation.transfer.map(Transfer::ended);
     (operation.state, operation.reason, operation.updated_at) = (state, reason, Timestamp::now());
     if let Err(error) = owner.store.put_operation(&operation).await {
         tracing::warn!(error = base::chain(&error), "an operation's end could not be stored");

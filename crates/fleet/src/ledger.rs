@@ -215,7 +215,7 @@ impl<'a> From<&'a Leaving> for Process<'a> {
 }
 
 /// Those that are never made to leave: the pinned, and of each deployment as many as it has at least.
-fn staying(world: &World) -> BTreeSet<InstanceId> {
+pub(crate) fn staying(world: &World) -> BTreeSet<InstanceId> {
     let mut left: BTreeMap<&Name, u32> = BTreeMap::new();
     let mut staying = BTreeSet::new();
     // Who waits for room may have that of its own predecessors, whatever the deployment has at least.

@@ -109,7 +109,8 @@ fn still_loading(item: &Item, now: Timestamp) -> Next {
     }
     if now.since(item.progress_at) > limit {
         let message = format!("no sign of progress for {}", base::clock::human::print(limit));
-        return Next::Fail(Reason::new(ReasonCode::StartTimeout, message, "see `penstock logs`; raise timeouts.start for slow disks"));
+        let remedy = format!("see `penstock logs {}`; raise timeouts.start for slow disks", item.id);
+        return Next::Fail(Reason::new(ReasonCode::StartTimeout, message, remedy));
     }
     Next::Stay
 }
@@ -170,7 +171,7 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
         _ if exit.code.is_some() => ("before it was ready", ReasonCode::EngineRejected),
         _ => ("before it was ready", ReasonCode::EngineExited),
     };
-    Reason::new(code, format!("the engine ended {how} {when}{words}"), "see `penstock logs` for all that it said")
+    Reason::new(code, format!("the engine ended {how} {when}{words}"), format!("see `penstock logs {}` for all that it said", item.id))
 }
 
 /// What an engine says when it gets no memory; lines that say less follow, so all that is known is looked at.

@@ -55,8 +55,8 @@ fn wish(world: &mut World, record: Record) {
         // One of the same name that was deleted in between is another deployment.
         Some(wish) if wish.record.created_at == record.created_at => {
             let rollout = wish.rollout.aimed_at(record.generation, &record.spec.rollout, now);
-            let (demand, hand, stable, wanted) = (wish.demand, wish.hand, wish.stable, wish.wanted);
-            Wish { demand, hand, stable, wanted, rollout, unsaved: true, ..fresh(record, now) }
+            let Wish { demand, hand, stable, refused, wanted, .. } = wish;
+            Wish { demand, hand, stable, refused, wanted, rollout, unsaved: true, ..fresh(record, now) }
         }
         Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record, now) },
         None => fresh(record, now),
@@ -93,6 +93,7 @@ fn fresh(record: Record, now: Timestamp) -> Wish {
         notice: None,
         fetching: Fetching::default(),
         stable: None,
+        refused: None,
         wanted: Lately::default(),
     }
 }

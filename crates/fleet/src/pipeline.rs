@@ -7,8 +7,8 @@
 use spec::deployment::{Step, pipeline};
 use spec::{Phase, Reason, ReasonCode};
 
-use crate::fetching;
 use crate::world::{Item, Resolve, Wish};
+use crate::{fetching, scale};
 
 /// Whether a step is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +42,8 @@ pub fn done(step: Step, wish: &Wish, item: Option<&Item>) -> Done {
 }
 
 fn reached(item: Option<&Item>, wish: &Wish, phase: Phase) -> Done {
-    let idle = || Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it");
     let Some(item) = item else {
-        return wish.failure.clone().map_or_else(|| Done::No(idle()), Done::Impossible);
+        return wish.failure.clone().map_or_else(|| Done::No(scale::idle(wish)), Done::Impossible);
     };
     let reason = || item.reason.clone().unwrap_or_else(|| Reason::new(ReasonCode::Progressing, format!("it is {}", item.phase), ""));
     match item.phase {

@@ -28,6 +28,8 @@ pub enum Action {
     Launch(InstanceId, Grant),
     /// It goes to this phase.
     Move(InstanceId, Phase, Option<Reason>),
+    /// It waits in its phase for another reason, or with other numbers.
+    Tell(InstanceId, Reason),
     /// It failed; its deployment backs off.
     Fail(InstanceId, Reason),
     /// A step into its sleep, or out of it.
@@ -44,9 +46,8 @@ impl Action {
     /// The instance that it is about.
     pub fn instance(&self) -> Option<&InstanceId> {
         match self {
-            Self::Launch(id, _) | Self::Move(id, ..) | Self::Fail(id, _) | Self::Sleep(id, _) | Self::Stop(id) | Self::Forget(id) => {
-                Some(id)
-            }
+            Self::Launch(id, _) | Self::Move(id, ..) | Self::Tell(id, _) | Self::Fail(id, _) => Some(id),
+            Self::Sleep(id, _) | Self::Stop(id) | Self::Forget(id) => Some(id),
             Self::Resolve(_) | Self::Roll(..) | Self::Create(..) | Self::Remove(_) => None,
         }
     }

@@ -6,22 +6,19 @@
 //! seldom afterwards.
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use base::tasks::{self, Task};
-use base::{Secret, Timestamp};
+use base::{Backoff, Secret, Timestamp};
 use bytes::Bytes;
 use engine::{Engine, Load, Probe};
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode, header};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use net::Dialer;
-use rustls::ClientConfig;
-use rustls::crypto::ring;
 use spec::{Endpoint, InstanceId};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
@@ -52,6 +49,8 @@ pub(crate) struct Target {
 /// That one is ready is to be known within a tenth of a second, however long its load took.
 const RISING: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(40)];
 const ASKS_EACH: usize = 40;
+/// Of one behind a URL, which is others' as well and was not started for a caller: also as long as it says that it loads.
+const AFAR: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(10) };
 const UP: Duration = Duration::from_secs(5);
 /// Of one that may fall asleep: until that is seen its memory serves nobody.
 const DROWSY: Duration = Duration::from_secs(1);
@@ -116,7 +115,7 @@ fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender
         let usual = [(target.sleeps, DROWSY), (target.fills, FILLING)].into_iter().filter(|(is, _)| *is).map(|(_, time)| time).min();
         let usual = usual.unwrap_or(UP);
         let mut last = Health::Unknown;
-        let (mut asks, mut misses, mut done) = (0_usize, 0_u32, Asks::default());
+        let (mut asks, mut unready, mut misses, mut done) = (0_usize, 0_u32, 0_u32, Asks::default());
         loop {
             let wanted = *asked.borrow_and_update();
             if wanted.wakes != done.wakes {
@@ -129,6 +128,7 @@ fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender
             done = wanted;
             let mut health = ask(&target).await;
             asks += 1;
+            unready = if matches!(health, Health::Up | Health::Asleep) { 0 } else { unready.saturating_add(1) };
             misses = if matches!(health, Health::Down(..)) { misses + 1 } else { 0 };
             let was_up = last == Health::Up;
             if was_up && misses > 0 && misses < MISSES {
@@ -153,7 +153,7 @@ fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender
             let pause = match (&last, misses) {
                 (Health::Up | Health::Asleep, 0) if heard => usual,
                 (Health::Up, _) => AFTER_MISS,
-                _ => RISING[(asks / ASKS_EACH).min(RISING.len() - 1)],
+                _ => until_ready(&target.endpoint, asks, unready),
             };
             tokio::select! {
                 biased;
@@ -162,6 +162,14 @@ fn ask_on(target: Target, mut asked: watch::Receiver<Asks>, beats: watch::Sender
             }
         }
     })
+}
+
+/// The pause before one that is not up is asked again: after so many answers in all, and so many in a row that were no other.
+fn until_ready(endpoint: &Endpoint, asks: usize, unready: u32) -> Duration {
+    match endpoint {
+        Endpoint::Unix(_) => RISING[(asks / ASKS_EACH).min(RISING.len() - 1)],
+        Endpoint::Url(_) => AFAR.ceiling(unready),
+    }
 }
 
 /// Listens to the loop behind the answers.
@@ -309,29 +317,21 @@ async fn exchange(socket: &Path, target: &Target, head: Builder, body: &'static 
     }
 }
 
-/// It keeps no connection.
-fn remote(target: &Target) -> Result<Client<HttpsConnector<Dialer>, Empty<Bytes>>, Cause> {
-    let connector = HttpsConnectorBuilder::new().with_tls_config(trusting_the_machine()?).https_or_http();
-    let dialer = Dialer::new(target.outbound.clone());
-    let connector =
-        if target.http2 { connector.enable_http2().wrap_connector(dialer) } else { connector.enable_http1().wrap_connector(dialer) };
-    Ok(Client::builder(TokioExecutor::new()).http2_only(target.http2).pool_max_idle_per_host(0).build(connector))
-}
-
-/// Read once: reading the machine's certificates takes longer than a probe may.
-fn trusting_the_machine() -> Result<ClientConfig, Cause> {
-    static TLS: OnceLock<ClientConfig> = OnceLock::new();
-    if let Some(ready) = TLS.get() {
-        return Ok(ready.clone());
-    }
-    let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions()?;
-    let config = builder.with_native_roots()?.with_no_client_auth();
-    Ok(TLS.get_or_init(|| config).clone())
-}
-
 async fn get_url(base: &str, target: &Target, path: &str) -> Result<StatusCode, Cause> {
     let head = Request::get(format!("{}{}", base.trim_end_matches('/'), path));
-    let reply = remote(target)?.request(request(head, target, Empty::new())?).await?;
+    let request = request(head, target, Empty::<Bytes>::new())?;
+    let dialer = Dialer::new(target.outbound.clone());
+    // It keeps no connection.
+    let mut client = Client::builder(TokioExecutor::new());
+    client.http2_only(target.http2).pool_max_idle_per_host(0);
+    let reply = if request.uri().scheme_str() == Some("https") {
+        let connector = HttpsConnectorBuilder::new().with_tls_config(net::trust()?).https_only();
+        let connector =
+            if target.http2 { connector.enable_http2().wrap_connector(dialer) } else { connector.enable_http1().wrap_connector(dialer) };
+        client.build(connector).request(request).await?
+    } else {
+        client.build(dialer).request(request).await?
+    };
     Ok(reply.status())
 }
 

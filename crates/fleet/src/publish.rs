@@ -13,10 +13,9 @@ use base::Secret;
 use board::{Entry, Member, Split, State, Table};
 use spec::{Name, Phase, Revision, RolloutPhase, RuntimeKind};
 
-use crate::fetching;
-use crate::scale;
 use crate::wishes::Active;
 use crate::world::{Item, Resolve, Wish, World};
+use crate::{fetching, rollout, scale};
 
 /// An estimate never says that it is done.
 const NEARLY: f64 = 0.99;
@@ -155,7 +154,8 @@ fn state(&Subject { wish, items, world, .. }: &Subject<'_>, serves: bool) -> Sta
         return State::Rising { phase: item.phase, since: item.created_at.shifted(world.drift), progress, eta };
     }
     // A revision that can be gone back to will serve: callers wait, and are not told of the new one's troubles.
-    if wish.rollout.phase == RolloutPhase::Progressing && wish.stable.is_some() {
+    let is_shared = wish.failure.as_ref().is_some_and(|reason| rollout::is_shared(wish, reason));
+    if wish.rollout.phase == RolloutPhase::Progressing && wish.stable.is_some() && !is_shared {
         return State::Cold;
     }
     if let Some(seen) = fetching::seen(wish) {

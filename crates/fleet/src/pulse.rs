@@ -71,7 +71,7 @@ pub fn stuck(item: &Item, now: Timestamp) -> Option<Reason> {
     let (silent, calls) = (base::clock::human::print(Duration::from_secs(silent.as_secs())), item.used.in_flight);
     let how = if quiet { "uses no CPU" } else { "computes without an end" };
     let message = format!("it answers its probe, but its loop has made no step for {silent} and it {how}; {calls} calls wait on it");
-    Some(Reason::new(ReasonCode::Unresponsive, message, "it is replaced; see `penstock logs`"))
+    Some(Reason::new(ReasonCode::Unresponsive, message, format!("it is replaced; see `penstock logs {}`", item.id)))
 }
 
 /// Why one that answers nothing is not waited for any longer: all of it stands still, and somebody goes without it.
@@ -79,7 +79,8 @@ pub fn hung(item: &Item, is_waited_for: bool, now: Timestamp) -> Option<Reason> 
     let Health::Down(what, _) = &item.health else { return None };
     let stands_still = item.phase == Phase::Unhealthy && now.since(item.since) >= HUNG_FOR && is_quiet(item, now);
     let message = || format!("{what}, and it uses no CPU; {} calls wait on it", item.used.in_flight);
-    (stands_still && is_waited_for).then(|| Reason::new(ReasonCode::Unresponsive, message(), "it is replaced; see `penstock logs`"))
+    let remedy = || format!("it is replaced; see `penstock logs {}`", item.id);
+    (stands_still && is_waited_for).then(|| Reason::new(ReasonCode::Unresponsive, message(), remedy()))
 }
 
 fn is_quiet(item: &Item, now: Timestamp) -> bool {

@@ -36,6 +36,7 @@ pub(crate) async fn take_up(owner: &mut Owner) -> Result<(), Error> {
 
 /// Gives back what is over.
 pub(crate) async fn expire(owner: &mut Owner) {
+    owner.look_at_the_clock(); // it may have been set while something else was waited for
     let now = owner.world.date();
     let over: Vec<Allocation> = owner.world.room.allocations.extract_if(.., |one| !one.holds(now)).collect();
     for one in over {

@@ -18,6 +18,7 @@ pub(crate) mod canary;
 mod verdict;
 
 pub use verdict::MOST_FAILURES;
+pub(crate) use verdict::is_shared;
 
 /// What a decision looks at.
 #[derive(Debug, Clone, Copy)]

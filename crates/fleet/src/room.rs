@@ -16,7 +16,7 @@ use spec::{Grant, InstanceId, Name, Phase, Reason, ReasonCode};
 
 use crate::cause;
 use crate::evict::{Candidate, Victims, evict};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, signed, staying};
 use crate::need;
 use crate::place::{Fit, grant, place};
 use crate::plan::Action;
@@ -53,15 +53,24 @@ pub(crate) fn give_room(world: &World, decided: &BTreeSet<InstanceId>) -> Vec<Ac
             }
             (Fit::NoRoom { need, missing, of, ways }, None) => {
                 let message = format!("it needs {need}, {missing} more than is free of {of}");
-                let facts = [("need_bytes", need), ("missing_bytes", missing), ("of_bytes", of)];
-                actions.extend(wait_for_room(item, message, &facts));
+                let reason = Reason::new(ReasonCode::NoRoom, message, "it starts when another model is unloaded");
+                let reason = reason.with("need_bytes", need).with("missing_bytes", missing).with("of_bytes", of);
+                if ways.is_empty() && !actions.iter().any(|action| matches!(action, Action::Launch(..))) {
+                    actions.extend(wait_for_keepers(item, reason, &ledger, world));
+                    continue; // nobody can make room for it, and nobody waits for it
+                }
+                actions.extend(wait_for_room(item, reason));
                 if let Some(way) = make_room(item, world, &ledger, ways, (decided, &mut actions)) {
                     first = Some(item);
                     ledger.take(&way.bytes);
                 }
             }
-            (Fit::NoRoom { .. }, Some(first)) => {
-                actions.extend(wait_for_room(item, format!("`{}` asked first and waits for room", first.deployment), &[]));
+            (Fit::NoRoom { need, .. }, Some(first)) => {
+                let is_own = first.deployment == item.deployment;
+                let who = if is_own { "another instance of it".to_owned() } else { format!("`{}`", first.deployment) };
+                let message = format!("it needs {need}; {who} asked first and waits for room");
+                let reason = Reason::new(ReasonCode::NoRoom, message, "it starts when another model is unloaded");
+                actions.extend(wait_for_room(item, reason.with("need_bytes", need)));
             }
         }
     }
@@ -80,10 +89,51 @@ pub(crate) fn next_look(world: &World) -> Option<Timestamp> {
     until.min()
 }
 
-fn wait_for_room(item: &Item, message: String, facts: &[(&str, ByteSize)]) -> Option<Action> {
-    let reason = Reason::new(ReasonCode::NoRoom, message, "it starts when another model is unloaded");
-    let reason = facts.iter().fold(reason, |reason, (name, bytes)| reason.with(name, *bytes));
-    (item.phase == Phase::Pending).then(|| Action::Move(item.id.clone(), Phase::Placing, Some(reason)))
+/// What it says is as true as the numbers of this turn.
+fn wait_for_room(item: &Item, reason: Reason) -> Option<Action> {
+    match item.phase {
+        Phase::Placing if item.reason.as_ref() == Some(&reason) => None,
+        Phase::Placing => Some(Action::Tell(item.id.clone(), reason)),
+        _ => Some(Action::Move(item.id.clone(), Phase::Placing, Some(reason))),
+    }
+}
+
+/// Nobody of ours who may leave can make room for it. Where pins and minima are why, its callers are told so once they have waited
+/// for as long as anybody is to wait until another makes room.
+fn wait_for_keepers(item: &Item, reason: Reason, ledger: &Ledger, world: &World) -> Option<Action> {
+    let keepers = keepers(item, ledger, world);
+    if keepers.is_empty() {
+        let remedy = "it starts when others than penstock's models give memory back, or lower its context";
+        return wait_for_room(item, Reason { remedy: remedy.to_owned(), ..reason });
+    }
+    let names: Vec<String> = keepers.iter().map(|name| format!("`{name}`")).collect();
+    let names = names.join(", ");
+    let reason = Reason {
+        message: format!("{}, and what is pinned or has a minimum stays: {names}", reason.message),
+        remedy: "unpin one of them, or lower its replicas.min; or raise the memory budget".to_owned(),
+        ..reason.with("keepers", names.as_str())
+    };
+    let is_asked_for = world.wishes.get(&item.deployment).is_some_and(Wish::is_asked_for);
+    if is_asked_for && world.now.since(item.since) >= world.room.patience && item.phase == Phase::Placing {
+        return Some(Action::Fail(item.id.clone(), reason));
+    }
+    wait_for_room(item, reason)
+}
+
+/// Those without whose pins and minima there could be room for it; nobody where that would not help.
+fn keepers<'a>(item: &Item, ledger: &Ledger, world: &'a World) -> BTreeSet<&'a Name> {
+    let staying = staying(world);
+    let kept = || world.items.values().filter(|other| staying.contains(&other.id) && other.deployment != item.deployment);
+    let mut without = ledger.clone();
+    for (at, bytes) in kept().flat_map(|other| ledger.of_item(other)) {
+        if let Some(left) = without.later.get_mut(at) {
+            *left = left.saturating_add(signed(bytes));
+        }
+    }
+    match place(&need::of(item, &world.room), &without, world.room.packing) {
+        Fit::NoRoom { ways, .. } if ways.is_empty() => BTreeSet::new(),
+        _ => kept().filter(|other| other.memory > ByteSize(0)).map(|other| &other.deployment).collect(),
+    }
 }
 
 fn never(need: ByteSize, most: ByteSize) -> Reason {
@@ -105,7 +155,7 @@ fn make_room(
     let leaving = world.leaving.iter().flat_map(|other| ledger.of_leaving(other));
     for (at, bytes) in holders().filter(|other| !other.is_serving()).flat_map(|other| ledger.of_item(other)).chain(leaving) {
         if let Some(left) = soon.get_mut(at) {
-            *left = left.saturating_add(crate::ledger::signed(bytes));
+            *left = left.saturating_add(signed(bytes));
         }
     }
     let missing = |way: &Way| way.missing(&Caps(&soon));
@@ -197,9 +247,9 @@ fn stays(other: &Item, asker: &Asker<'_>, world: &World) -> Stays {
     if until <= world.now { Stays::Over } else { Stays::Until(until) }
 }
 
-/// Its deployment serves nobody before it has room.
+/// Its deployment serves nobody before it has room, nor has another that comes up.
 fn is_urgent(item: &Item, world: &World) -> bool {
-    !world.items_of(&item.deployment).any(is_up)
+    !world.items_of(&item.deployment).any(|other| is_up(other) || (other.phase.is_rising() && other.holds_memory()))
 }
 
 fn candidate(item: &Item, world: &World, ledger: &Ledger) -> Candidate {

@@ -56,7 +56,7 @@ pub fn target(wish: &Wish, serving: &[&Item], world: &World) -> Target {
     let (min, max) = wish.bounds(world.date());
     let wanted = by_use(wish, serving, world).max(by_load(wish, serving, world));
     let count = min.max(u32::from(wish.is_asked_for())).max(wanted).min(max);
-    Target { count, reason: closed(wish, world.date()).unwrap_or_else(|| why_less(wish, count)) }
+    Target { count, reason: closed(wish, world.date()).unwrap_or_else(|| why_less(wish, serving, count)) }
 }
 
 /// Why there may be none now, where the schedule says so.
@@ -76,15 +76,21 @@ pub(crate) fn closed(wish: &Wish, now: Timestamp) -> Option<Reason> {
     Some(Reason::new(ReasonCode::Scheduled, message, remedy).with(Reason::AGAIN_AT, at))
 }
 
-fn why_less(wish: &Wish, count: u32) -> Reason {
+/// Why there is none: nobody asks for one now.
+pub(crate) fn idle(wish: &Wish) -> Reason {
+    if wish.demand.last_used.is_none() && wish.load_ms.is_none() && wish.failure.is_none() {
+        return Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it");
+    }
+    Reason::new(ReasonCode::Idle, "no caller now", "the next call, or `load`, starts it")
+}
+
+fn why_less(wish: &Wish, serving: &[&Item], count: u32) -> Reason {
     if count > 0 && !wish.record.spec.replicas.target.is_none() {
         let message = format!("{count} are enough for what is asked of them");
         let reason = Reason::new(ReasonCode::ScaledDown, message, "raise replicas.min or replicas.down_after to keep more");
         return reason.with("instances", count);
     }
-    let Some(keep) = wish.keep_alive() else {
-        return Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it");
-    };
+    let Some(keep) = wish.keep_alive().filter(|_| !serving.is_empty()) else { return idle(wish) };
     let message = format!("no caller for {}", base::clock::human::print(keep));
     let remedy = "the next call loads it again; raise replicas.keep_alive or set pinned: true to keep it";
     Reason::new(ReasonCode::KeepAliveOver, message, remedy).with("keep_alive_ms", load::millis(keep))
@@ -104,8 +110,12 @@ fn by_use(wish: &Wish, serving: &[&Item], world: &World) -> u32 {
     u32::try_from(warm.max(more)).unwrap_or(u32::MAX)
 }
 
-/// What load was lately worth, as far as there is room for it.
+/// What load was lately worth, as far as there is room for it. The first one comes for a caller, a hand or a minimum: what load was
+/// worth before everybody left makes nobody else leave.
 fn by_load(wish: &Wish, serving: &[&Item], world: &World) -> u32 {
+    if serving.is_empty() {
+        return 0;
+    }
     let wanted = wish.wanted.most();
     let has = u32::try_from(serving.len()).unwrap_or(u32::MAX);
     if wanted <= has { wanted } else { wanted.min(room_for(wanted, serving, world)) }
@@ -139,7 +149,8 @@ fn is_warm(item: &Item, wish: &Wish, now: Timestamp) -> bool {
     item.used.in_flight > 0 || wish.keep_alive().is_none_or(|keep| now.since(item.last_of_use()) < keep)
 }
 
-fn in_use(count: u32, waiting: u32) -> Reason {
+fn in_use(serving: &[&Item], waiting: u32) -> Reason {
+    let count = u32::try_from(serving.iter().filter(|item| !item.waits_for_room()).count()).unwrap_or(u32::MAX);
     let message = format!("{count} work or are kept, {waiting} wait in line");
     Reason::new(ReasonCode::InUse, message, "").with("instances", count).with("waiting", waiting)
 }
@@ -160,7 +171,7 @@ pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
     if !replicas.target.is_none() && most > 0 {
         because.push(load::lately(most, replicas.down_after));
     }
-    let room = if most > has { room_for(most, serving, world) } else { u32::MAX };
+    let room = if most > has && has > 0 { room_for(most, serving, world) } else { u32::MAX };
     if room < most {
         let remedy = "unload others or make them smaller, or raise the memory budget";
         let reason = Reason::new(ReasonCode::NoRoom, format!("there is room for {room}"), remedy);
@@ -173,7 +184,7 @@ pub fn explain(wish: &Wish, serving: &[&Item], world: &World) -> Scaling {
     if target.count == 0 {
         because.push(target.reason);
     } else if replicas.target.is_none() {
-        because.push(in_use(target.count, wish.demand.waiting));
+        because.push(in_use(serving, wish.demand.waiting));
     }
     Scaling { min, max, wanted: target.count, has, because }
 }

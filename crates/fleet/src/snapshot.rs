@@ -175,7 +175,7 @@ fn reason(wish: &Wish, foremost: Option<&Item>, now: Timestamp) -> Reason {
             Reason::new(ReasonCode::Unloaded, "it was unloaded by hand", "the next call, or `load`, starts it")
         }
         (Resolve::Pending | Resolve::Running, None) => fetching::reason(wish),
-        (Resolve::Done(_), None) => Reason::new(ReasonCode::Idle, "nobody has asked for it", "the first call, or `load`, starts it"),
+        (Resolve::Done(_), None) => scale::idle(wish),
     }
 }
 
@@ -194,7 +194,7 @@ fn instance(item: &Item, drift: i64) -> Instance {
         phase: item.phase,
         since: item.since.shifted(drift),
         reason: item.reason.clone(),
-        memory: resident.unwrap_or(item.memory),
+        memory: if item.holds_memory() { resident.unwrap_or(item.memory) } else { ByteSize(0) },
         reserved: item.memory,
         measured: item.measured,
         footprint: (item.noted > ByteSize(0)).then_some(item.noted),

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use base::Timestamp;
-use spec::{Cause, Event, EventKind, Name, Revision, RolloutPhase, RolloutStatus};
+use spec::{Cause, Event, EventKind, Name, Reason, Revision, RolloutPhase, RolloutStatus};
 use store::Kept;
 
 use crate::clock::{dated, not_ahead};
-use crate::rollout::told;
+use crate::rollout::{is_shared, told};
 use crate::turn::Owner;
 use crate::world::{Item, Resolve, Wish};
 use crate::{Error, scale};
@@ -44,12 +44,18 @@ pub(crate) async fn take_up(owner: &mut Owner) -> Result<(), Error> {
             None => None,
         };
         let now = owner.world.now;
+        let refused = match &status.reason {
+            Some(reason) if status.phase == RolloutPhase::RolledBack => {
+                owner.store.get_revision(&name, status.to).await?.map(|revision| (Arc::new(revision), reason.clone()))
+            }
+            _ => None,
+        };
         let Some(wish) = owner.world.wishes.get_mut(&name) else { continue };
         let status = not_ahead(status, now);
         let generation = wish.record.generation;
         wish.unsaved = status.to != generation;
         wish.rollout = if wish.unsaved { status.aimed_at(generation, &wish.record.spec.rollout, now) } else { status };
-        wish.stable = stable;
+        (wish.stable, wish.refused) = (stable, refused);
     }
     Ok(())
 }
@@ -60,9 +66,12 @@ pub(crate) fn roll(owner: &mut Owner, name: &Name, status: RolloutStatus) {
     let Some(wish) = owner.world.wishes.get_mut(name) else { return };
     let event = told(&wish.rollout, &status, now);
     match status.phase {
-        RolloutPhase::Complete => wish.stable = wish.revision().cloned(),
-        // What failed was the other one: this one is not kept waiting for it.
-        RolloutPhase::RolledBack => (wish.failures, wish.retry_at, wish.failure) = (0, None, None),
+        RolloutPhase::Complete => (wish.stable, wish.refused) = (wish.revision().cloned(), None),
+        RolloutPhase::RolledBack => {
+            // What failed was the other one: this one is not kept waiting for it.
+            (wish.failures, wish.retry_at, wish.failure) = (0, None, None);
+            wish.refused = wish.revision().cloned().zip(status.reason.clone());
+        }
         RolloutPhase::Progressing => {}
     }
     let (reason, revision) = (status.reason.clone(), status.to);
@@ -72,9 +81,9 @@ pub(crate) fn roll(owner: &mut Owner, name: &Name, status: RolloutStatus) {
     }
 }
 
-/// An instance of this revision failed.
-pub(crate) fn note_failure(wish: &mut Wish, number: u64) {
-    if wish.rollout.phase == RolloutPhase::Progressing && wish.rollout.to == number {
+/// An instance of this revision failed; that counts against it, unless the old one would have failed as well.
+pub(crate) fn note_failure(wish: &mut Wish, number: u64, reason: &Reason) {
+    if wish.rollout.phase == RolloutPhase::Progressing && wish.rollout.to == number && !is_shared(wish, reason) {
         wish.rollout.failures = wish.rollout.failures.saturating_add(1);
         wish.unsaved = true;
     }
@@ -100,6 +109,16 @@ pub(crate) async fn frozen(owner: &mut Owner, name: &Name, revision: &Arc<Revisi
     let (Some(from), RolloutPhase::Progressing) = (status.from, status.phase) else { return };
     // What only we heed needs no proof.
     let proven = wish.stable.as_ref().is_some_and(|stable| !revision.needs_new_engine(stable));
+    if !proven && let Some(refused) = still_refused(wish, revision, owner.world.now) {
+        let message =
+            format!("{name}: revision {} starts the engine of the one before, which was not good; revision {from} goes on", refused.to);
+        let (by, reason) = (Cause::Rollout { revision: refused.to }, refused.reason.clone());
+        if let Some(wish) = owner.world.wishes.get_mut(name) {
+            (wish.rollout, wish.unsaved) = (refused, true);
+        }
+        owner.story.tell(Event { reason, ..Event::now(EventKind::RolloutRolledBack, by, message).of(name) });
+        return;
+    }
     let complete =
         proven.then(|| RolloutStatus { phase: RolloutPhase::Complete, progress_at: owner.world.now, reason: None, ..status.clone() });
     let how = if joined.is_empty() { String::new() } else { "; its instances stay, since no engine has to start anew for it".to_owned() };
@@ -109,6 +128,12 @@ pub(crate) async fn frozen(owner: &mut Owner, name: &Name, revision: &Arc<Revisi
     if let Some(complete) = complete {
         roll(owner, name, complete);
     }
+}
+
+/// What would start just the engine that was not good is not tried before somebody says so.
+fn still_refused(wish: &Wish, revision: &Revision, now: Timestamp) -> Option<RolloutStatus> {
+    let (_, reason) = wish.refused.as_ref().filter(|(refused, _)| !revision.needs_new_engine(refused))?;
+    Some(RolloutStatus { phase: RolloutPhase::RolledBack, progress_at: now, reason: Some(reason.clone()), ..wish.rollout.clone() })
 }
 
 fn kept(item: &Item, drift: i64) -> Kept {
@@ -140,6 +165,7 @@ pub(crate) async fn by_hand(owner: &mut Owner, name: &Name, verb: Verb, by: Caus
     owner.store.put_rollout(name, &shown).await?;
     (wish.rollout, wish.unsaved) = (status, false);
     if tries_again {
+        wish.refused = None;
         (wish.failures, wish.retry_at, wish.failure) = (0, None, None);
         if matches!(wish.resolve, Resolve::Failed(..)) {
             wish.resolve = Resolve::Pending;

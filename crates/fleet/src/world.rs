@@ -79,6 +79,8 @@ pub struct Wish {
     pub fetching: Fetching,
     /// The revision that can be relied on; none before the first one has served.
     pub stable: Option<Arc<Revision>>,
+    /// The one that was gone back from, and why: what would start the same engine is not tried unasked.
+    pub refused: Option<(Arc<Revision>, Reason)>,
     /// How many instances its callers have lately been worth.
     pub wanted: Lately,
 }

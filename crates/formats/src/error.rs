@@ -86,6 +86,20 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file or the folder that it is about.
+    pub fn path(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Name { .. } => None,
+            Self::Read { path, .. }
+            | Self::RunsCode { path, .. }
+            | Self::Link { path }
+            | Self::Corrupt { path, .. }
+            | Self::Length { path, .. }
+            | Self::Missing { path, .. }
+            | Self::TooMuch { path, .. }
+            | Self::NoModel { path } => Some(path),
+        }
+    }
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Read { path, source }

@@ -118,8 +118,7 @@ impl Account {
     pub(crate) fn sent(&mut self, lease: &Lease) {
         if self.member.replace(Arc::clone(&lease.member)).is_some() {
             (self.row.ending, self.failure) = (Ending::default(), None); // how the last one ended does not matter any more
-            self.row.retries += 1;
-            self.gateway.metrics().retried();
+            self.sent_again();
         }
         self.entry = Some(Arc::clone(&lease.entry));
         let row = &mut self.row;
@@ -127,6 +126,12 @@ impl Account {
         (row.prompt_tokens, row.estimated) = (self.prompt_estimate, true);
         // Nor what the last one counted.
         (row.cached_tokens, row.completion_tokens, row.reasoning_tokens) = (0, 0, 0);
+    }
+
+    /// It goes there once more.
+    pub(crate) fn sent_again(&mut self) {
+        self.row.retries += 1;
+        self.gateway.metrics().retried();
     }
 
     /// Our own guess at the prompt.
@@ -142,6 +147,11 @@ impl Account {
     /// It was there at that moment.
     pub(crate) fn first_byte_at(&mut self, at: Instant) {
         self.first.get_or_insert(at);
+    }
+
+    /// What began as an answer is an error: nothing was made.
+    pub(crate) fn began_with_an_error(&mut self) {
+        self.first = None;
     }
 
     /// True once the engine has begun to answer, so that the client may have been told of it.
@@ -170,13 +180,21 @@ impl Account {
         }
     }
 
+    /// So much was made, by our own guess.
+    pub(crate) fn made(&mut self, completion: u64) {
+        self.row.completion_tokens = completion;
+    }
+
     /// The engine's own count, as far as it can be believed.
     pub(crate) fn counted(&mut self, usage: wire::openai::Usage) {
         const MOST: u64 = u32::MAX as u64; // more than any context holds
-        self.row.prompt_tokens = usage.prompt.min(MOST);
-        self.row.cached_tokens = usage.cached.min(MOST);
         self.row.completion_tokens = usage.completion.min(MOST);
         self.row.reasoning_tokens = usage.reasoning.min(MOST);
+        if usage.prompt == 0 {
+            return; // no prompt is empty: what it does not say stays our guess
+        }
+        self.row.prompt_tokens = usage.prompt.min(MOST);
+        self.row.cached_tokens = usage.cached.min(MOST);
         self.row.estimated = false;
     }
 

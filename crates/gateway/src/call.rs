@@ -44,6 +44,8 @@ pub(crate) enum Manner {
     Message {
         /// With the reasoning.
         thinks: bool,
+        /// The texts at which it stops.
+        stops: Vec<String>,
     },
     /// Lines of Ollama's, or one object.
     Ollama {

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::Gateway;
 use crate::call::Face;
 use crate::error::Error;
+use crate::pages;
 use crate::passage::Arrival;
 use crate::routes;
 
@@ -35,7 +36,7 @@ pub(crate) async fn guard(State(gateway): State<Gateway>, request: Request, next
     let face = routes::face(request.uri().path());
     let Some(row) = table::row(request.method().as_str(), path) else { return unlisted(&request, path, face) };
     let is_near = matches!(row.need, Need::Near(..));
-    if row.need == Need::Public || (is_near && gateway.config().metrics.is_open_to(&request)) {
+    if row.need == Need::Public || (is_near && gateway.config().metrics.is_open_to(&gateway, &request)) {
         return next.run(request).await;
     }
     let known = identify_call(gateway.access(), request.headers(), request.extensions().get::<Arrival>()).await;
@@ -51,7 +52,7 @@ pub(crate) async fn guard(State(gateway): State<Gateway>, request: Request, next
 pub enum MetricsAccess {
     /// Anybody.
     Open,
-    /// Who asks from this machine, and from elsewhere who brings a token that may.
+    /// Who asks from this machine under a name of it, which no page can have made lead here; else who brings a token that may.
     #[default]
     Loopback,
     /// Who brings a token that may.
@@ -63,14 +64,15 @@ const OF_PROXIES: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host
 
 impl MetricsAccess {
     /// Whether whoever asks this need not be known.
-    fn is_open_to(self, request: &Request) -> bool {
+    fn is_open_to(self, gateway: &Gateway, request: &Request) -> bool {
         match self {
             Self::Open => true,
             Self::Token => false,
             Self::Loopback => {
                 let from = request.extensions().get::<Arrival>().and_then(|arrival| arrival.from);
                 let is_brought = OF_PROXIES.iter().any(|name| request.headers().contains_key(*name));
-                !is_brought && from.is_some_and(|from| from.to_canonical().is_loopback())
+                let is_near = !is_brought && from.is_some_and(|from| from.to_canonical().is_loopback());
+                is_near && pages::is_ours(gateway, request)
             }
         }
     }

@@ -33,6 +33,12 @@ pub(crate) fn check<B>(gateway: &Gateway, request: &Request<B>) -> Result<(), Er
     if request.method().is_safe() { Ok(()) } else { ours.check_origin(request.uri(), request.headers()) }
 }
 
+/// Whether it was asked for under a name that is ours.
+pub(crate) fn is_ours<B>(gateway: &Gateway, request: &Request<B>) -> bool {
+    let ours = Ours { public_url: gateway.config().public_url.as_deref(), cors: None };
+    ours.check_name(request.uri(), request.headers()).is_ok()
+}
+
 /// What is known to be ours, or let in by the config.
 struct Ours<'a> {
     public_url: Option<&'a str>,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use board::Lease;
+use board::{Entry, Lease};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -60,8 +60,7 @@ pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: He
         return Ok(answer(call, stream_headers(call.face), Body::new(stream)));
     }
     let Held { lease, mut account, clock, streams } = held;
-    let waited = lease.waited;
-    let outcome = gateway.stopping().unless_ended(whole(call, reply, (&clock, streams, waited), &mut account)).await;
+    let outcome = gateway.stopping().unless_ended(whole(call, reply, (&clock, streams, &lease), &mut account)).await;
     match &outcome {
         Ok(_) => lease.answered(),
         Err(error) => send::report(&lease, error),
@@ -78,15 +77,11 @@ pub(crate) async fn relay(gateway: &Gateway, call: &Call, reply: Reply, held: He
 }
 
 /// An answer in one piece.
-async fn whole(
-    call: &Call,
-    reply: Reply,
-    (clock, streams, waited): (&Clock, bool, Duration),
-    account: &mut Account,
-) -> Result<Bytes, Error> {
+async fn whole(call: &Call, reply: Reply, (clock, streams, lease): (&Clock, bool, &Lease), account: &mut Account) -> Result<Bytes, Error> {
     if !reply.status.is_success() {
-        return Err(Box::pin(said(reply, clock)).await);
+        return Err(Box::pin(said(reply, clock, &lease.entry)).await);
     }
+    let waited = lease.waited;
     match (streams, &call.manner) {
         (true, Manner::Plain | Manner::Vectors { .. } | Manner::Embedded { .. }) => {
             let fold = Fold::new(call.ask.shape).prompt_estimate(account.prompt_estimate());
@@ -97,7 +92,7 @@ async fn whole(
             Box::pin(whole::last_line(reply.flow, (call.ask.shape, shaper), clock, account)).await
         }
         (false, _) => {
-            let body = whole::read(reply.flow, clock, account).await?;
+            let body = whole::read(reply.flow, call.ask.shape, clock, account).await?;
             put(call, body, waited, account)
         }
     }
@@ -145,14 +140,14 @@ fn answer(call: &Call, headers: HeaderMap, body: Body) -> Response {
 }
 
 /// The engine's own error, put into the shape of ours if it has another.
-pub(crate) async fn said(reply: Reply, clock: &Clock) -> Error {
+pub(crate) async fn said(reply: Reply, clock: &Clock, entry: &Entry) -> Error {
     let mut flow = reply.flow;
     let body = match whole::collect(&mut flow, clock, MOST_ERROR).await {
         Ok(body) => body,
         Err(error) => return error,
     };
     flow.keep();
-    Error::Said(Said::new(reply.status, Again::of(&reply.headers.unwrap_or_default()), &body))
+    Error::Said(Said::new(reply.status, Again::of(&reply.headers.unwrap_or_default()), &body).by(entry.spec.engine()))
 }
 
 /// The error that an engine sent as the first event of a stream.

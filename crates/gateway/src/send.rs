@@ -3,8 +3,8 @@
 //! In: a [`Call`](crate::call::Call), a lease. Out: a [`Reply`] (status, headers, byte flow). Fails: connect, its timeout, no first byte in
 //! time, a broken connection. What a member is sent is made ready once ([`target`]); HTTP/1.1 goes over links that
 //! their user drives ([`link`]), HTTP/2 over lines that many share ([`line`]); the [`pool`] keeps both. A
-//! reused link that proves dead is replaced by a fresh one here; whether another member is asked, and
-//! when, is what [`retry`] says.
+//! reused link that proves dead before anybody has read of the call is replaced by a fresh one here; where that is only likely,
+//! and whether another member is asked, and when, is what [`retry`] says.
 
 mod budget;
 mod connect;
@@ -42,7 +42,10 @@ use crate::error::Error;
 
 /// A server that hangs up on an idle connection and a call that comes just then miss each other by no more than this. What fails
 /// later was begun by somebody.
-const RACE: Duration = Duration::from_millis(250);
+const RACE: Duration = Duration::from_millis(10);
+/// The same of an engine of ours that is told to end: it may take a call from the socket and look at it no more, on a machine that is busy with
+/// the one that comes in its place.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// The engine's answer as it begins.
 #[derive(Debug)]
@@ -62,16 +65,18 @@ pub(crate) struct Failed {
     pub(crate) error: Error,
     /// True when the engine cannot have begun to work on it, so that another may be asked.
     pub(crate) safe: bool,
+    /// True when an idle connection proved dead at once, so that hardly anybody has: a fresh one may be tried.
+    pub(crate) stale: bool,
 }
 
 impl Failed {
     /// Somebody may have begun to work on it, or nobody ever will.
     pub(crate) fn for_good(error: Error) -> Self {
-        Self { error, safe: false }
+        Self { error, safe: false, stale: false }
     }
     /// Nobody has begun to work on it.
     pub(crate) fn untouched(error: Error) -> Self {
-        Self { error, safe: true }
+        Self { error, safe: true, stale: false }
     }
 }
 
@@ -107,14 +112,27 @@ impl Sender {
             && let Some((link, from)) = target.pool.take()
         {
             match over_link(lease, target, link, outgoing, clock).await {
-                // It hung up while nobody looked; what was written to it has reached nobody. Once: another idle one may be as dead.
-                Err(Lost { is_silent: true, .. }) if from.elapsed() < RACE => {}
-                outcome => return outcome.map_err(|lost| lost.failed),
+                // It hung up while nobody looked. Once: another idle one may be as dead.
+                Err(Failed { safe: true, .. }) => {}
+                Err(Failed { stale: true, .. }) if target.is_ours() && from.elapsed() < LAST_WORDS => {}
+                Err(failed) => return Err(Failed { stale: failed.stale && !target.is_ours() && from.elapsed() < RACE, ..failed }),
+                Ok(reply) => return Ok(reply),
             }
         }
+        self.send_afresh(lease, target, outgoing, clock).await
+    }
+
+    /// The same over a connection that nobody has used.
+    pub(crate) async fn send_afresh(
+        &self,
+        lease: &Lease,
+        target: &Arc<Target>,
+        outgoing: &Outgoing<'_>,
+        clock: &Clock,
+    ) -> Result<Reply, Failed> {
         // Boxed, so that a call that finds a connection carries none of this.
         match Box::pin(self.connect(lease, target)).await? {
-            Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await.map_err(|lost| lost.failed),
+            Fresh::Link(link) => over_link(lease, target, link, outgoing, clock).await.map_err(|failed| Failed { stale: false, ..failed }),
             Fresh::Place(place) => on_line(target, place, outgoing, clock).await,
         }
     }
@@ -152,21 +170,15 @@ enum Fresh {
     Place(Place),
 }
 
-/// A try over a link that brought no reply.
-struct Lost {
-    failed: Failed,
-    /// The other side hung up, and had not said one byte: so does an idle connection that proves dead.
-    is_silent: bool,
-}
-
-async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Lost> {
+/// What it says of a stale link is true of an idle one: it hung up, and had not said one byte.
+async fn over_link(lease: &Lease, target: &Arc<Target>, mut link: Link, outgoing: &Outgoing<'_>, clock: &Clock) -> Result<Reply, Failed> {
     let head = match link.exchange(outgoing.parts(target), clock.first_by).await {
         Ok(head) => head,
-        Err(Unsent { fault: Fault::Late, .. }) => return Err(Lost { failed: Failed::for_good(clock.late(true)), is_silent: false }),
+        Err(Unsent { fault: Fault::Late, .. }) => return Err(Failed::for_good(clock.late(true))),
         Err(Unsent { fault, untouched, unanswered }) => {
             let safe = untouched || unanswered && target.is_ours() && was_never_read(&fault);
-            let is_silent = unanswered && matches!(fault, Fault::HungUp | Fault::Io(_));
-            return Err(Lost { failed: Failed { error: Error::Broken { source: fault.into() }, safe }, is_silent });
+            let stale = unanswered && matches!(fault, Fault::HungUp | Fault::Io(_));
+            return Err(Failed { error: Error::Broken { source: fault.into() }, safe, stale });
         }
     };
     let home = Home { target: Arc::clone(target), most: slots(lease) };
@@ -188,7 +200,7 @@ async fn on_line(target: &Target, place: Place, outgoing: &Outgoing<'_>, clock: 
         Err(_elapsed) => return Err(Failed::for_good(clock.late(true))),
         Ok(Err(mut failed)) => {
             let untouched = failed.take_message().is_some() || line::was_refused(failed.error());
-            return Err(Failed { error: Error::Broken { source: failed.into_error().into() }, safe: untouched });
+            return Err(Failed { error: Error::Broken { source: failed.into_error().into() }, safe: untouched, stale: false });
         }
         Ok(Ok(response)) => response,
     };

@@ -16,7 +16,7 @@ use crate::account::Account;
 use crate::admit::{admit, is_metered, limit_headers};
 use crate::call::{Call, Face};
 use crate::choose::{choose, has_left, search};
-use crate::clock::Clock;
+use crate::clock::{Clock, until};
 use crate::error::{self, Error};
 use crate::http::{self, Arrived};
 use crate::identify::identify_call;
@@ -56,6 +56,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// It was not let in: its answer is at hand.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.way.is_err()
+    }
+
     /// The limits of its caller, for whoever answers before the call does.
     pub(crate) fn put_limits(&self, headers: &mut HeaderMap) {
         limit_headers(&self.account.rates(), headers);
@@ -212,7 +217,7 @@ struct Asked {
 /// Where, ask: a member, and another one, or the same later, if that is safe; else a fallback.
 async fn ask(gateway: &Gateway, call: &Call, way: &mut Way, account: &mut Account) -> Result<Asked, Error> {
     loop {
-        let lease = choose(gateway.board(), &mut way.search, call).await.map_err(|error| way.why(error))?;
+        let lease = choose_in_time(gateway, call, way, account).await.map_err(|error| way.why(error))?;
         gateway.metrics().waited(lease.waited);
         call.arrival.laps.lap_after(Stage::Choose, lease.waited);
         if let Err(error) = way.enter(gateway, call, &lease.entry, account).await {
@@ -228,7 +233,7 @@ async fn ask(gateway: &Gateway, call: &Call, way: &mut Way, account: &mut Accoun
         if let Some(keep) = call.keep {
             gateway.board().note_keep_alive(&lease.entry.name, keep);
         }
-        let failed = match ask_one(gateway, call, (&lease, &target), clock).await {
+        let failed = match ask_one(gateway, call, (&lease, &target), clock, (way, account)).await {
             Ok((reply, clock, streams)) => return Ok(Asked { lease, reply, clock, streams }),
             Err(failed) => failed,
         };
@@ -253,21 +258,33 @@ async fn ask(gateway: &Gateway, call: &Call, way: &mut Way, account: &mut Accoun
     }
 }
 
+/// Whoever waits, in line or for a model that comes up, waits no longer than the call may take.
+async fn choose_in_time(gateway: &Gateway, call: &Call, way: &mut Way, account: &Account) -> Result<Lease, Error> {
+    let chosen = choose(gateway.board(), &mut way.search, call);
+    let Some(entry) = account.entry() else { return chosen.await };
+    until(|| clock(gateway, call, entry).total_by, chosen).await.unwrap_or(Err(Error::TotalTimeout))
+}
+
 /// One try with one member. An engine that has too much to do has not taken the call.
 async fn ask_one(
     gateway: &Gateway,
     call: &Call,
     (lease, target): (&Lease, &Arc<Target>),
     clock: Clock,
+    (way, account): (&mut Way, &mut Account),
 ) -> Result<(Reply, Clock, bool), Failed> {
     let outgoing = Outgoing::new(call, &lease.entry);
     call.arrival.laps.lap(Stage::Send);
     let clock = clock.asked(&lease.entry.spec.timeouts, outgoing.streams);
-    let reply = gateway.sender().send(lease, target, &outgoing, &clock).await;
+    let mut reply = gateway.sender().send(lease, target, &outgoing, &clock).await;
+    if matches!(reply, Err(Failed { stale: true, .. })) && way.tries.afresh(lease, target) {
+        account.sent_again();
+        reply = gateway.sender().send_afresh(lease, target, &outgoing, &clock).await;
+    }
     call.arrival.laps.lap(Stage::Engine);
     let reply = reply?;
     if error::is_busy(reply.status) {
-        return Err(Failed::untouched(Box::pin(relay::said(reply, &clock)).await));
+        return Err(Failed::untouched(Box::pin(relay::said(reply, &clock, &lease.entry)).await));
     }
     target.budget.answered();
     Ok((reply, clock, outgoing.streams))

@@ -65,6 +65,8 @@ impl File {
         let Parts { version, metadata, tensors, data_start, file_len } = parts;
         let key = "general.architecture";
         let architecture = match metadata.get(key) {
+            // Of a split model the first file says what all of them are.
+            None if metadata.number("split.no").is_some_and(|number| number > 0) => String::new(),
             None => return Err(Error::Missing { key }),
             Some(Value::Text(text)) if !text.is_empty() && text.len() <= 64 => text.clone(),
             Some(_) => return Err(Error::WrongValue { key, wanted: "a short text" }),
@@ -76,7 +78,7 @@ impl File {
     pub fn version(&self) -> u32 {
         self.version
     }
-    /// The kind of model: `llama`, `qwen3`, `gemma3`.
+    /// The kind of model: `llama`, `qwen3`, `gemma3`. Empty in a later file of a split model that does not say it again.
     pub fn architecture(&self) -> &str {
         &self.architecture
     }

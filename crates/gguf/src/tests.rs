@@ -191,8 +191,12 @@ fn names_must_be_there_and_only_once() {
 }
 
 #[test]
-fn a_header_without_an_architecture_is_refused() {
+fn a_header_without_an_architecture_is_refused_unless_an_earlier_file_has_it() {
     assert!(matches!(read(&Sample::default()), Err(Error::Missing { .. })));
+    let part = |no: u32| read(&Sample::default().number("split.no", no).number("split.count", 2).tensor("t", &[32], 0));
+    assert!(matches!(part(0), Err(Error::Missing { .. })), "the first says what all of them are");
+    let second = part(1).unwrap();
+    assert_eq!((second.architecture(), second.split_no(), second.parameter_count()), ("", 1, 32));
     let number = Sample::default().number("general.architecture", 7);
     assert!(matches!(read(&number), Err(Error::WrongValue { .. })));
 }

@@ -5,10 +5,12 @@
 //! twice; its tags move all the same.
 //! Bounded: [`MOST_VERSIONS`] of a model; then the oldest one goes that no tag and no revision names.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::time::Duration;
 
 use base::Timestamp;
-use blobs::{Digest, Hold, Import};
+use blobs::{Digest, Folder, Hold, Import};
 use serde_json::Value;
 use spec::{Card, Format, Keep, LATEST, Listed, Model, Name, Part, Source, TagMove, Version};
 use store::FileStamp;
@@ -58,6 +60,8 @@ pub struct Allowed {
     pub new: bool,
     /// It may belong to these projects; nothing among them is one that belongs to none.
     pub projects: Vec<Option<Name>>,
+    /// Its name and its tags may be such as others answer to.
+    pub mixed: bool,
 }
 
 /// What becomes of a file of this machine.
@@ -127,10 +131,18 @@ impl Registry {
     /// What files that are here as blobs are together.
     pub async fn of_blobs(&self, files: &[(String, Digest)], declared: Option<Format>) -> Result<Version, Error> {
         let Some((main, _)) = files.first() else { return Err(Error::NoFiles) };
-        for (name, _) in files {
-            formats::safe_name(name).map_err(Error::Format)?;
-        }
+        check_names(files)?;
         let folder = self.blobs()?.links(files).await?;
+        // Where they lie here is nobody's business who sent them, or had them fetched.
+        self.of_folder(&folder, (main, files), declared).await.map_err(|error| error.below(&folder.path))
+    }
+
+    async fn of_folder(
+        &self,
+        folder: &Folder,
+        (main, files): (&str, &[(String, Digest)]),
+        declared: Option<Format>,
+    ) -> Result<Version, Error> {
         let is_folder = files.len() > 1 && files.iter().any(|(name, _)| name.ends_with(".safetensors"));
         let whole = is_folder || (declared == Some(Format::Opaque) && files.len() > 1);
         let path = if whole { folder.path.clone() } else { folder.path.join(main) };
@@ -148,7 +160,7 @@ impl Registry {
             parts.push(Part { name: name.clone(), size: base::ByteSize(file.len), digest: digest.to_string() });
         }
         if let Some((unused, _)) = files.iter().find(|(name, _)| parts.iter().all(|part| part.name != *name)) {
-            return Err(Error::Unused { name: unused.clone(), main: main.clone() });
+            return Err(Error::Unused { name: unused.clone(), main: main.to_owned() });
         }
         Ok(seen.version(parts, Keep::Blobs))
     }
@@ -186,8 +198,8 @@ impl Registry {
         self.must_be_here(&version).await?;
         for _ in 0..TRIES {
             let before = self.inner.store.get_model(name).await?;
-            if bringing.allowed.as_ref().is_some_and(|allowed| !allowed.is(before.as_ref())) {
-                return Err(Error::Taken(name.clone()));
+            if let Some(allowed) = &bringing.allowed {
+                self.must_be(allowed, (name, before.as_ref()), &bringing.tags).await?;
             }
             let model = spoken_of(before, (name, source), bringing)?;
             let (mut model, moves) = with_version(model, source, &version, bringing);
@@ -198,6 +210,13 @@ impl Registry {
             }
         }
         Err(Error::Busy(name.clone()))
+    }
+
+    async fn must_be(&self, allowed: &Allowed, (name, before): (&Name, Option<&Model>), tags: &[String]) -> Result<(), Error> {
+        if !allowed.is(before) {
+            return Err(Error::Taken(name.clone()));
+        }
+        if allowed.mixed { Ok(()) } else { self.must_not_mix(name, before, tags).await }
     }
 
     /// The file of a model has become another one: its newest version, unless somebody has changed the model since it was read.
@@ -274,6 +293,22 @@ impl Bringing {
 impl Allowed {
     fn is(&self, before: Option<&Model>) -> bool {
         before.map_or(self.new, |model| self.projects.contains(&model.card.project))
+    }
+}
+
+/// Each below the folder of its model, and none at the place of another, or in it.
+fn check_names(files: &[(String, Digest)]) -> Result<(), Error> {
+    let mut seen = HashSet::with_capacity(files.len());
+    for (name, _) in files {
+        formats::safe_name(name).map_err(Error::Format)?;
+        if !seen.insert(Path::new(name)) {
+            return Err(Error::Format(formats::Error::Name { name: name.clone(), why: "two files have it" }));
+        }
+    }
+    let is_inside = |name: &Path| name.ancestors().skip(1).any(|above| seen.contains(above));
+    match files.iter().find(|(name, _)| is_inside(Path::new(name))) {
+        Some((name, _)) => Err(Error::Format(formats::Error::Name { name: name.clone(), why: "what would be its folder is a file" })),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! it was looked for, and where possible the one that was meant.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::ByteSize;
@@ -166,6 +166,11 @@ pub enum Error {
     /// It changed hands while a version of it came.
     #[error("the model `{0}` was made, removed or given to another project while this came")]
     Taken(Name),
+    /// A name or a tag that others answer to.
+    #[error(
+        "`{0}` would be mixed up with what is here: `a:b` may be the tag `b` of `a` or a model of this name, and a file in models_dir answers to its own"
+    )]
+    Mixed(String),
     /// Something still names the version.
     #[error("the version {digest} of `{name}` is used by {}", users.join(", "))]
     VersionInUse {
@@ -322,11 +327,49 @@ pub enum Near {
 }
 
 impl Error {
+    /// The same, with paths that count from this folder.
+    pub(crate) fn below(mut self, folder: &Path) -> Self {
+        for path in self.paths() {
+            if let Ok(rest) = path.strip_prefix(folder) {
+                *path = if rest.as_os_str().is_empty() { "the folder of its files".into() } else { rest.to_owned() };
+            }
+        }
+        self
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        match self {
+            Self::Missing { path, near } | Self::NotAFile { path, near } => {
+                let near = near.as_mut().map(|(Near::File(near) | Near::Folder(near))| near);
+                [path].into_iter().chain(near).collect()
+            }
+            Self::Permission { path, .. }
+            | Self::Read { path, .. }
+            | Self::Empty { path }
+            | Self::Corrupt { path, .. }
+            | Self::MissingPart { path, .. }
+            | Self::WrongPart { path, .. }
+            | Self::UnknownArchitecture { path, .. }
+            | Self::NoProjector { path, .. }
+            | Self::UnknownFormat { path }
+            | Self::OtherFormat { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::Interrupted { path } => vec![path],
+            Self::Format(error) => error.path().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Nothing is there.
+    pub fn missing(path: PathBuf) -> Self {
+        Self::Missing { near: crate::near::of_missing(&path), path }
+    }
+
     /// By the kind of what the system said.
     pub(crate) fn io(path: PathBuf, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::PermissionDenied => Self::Permission { path, source },
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::Missing { near: crate::near::of_missing(&path), path },
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Self::missing(path),
             _ => Self::Read { path, source },
         }
     }

@@ -36,6 +36,6 @@ pub use fetch::{Fetching, Pulled};
 pub use held::Held;
 pub use models::Meaning;
 pub use progress::Progress;
-pub use pulls::{Pull, Told};
+pub use pulls::{PULL_AGAIN, Pull, Told};
 pub use registry::{Config, Registry};
 pub use uploads::{Receiving, Sender, Upload};

@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use base::tasks;
+use base::{Timestamp, tasks};
 use blobs::Digest;
-use spec::{Keep, LATEST, Listed, Model, Name, Serving, Source, TagMove, Version};
+use spec::{Card, Keep, LATEST, Listed, Model, Name, Serving, Source, TagMove, Version};
 use store::ModelQuery;
 
 use crate::error::Error;
@@ -28,6 +28,10 @@ const THE_FILE: &str = "the file, which has changed";
 pub struct Meaning {
     /// The model.
     pub model: Name,
+    /// The project that it belongs to.
+    pub project: Option<Name>,
+    /// When it was registered.
+    pub created_at: Timestamp,
     /// Its version.
     pub digest: String,
     /// How it is to be served.
@@ -101,6 +105,37 @@ impl Registry {
         tasks::blocking("whose-file", move || place::is_for_all(&typed, &config)).await.unwrap_or(false)
     }
 
+    /// Whether a new model of this name, or these tags of one, would change what other names mean: `a:b` may be the tag `b` of `a`
+    /// or a model that is called so, and a file in the folder of models answers to its own name.
+    pub async fn must_not_mix(&self, name: &Name, before: Option<&Model>, tags: &[String]) -> Result<(), Error> {
+        let mixed = |text: String| Err(Error::Mixed(text));
+        if let Some(before) = before {
+            for tag in tags.iter().filter(|tag| !before.tags.contains_key(*tag)) {
+                let whole = format!("{name}:{tag}");
+                if let Ok(other) = Name::parse(&whole)
+                    && self.inner.store.get_bare_model(&other).await?.is_some()
+                {
+                    return mixed(whole);
+                }
+            }
+            return Ok(());
+        }
+        let mut is_mixed = self.has_file(name) || self.begins_another(name).await?;
+        if let Some((first, tag)) = name.as_str().rsplit_once(':')
+            && let Ok(first) = Name::parse(first)
+        {
+            is_mixed |= self.inner.store.get_bare_model(&first).await?.is_some() || (tag == LATEST && self.has_file(&first));
+        }
+        if is_mixed { mixed(name.to_string()) } else { Ok(()) }
+    }
+
+    /// Whether there is a model that is called `name:…`.
+    async fn begins_another(&self, name: &Name) -> Result<bool, Error> {
+        let begin = format!("{name}:");
+        let next = ModelQuery { after: Some(begin.clone()), limit: Some(1), ..ModelQuery::default() };
+        Ok(self.find_all(&next).await?.iter().any(|model| model.name.as_str().starts_with(&begin)))
+    }
+
     /// What a source means in the registry at this moment; nothing if it names no model there, or no version.
     pub async fn meaning(&self, source: &Source) -> Result<Option<Meaning>, Error> {
         let Source::Registry { name, tag } = source else { return Ok(None) };
@@ -118,7 +153,9 @@ impl Registry {
             Some(moved) => format!("the tag `{tag}` of the model `{}`, moved by {}", model.name, moved.cause),
             None => format!("a change of the model `{}`", model.name),
         };
-        Ok(Some(Meaning { digest, serving: model.card.serving(), deprecated: model.card.deprecated.clone(), cause, model: model.name }))
+        let (serving, created_at) = (model.card.serving(), model.created_at);
+        let Card { project, deprecated, .. } = model.card;
+        Ok(Some(Meaning { digest, serving, project, deprecated, created_at, cause, model: model.name }))
     }
 
     pub(crate) async fn resolve_name(&self, name: &Name, tag: Option<&str>, progress: &Progress) -> Result<Version, Error> {
@@ -184,9 +221,17 @@ impl Registry {
         Ok(is_noted.then_some(version))
     }
 
-    /// A version that must be exactly what it was.
     async fn fixed(&self, model: &Model, tag: &str, progress: &Progress) -> Result<Version, Error> {
-        let wanted = &wanted(model, tag)?.version;
+        self.unchanged(&wanted(model, tag)?.version, progress).await
+    }
+
+    /// A version as it was served before, whatever its name means now.
+    pub async fn as_it_was(&self, served: &Version) -> Result<Version, Error> {
+        let found = self.unchanged(served, &Progress::new()).await?;
+        Ok(Version { path: found.path, ..served.clone() })
+    }
+
+    async fn unchanged(&self, wanted: &Version, progress: &Progress) -> Result<Version, Error> {
         let Keep::Reference = wanted.contents.keep else { return self.kept(wanted).await };
         let found = self.resolve_file(&wanted.path, Some(wanted.format), progress).await?;
         if found.digest == wanted.digest {

@@ -28,6 +28,9 @@ const TOLD: Duration = Duration::from_millis(500);
 /// The kind of such operations.
 const PULL: &str = "pull";
 
+/// What to do about one that was cut off.
+pub const PULL_AGAIN: &str = "pull it again to go on";
+
 /// What is to be pulled.
 #[derive(Debug, Clone)]
 pub struct Pull {
@@ -125,7 +128,8 @@ impl Registry {
         drop(running);
         let message = "it was stopped by hand; what has come is kept";
         operation.state = OperationState::Failed;
-        operation.reason = Some(Reason::new(ReasonCode::Superseded, message, "pull it again to go on"));
+        operation.reason = Some(Reason::new(ReasonCode::Superseded, message, PULL_AGAIN));
+        operation.transfer = operation.transfer.map(Transfer::ended);
         (operation.message, operation.updated_at) = (message.to_owned(), Timestamp::now());
         self.inner.store.put_operation(&operation).await?;
         Ok(operation)
@@ -200,7 +204,7 @@ fn begun(pull: &Pull) -> Operation {
 }
 
 fn end(operation: &mut Operation, progress: &Progress, done: &Result<Model, Error>) {
-    operation.transfer = Some(Transfer { rate: None, eta_ms: None, ..transfer(progress) });
+    operation.transfer = Some(transfer(progress).ended());
     operation.updated_at = Timestamp::now();
     match done {
         Ok(model) => {

@@ -12,6 +12,7 @@ use base::Timestamp;
 use base::clock::human;
 use serde::{Deserialize, Serialize};
 
+mod arguments;
 mod check;
 mod context;
 mod environment;

@@ -46,6 +46,14 @@ impl EngineKind {
     pub fn tells_kv_use(self) -> bool {
         matches!(self, Self::LlamaServer)
     }
+    /// Whether what it calls an error of its own, in these words, is one of its caller's.
+    pub fn blames_itself_for(self, message: &str) -> bool {
+        match self {
+            // A server that is named by its URL may be one of llama.cpp's.
+            Self::LlamaServer | Self::Openai => LLAMA_BLAMES_ITSELF.iter().any(|start| message.starts_with(start)),
+            Self::Echo => false,
+        }
+    }
     /// Whether it needs model files of its own.
     pub fn needs_model(self) -> bool {
         matches!(self, Self::LlamaServer)
@@ -79,6 +87,17 @@ impl std::fmt::Display for EngineKind {
         f.pad(self.as_str())
     }
 }
+
+/// How a 500 of llama.cpp's server begins whose cause stands in the body that it was sent.
+const LLAMA_BLAMES_ITSELF: [&str; 7] = [
+    "[json.exception.",
+    "Failed to parse messages: ",
+    "Failed to parse tools: ",
+    "Failed to parse tool call arguments as JSON: ",
+    "image input is not supported",
+    "audio input is not supported",
+    "video input is not supported",
+];
 
 /// Where it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -57,6 +57,14 @@ pub struct Transfer {
     pub eta_ms: Option<u64>,
 }
 
+impl Transfer {
+    /// As far as it came: nothing more comes.
+    #[must_use]
+    pub fn ended(self) -> Self {
+        Self { rate: None, eta_ms: None, ..self }
+    }
+}
+
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -33,6 +33,7 @@ pub fn sample_token(number: usize) -> Token {
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(i64::try_from(number).unwrap_or(i64::MAX)),
         from_login: false,
+        exchanged: false,
         last_used_at: None,
     }
 }

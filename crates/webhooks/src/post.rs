@@ -98,9 +98,8 @@ fn pause(headers: &HeaderMap) -> Duration {
 }
 
 fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, String> {
-    let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider());
-    let connector = connector.map_err(|error| format!("the certificates of this machine cannot be read: {error}"))?;
-    let connector = connector.https_or_http().enable_http1().build();
+    let tls = net::trust().map_err(|error| format!("the certificates of this machine cannot be read: {error}"))?;
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
     let mut builder = Client::builder(TokioExecutor::new());
     Ok(builder.pool_timer(TokioTimer::new()).pool_max_idle_per_host(1).pool_idle_timeout(KEPT).build(connector))
 }

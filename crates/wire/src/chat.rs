@@ -11,11 +11,30 @@ use serde_json::{Map, Value, json};
 use crate::Error;
 use crate::splice::Edit;
 
-/// Members that only llama-server understands: it tells the prompt's length at once, and thinks or not as it is told.
-pub fn for_llama(thinks: Option<bool>) -> Vec<Edit<'static>> {
-    let mut members = vec![Edit::raw("return_progress", "true")];
-    members.extend(thinks.map(|thinks| Edit::raw("chat_template_kwargs", format!("{{\"enable_thinking\":{thinks}}}"))));
-    members
+/// What llama-server alone is told, beside that it shall tell the prompt's length at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ForLlama {
+    /// Whether the model shall think, if the client says.
+    pub(crate) thinks: Option<bool>,
+    /// The last message is the answer's own beginning: it is gone on with, and not repeated.
+    pub(crate) goes_on: bool,
+    /// The client hears at which of its texts the answer stopped.
+    pub(crate) tells_stop: bool,
+}
+
+impl ForLlama {
+    /// As members of the body.
+    pub(crate) fn members(self) -> Vec<Edit<'static>> {
+        let mut members = vec![Edit::raw("return_progress", "true")];
+        members.extend(self.thinks.map(|thinks| Edit::raw("chat_template_kwargs", format!("{{\"enable_thinking\":{thinks}}}"))));
+        if self.goes_on {
+            members.extend([Edit::raw("continue_final_message", "true"), Edit::raw("add_generation_prompt", "false")]);
+        }
+        if self.tells_stop {
+            members.extend([Edit::raw("verbose", "true"), Edit::raw("response_fields", r#"["stopping_word"]"#)]);
+        }
+        members
+    }
 }
 
 /// A request in the making.

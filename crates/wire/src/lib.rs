@@ -47,5 +47,4 @@ mod error;
 #[cfg(test)]
 mod sample;
 
-pub use chat::for_llama;
 pub use error::Error;

@@ -150,12 +150,13 @@ impl Talk {
         if self.summary.error || !(self.summary.is_finished() || self.summary.done && self.begun) {
             return Err(Error::Cut);
         }
-        self.blocks.end(self.codec.as_mut(), to);
+        let reason = self.summary.finish_reasons.get(&0).and_then(Option::as_deref).unwrap_or("stop");
+        self.blocks.end(is_cut(reason), self.codec.as_mut(), to);
         let first = self.first.unwrap_or(to.now);
         let (prompt_time, answer_time) = self.times.unwrap_or((first, to.now.saturating_sub(first)));
         let counted = self.tally.total(1).map(|(usage, _)| usage);
         let end = End {
-            reason: self.summary.finish_reasons.get(&0).and_then(Option::as_deref).unwrap_or("stop"),
+            reason,
             stop: self.stop.as_deref(),
             usage: counted.unwrap_or_else(|| Usage::new(self.prompt, self.summary.content_frames)),
             blocks: self.blocks.all(),
@@ -188,6 +189,7 @@ impl Talk {
         self.summary.note(&chunk, &mut self.tally)?;
         self.begin(&chunk, to);
         self.times = times(&chunk.scan).or(self.times);
+        self.stop = stopping_word(&chunk.scan).or(self.stop.take());
         for choice in chunk.choices.iter().filter(|choice| choice.index == 0) {
             self.choice(choice, to)?;
         }
@@ -234,6 +236,11 @@ impl Talk {
     }
 }
 
+/// Whether what is said ends for another reason than that all is said.
+fn is_cut(reason: &str) -> bool {
+    matches!(reason, "length" | "content_filter")
+}
+
 /// A string member that says something, as it is written.
 fn text<'a>(scan: &Scan<'a>, key: &str) -> Option<&'a str> {
     scan.get(key).filter(|member| member.kind == Kind::String).map(|member| scan.raw(member)).filter(|raw| *raw != "\"\"")
@@ -256,6 +263,12 @@ fn decode(raw: &str) -> Cow<'_, str> {
         whole.push_str(rest);
         Cow::Owned(scan::decode(&whole).unwrap_or_default().into_owned())
     })
+}
+
+/// The text at which llama-server stopped, where it is asked for that.
+fn stopping_word(chunk: &Scan<'_>) -> Option<String> {
+    let word = chunk.object("__verbose")?.str("stopping_word")?;
+    (!word.is_empty()).then(|| word.into_owned())
 }
 
 /// llama-server's times: for the prompt, for the answer.

@@ -36,6 +36,7 @@ fn token(limits: Limits, budget: Budget) -> Token {
         expires_at: None,
         created_at: Timestamp::now(),
         from_login: false,
+        exchanged: false,
         last_used_at: None,
     }
 }

@@ -248,7 +248,7 @@ impl Logins {
         let person = self.0.devices.ask(device_code).await?;
         let user = self.0.access.arrive(person, Timestamp::now(), came).await?;
         self.0.access.tell(vec![story::of_login(&By::user(&user), "for a program")]);
-        self.token(user, (name, self.0.config.login_token), came).await
+        self.token(user, NewToken::named(name), self.0.config.login_token, came).await
     }
 
     /// A short-lived token of ours for a token of a provider (RFC 7523). Who brings many wrong ones from one address has to wait, as with tokens
@@ -259,13 +259,14 @@ impl Logins {
         let proven = if Jwts::looks_like(assertion) { self.0.jwts.person(assertion).await } else { None };
         let (person, since) = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, came.from))?;
         let user = self.0.access.arrive(person, since, came).await?;
-        self.token(user, ("exchanged", EXCHANGED), came).await
+        let wanted = NewToken { exchanged: true, ..NewToken::named("exchanged") };
+        self.token(user, wanted, EXCHANGED, came).await
     }
 
-    async fn token(&self, user: User, (name, lasts): (&str, Duration), came: &Came) -> Result<(Token, Secret), Error> {
+    async fn token(&self, user: User, wanted: NewToken, lasts: Duration, came: &Came) -> Result<(Token, Secret), Error> {
         let expires_at = Some(Timestamp::now().plus(lasts));
         let scopes = vec![Scope::Admin]; // all that its owner may, and never more
-        let wanted = NewToken { owner: Some(user.id.clone()), scopes, expires_at, from_login: true, ..NewToken::named(name) };
+        let wanted = NewToken { owner: Some(user.id.clone()), scopes, expires_at, from_login: true, ..wanted };
         let (access, came) = (self.0.access.clone(), came.clone());
         to_the_end(async move {
             let (token, secret) = access.create(wanted).await?;
@@ -278,7 +279,7 @@ impl Logins {
 
     #[cfg(test)]
     pub(super) async fn login_token(&self, user: &User) -> Result<(Token, Secret), Error> {
-        self.token(user.clone(), ("login", self.0.config.login_token), &Came::default()).await
+        self.token(user.clone(), NewToken::named("login"), self.0.config.login_token, &Came::default()).await
     }
 
     #[cfg(test)]

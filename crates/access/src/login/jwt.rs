@@ -42,11 +42,12 @@ pub(crate) struct Jwts {
     strange: Mutex<HashMap<String, u64>>,
 }
 
+/// Whose a token is that was proven.
 #[derive(Debug, Clone)]
-struct Known {
-    user: UserId,
-    /// In seconds since the epoch.
-    until: i64,
+pub(crate) struct Known {
+    pub(crate) user: UserId,
+    /// Its end.
+    pub(crate) until: Timestamp,
 }
 
 /// Somebody who is in the store, as the provider described them.
@@ -81,21 +82,21 @@ impl Jwts {
     }
 
     /// Whose it is, if it has been here before.
-    pub(crate) fn known(&self, text: &str) -> Option<UserId> {
+    pub(crate) fn known(&self, text: &str) -> Option<Known> {
         let found = lock(&self.known).get(&digest(text)).cloned();
-        found.filter(|known| chrono::Utc::now().timestamp() < known.until).map(|known| known.user)
+        found.filter(|known| Timestamp::now() < known.until)
     }
 
     /// Whose it is; nothing when it is of no provider whose tokens are taken.
-    pub(crate) fn user(&self, text: &str) -> Option<Result<UserId, Error>> {
-        let now = chrono::Utc::now().timestamp();
+    pub(crate) fn user(&self, text: &str) -> Option<Result<Known, Error>> {
+        let now = Timestamp::now();
         let provider = self.provider_of(text)?;
         Some(self.prove(provider, text).and_then(|(person, since, until)| {
             let coming = || Error::Coming { provider: provider.name().to_owned() };
             let user = self.known_user(&person, since).ok_or_else(coming)?;
-            let known = Known { user: user.clone(), until };
-            put(&mut lock(&self.known), digest(text), known, |known| known.until > now);
-            Ok(user)
+            let known = Known { user, until };
+            put(&mut lock(&self.known), digest(text), known.clone(), |known| known.until > now);
+            Ok(known)
         }))
     }
 
@@ -129,8 +130,8 @@ impl Jwts {
         self.providers.iter().find(|provider| provider.config.issuer == iss)
     }
 
-    /// Whom it speaks of, since when, and until which second it may.
-    fn prove(&self, provider: &Provider, text: &str) -> Result<(Person, Timestamp, i64), Error> {
+    /// Whom it speaks of, since when, and until when it may.
+    fn prove(&self, provider: &Provider, text: &str) -> Result<(Person, Timestamp, Timestamp), Error> {
         let coming = || Error::Coming { provider: provider.name().to_owned() };
         let Some(known) = provider.known_now() else {
             provider.want_keys();
@@ -141,7 +142,8 @@ impl Jwts {
         let court = Court { issuer: &provider.issuer, keys: known.keys(), now: chrono::Utc::now() };
         match court.access(&token, &provider.config.allowed_audiences) {
             Ok(Fact { said, since, until }) => {
-                Ok((said.person(&provider.config), Timestamp::from_millis(since.timestamp_millis()), until.timestamp()))
+                let [since, until] = [since, until].map(|at| Timestamp::from_millis(at.timestamp_millis()));
+                Ok((said.person(&provider.config), since, until))
             }
             Err(Doubt::UnknownKey) if self.is_worth_asking(provider, text) => Err(coming()),
             Err(doubt) => Err(untrusted(provider, doubt)),

@@ -52,9 +52,9 @@ pub(crate) enum Silence {
 
 impl Net {
     pub(crate) fn new() -> Result<Self, Error> {
-        let connector = HttpsConnectorBuilder::new().with_provider_and_native_roots(rustls::crypto::ring::default_provider());
         let unread = |error| Error::Net(format!("the certificates of this machine cannot be read: {error}"));
-        let connector = connector.map_err(unread)?.https_or_http().enable_http1().build();
+        let tls = net::trust().map_err(unread)?;
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let mut builder = Client::builder(TokioExecutor::new());
         let client = builder.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT).build(connector);
         Ok(Self { turns: Arc::new(Semaphore::new(MOST_AT_ONCE)), client })

@@ -11,7 +11,7 @@ use spec::User;
 use store::Store;
 
 use super::error::Error as Trouble;
-use super::jwt::Jwts;
+use super::jwt::{Jwts, Known};
 use super::person::Person;
 use crate::access::Access;
 use crate::caller::Caller;
@@ -23,16 +23,21 @@ impl Access {
     /// Whose it is; nothing when it is of no provider whose tokens are taken.
     pub(crate) fn of_provider(&self, text: &str, from: Option<IpAddr>) -> Option<Result<Arc<Caller>, Error>> {
         let jwts = self.inner.jwts.get().filter(|_| Jwts::looks_like(text))?;
-        if let Some(user) = jwts.known(text) {
-            return Some(self.caller_of_user(&user));
+        if let Some(known) = jwts.known(text) {
+            return Some(self.caller_until(&known));
         }
         if let Err(slowed) = self.check_tries(from) {
             return Some(Err(slowed));
         }
         Some(match jwts.user(text)? {
-            Ok(user) => self.caller_of_user(&user),
+            Ok(known) => self.caller_until(&known),
             Err(error) => Err(self.tried(error, text, from)),
         })
+    }
+
+    /// Their token ends, and with it all that they make by it.
+    fn caller_until(&self, Known { user, until }: &Known) -> Result<Arc<Caller>, Error> {
+        Ok(Arc::new(self.caller_of_user(user)?.until(*until)))
     }
 
     /// Whether somebody there has brought so much that was wrong that nothing is looked at, and nobody asked, for now.

@@ -37,8 +37,8 @@ built in, others are made with `penstock role create` or `POST /api/v1/roles`.
 A token may what its scopes, its role and its rights say together; one that belongs to a user or a service account never more
 than its owner may at that moment. The scope `inference` stands for `use calls`, the scope `admin` for everything. *Own* in a
 row means: who may not do it everywhere may do it with their own tokens and their own use, and within the projects in which a role of
-theirs says so. *On this machine* means a connection over loopback that no proxy has brought; `metrics.access` makes it
-anybody (`open`), or nobody without a token (`token`).
+theirs says so. *On this machine* means a connection over loopback that no proxy has brought, under `localhost`, a loopback address or the host of
+`auth.public_url`; `metrics.access` makes it anybody (`open`), or nobody without a token (`token`).
 ";
 
 fn verbs(page: &mut String, roles: &[Role]) {

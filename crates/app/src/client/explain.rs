@@ -41,11 +41,14 @@ pub(crate) fn fit(server: &Server, words: &Fit, output: Output) -> Result<(), Fa
 /// A deployment of that name is asked about before a file or a model of the same name.
 fn asked(server: &Server, words: &Fit) -> Result<Value, Failure> {
     let mut asked = Map::new();
-    match server.get(&path(&words.model)) {
-        Ok(_) => drop(asked.insert("name".to_owned(), json!(words.model))),
-        Err(failure) if failure.is_missing() => drop(asked.insert("model".to_owned(), json!(super::deploy::absolute(&words.model)))),
-        Err(failure) => return Err(failure),
-    }
+    let is_deployment = !super::run::is_path(&words.model)
+        && match server.get(&path(&words.model)) {
+            Ok(_) => true,
+            Err(failure) if failure.is_missing() => false,
+            Err(failure) => return Err(failure),
+        };
+    let (key, value) = if is_deployment { ("name", words.model.clone()) } else { ("model", super::deploy::absolute(&words.model)) };
+    asked.insert(key.to_owned(), json!(value));
     let numbers = [("context", words.context), ("parallel", words.parallel), ("gpu_layers", words.gpu_layers)];
     asked.extend(numbers.into_iter().filter_map(|(key, number)| Some((key.to_owned(), json!(number?)))));
     asked.extend(words.cache_type.as_ref().map(|word| ("cache_type".to_owned(), json!(word))));

@@ -55,6 +55,10 @@ impl Server {
         Ok(Self { token: None, ..Self::found(globals, here.as_ref(), &stored)? })
     }
     fn found(globals: &Globals, here: Option<&String>, stored: &Credentials) -> Result<Self, Failure> {
+        if let (None, Some(fault)) = (&globals.server, &globals.fault) {
+            let hint = "mend the config, or name the server with --server URL".to_owned();
+            return Err(Failure::Misused { what: format!("where the server is cannot be told: {fault}"), hint });
+        }
         let url = globals.server.as_ref().or(here).or(stored.latest.as_ref()).map_or(DEFAULT, String::as_str);
         Self::trusting(url, globals.token.clone(), globals.cacert.as_deref())
     }

@@ -8,6 +8,7 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
+use base::Fault as _;
 use clap::Args;
 use serde_json::json;
 use spec::Source;
@@ -45,6 +46,9 @@ pub(crate) fn run(words: &Run, globals: &Globals) -> Result<(), Failure> {
         Err(Failure::NoServer { .. }) if is_model_file(&words.model) => return Err(no_file(&words.model)),
         Err(failure) => return Err(failure),
     };
+    if is_path(&words.model) && !Path::new(bare(&words.model)).exists() {
+        return Err(no_file(&words.model));
+    }
     let server = match &own {
         Some(own) => own.server()?,
         None => running,
@@ -90,8 +94,15 @@ fn bare(model: &str) -> &str {
     model.strip_prefix("file:").unwrap_or(model)
 }
 
+/// Whether it can be nothing else: names of models have endings too.
+pub(super) fn is_path(model: &str) -> bool {
+    model.starts_with(['.', '/']) || bare(model).len() < model.len()
+}
+
 fn no_file(model: &str) -> Failure {
-    Failure::Misused { what: format!("there is no file {}", bare(model)), hint: "check the path".to_owned() }
+    let path = Path::new(bare(model));
+    let missing = registry::Error::missing(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
+    Failure::Misused { what: missing.to_string(), hint: missing.hint().unwrap_or_default() }
 }
 
 /// The name to ask for; a file is put into service first, under its own name, and so is what has to be pulled.

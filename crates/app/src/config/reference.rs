@@ -104,11 +104,15 @@ pub(super) const DEPLOYMENT: &[(&str, &str, &str)] = &[
     ("api_key_file", "path", "File that holds it; in the config only, not through the API."),
     ("project", "text", "The project that it belongs to: roles within that reach it, and it counts for the project's quota."),
     ("upstream_model", "text", "The model name to send to the remote engine."),
-    ("args", "list", "More arguments for the engine. Through the API for who may `update server`."),
+    (
+        "args",
+        "list",
+        "More arguments for the engine. Through the API for who may `update server`, and flags that are known to reach no file and no network.",
+    ),
     (
         "env",
         "group",
-        "More environment for the engine, but nothing that begins with `LD_` or `LLAMA_`. Through the API for who may `update server`.",
+        "More environment for the engine, but nothing that begins with `LD_` or `LLAMA_`. Through the API for who may `update server`, who also see the values, and no name of a file or folder.",
     ),
     ("labels", "group", "Free labels."),
 ];

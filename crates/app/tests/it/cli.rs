@@ -121,6 +121,8 @@ async fn what_cannot_be_served_is_refused_with_what_to_do() {
     terminal.does(&["wait", "x"]);
     terminal.does(&["logs", "x"]);
     terminal.does(&["logs", "parrot"]);
+    terminal.does(&["run", "./shrot.gguf", "hello"]);
+    terminal.does(&["fit", "file:none/m.gguf"]);
     terminal.does(&["lisst"]);
     terminal.does(&["list", "--output", "xml"]);
     insta::assert_snapshot!(terminal.transcript());
@@ -294,6 +296,12 @@ async fn the_doctor_looks_at_config_machine_and_server() {
     std::fs::write(stage.folder().join("penstock.yaml"), "lisen: 1\n").expect("a config");
     let broken = output(&stage, &["doctor", "--server", &said::nobody(), "-o", "json"]);
     assert_eq!((said::verdicts(&broken)[0], ended(&broken)), (("config", "fail"), 1));
+    // Another server than the one that is meant is not asked by mistake.
+    let lost = output(&stage, &["list"]);
+    let told = String::from_utf8_lossy(&lost.stderr).into_owned();
+    assert!(told.contains("penstock.yaml:1") && told.contains("--server"), "{told}");
+    assert_eq!(ended(&lost), 2);
+    assert_eq!(ended(&output(&stage, &["list", "--server", &said::nobody()])), 5, "who is named is asked");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::process::Process;
 use crate::rollouts::reaches;
 use crate::stage::{Stage, stop, tiny, until};
 
+mod parts;
+
 async fn change(client: &Client, method: Method, path: &str, body: &Value) -> Reply {
     client.ask(method, path, body.to_string().into()).await
 }

@@ -270,6 +270,23 @@ async fn the_verb_pulls_detaches_stops_at_an_interrupt_and_goes_on() {
     drop(server);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_a_kill_cut_off_says_what_to_do_and_comes_no_further() {
+    let stage = Stage::new();
+    let host = hub(Some(HARDLY)).await;
+    let mut server = Process::start(&stage, &config(&host)).await;
+    let begun = server.client.post("/api/v1/models", &json!({"name": "m", "source": "hf:me/capitals-GGUF"})).await.json();
+    let path = format!("/api/v1/operations/{}", begun["id"].as_str().expect("an id"));
+    until("it has a rate", async || server.client.get(&path).await.json()["transfer"]["eta_ms"].is_u64().then_some(())).await;
+    server.signal(nix::sys::signal::Signal::SIGKILL);
+    server.ended().await;
+    let server = Process::start(&stage, &config(&host)).await;
+    let cut = server.client.get(&path).await.json();
+    assert_eq!((&cut["state"], &cut["reason"]["code"]), (&json!("failed"), &json!("shutting_down")), "{cut}");
+    assert_eq!(cut["reason"]["remedy"], "pull it again to go on", "{cut}");
+    assert!(cut["transfer"]["total"].is_u64() && cut["transfer"]["rate"].is_null() && cut["transfer"]["eta_ms"].is_null(), "{cut}");
+}
+
 const QUESTION: &str = "What is the capital of France?";
 const ANSWER: &str = "The capital of France is Paris.";
 

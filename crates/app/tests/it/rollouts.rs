@@ -150,13 +150,13 @@ async fn a_revision_whose_engine_refuses_its_arguments_goes_back_by_itself() {
     client.capital("tiny").await.said();
     let before = pids(&client).await;
     let load = Load::of(&client, "tiny", 2);
-    change(&client, "tiny", &json!({"args": ["--no-such-flag"]})).await;
+    change(&client, "tiny", &json!({"args": ["--seed", "no-such-number"]})).await;
     let status = reaches(&client, "tiny", "rolled_back", 2).await;
     let (answered, failed) = load.end().await;
     assert!(answered > 0 && failed == 0, "{failed} of {} calls failed", answered + failed);
     let reason = &status["reason"];
     assert_eq!((&reason["code"], &status["failures"]), (&json!("revision_failed"), &json!(3)));
-    assert!(reason["message"].as_str().is_some_and(|message| message.contains("no-such-flag")), "{reason}");
+    assert!(reason["message"].as_str().is_some_and(|message| message.contains("--seed")), "{reason}");
     assert!(pids(&client).await.contains(&before[0]), "the old engine was never touched");
     let revisions = client.get("/api/v1/deployments/tiny/revisions").await.json();
     let standing: Vec<&Value> = revisions["items"].as_array().expect("a list").iter().map(|one| &one["status"]).collect();

@@ -2,6 +2,7 @@
 
 mod headers;
 mod limits;
+mod names;
 mod outbound;
 mod pages;
 mod proxies;

@@ -68,6 +68,11 @@ async fn term_ends_the_process_with_status_0_and_leaves_no_address() {
     process.client.capital("echo").await.said();
     process.signal(Signal::SIGHUP);
     until("it has read its config again", async || process.log().contains("were read again").then_some(())).await;
+    assert!(!process.log().contains("only from the next start"), "{}", process.log());
+    stage.write_config("memory: { budget: 1GiB }\ndeployments:\n  - name: echo\n    engine: echo\n");
+    process.signal(Signal::SIGHUP);
+    until("it says what it cannot change now", async || process.log().contains("only from the next start").then_some(())).await;
+    assert!(process.log().lines().any(|line| line.contains("only from the next start") && line.contains("memory")), "{}", process.log());
     process.signal(Signal::SIGTERM);
     assert_eq!(process.ended().await.code(), Some(0), "{}", process.log());
     assert!(!stage.data_dir().join("address").exists());

@@ -2,6 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use base::Timestamp;
+use bytes::Bytes;
+use hyper::Method;
+use serde_json::json;
+
 use crate::process::Process;
 use crate::stage::{Stage, stop};
 
@@ -45,5 +50,27 @@ async fn an_open_house_asks_nobody_for_a_token() {
     let anybody = stage.client(&house).with_token(None);
     anybody.capital("echo").await.said();
     assert_eq!(anybody.get("/api/v1/deployments").await.status, 200);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_admin_token_is_given_no_end_and_a_token_with_a_budget_makes_no_other_budget() {
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let admin = stage.client(&house);
+    let soon = Timestamp::now().plus(std::time::Duration::from_secs(60));
+    let ends = json!({"expires_at": soon}).to_string();
+    let refused = admin.ask(Method::PATCH, "/api/v1/tokens/admin", Bytes::from(ends.clone())).await;
+    assert!(refused.status == 409 && refused.text.contains("without an end"), "{} {}", refused.status, refused.text);
+    for bound in [json!({"budget": {"tokens_per_day": 30}}), json!({"limits": {"requests_per_minute": 1}})] {
+        let mut wish = json!({"name": "bounded", "scopes": ["admin"]});
+        wish.as_object_mut().expect("an object").extend(bound.as_object().expect("an object").clone());
+        let made = admin.post("/api/v1/tokens", &wish).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let bounded = admin.with_token(made.json()["token"].as_str());
+        let refused = bounded.post("/api/v1/tokens", &wish).await;
+        assert!(refused.status == 403 && refused.text.contains("penstock login"), "{} {}", refused.status, refused.text);
+    }
+    assert_eq!(admin.ask(Method::PATCH, "/api/v1/tokens/admin", Bytes::from(ends)).await.status, 200, "there are others without one");
     stop(house).await;
 }

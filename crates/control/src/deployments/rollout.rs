@@ -23,7 +23,7 @@ use crate::json::Json as Body;
 use crate::page::Page;
 use crate::precondition::Expect;
 use crate::query::Named;
-use crate::shown::{ShownRevision, ShownRollout, Sight};
+use crate::shown::{ShownRevision, ShownRollout, Sight, sees_variables};
 use crate::{House, view};
 
 pub(super) fn routes() -> OpenApiRouter<House> {
@@ -116,7 +116,7 @@ async fn undo(State(house): State<House>, admin: Admin, Named(name): Named, Body
     wish::check(&house, &admin, Some(&record), &theirs(&wanted, Some(&record))).await?;
     let because = format!("an undo to revision {} by token `{}`", target.revision.number, admin.name());
     let record = wish::put_because(&house, &name, (&Expect::Anything, &admin, &because), |now| Ok(theirs(&wanted, now))).await?;
-    Ok(accepted(&house, record).await)
+    Ok(accepted(&house, &admin, record).await)
 }
 
 /// The revision that is gone back to.
@@ -171,5 +171,6 @@ async fn same_card(house: &House, kept: &KeptRevision, spec: Deployment) -> Resu
 async fn revisions(State(house): State<House>, admin: Admin, Named(name): Named) -> Result<Json<Page<ShownRevision>>, Error> {
     ours(&house, &admin, Access::Get, &name).await?;
     let revisions = house.store.list_revisions(&name).await?;
-    Ok(Json(Page::whole(revisions.into_iter().map(ShownRevision::from).collect())))
+    let variables = sees_variables(admin.caller());
+    Ok(Json(Page::whole(revisions.into_iter().map(|kept| ShownRevision::of(kept, variables)).collect())))
 }

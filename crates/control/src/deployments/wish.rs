@@ -48,9 +48,8 @@ pub(crate) async fn may_want(house: &House, admin: &Admin, before: Option<&Recor
 /// Whether whoever wants it may say how the engine's process is started, beyond what has a field of its own: who may does on this machine what this
 /// server's user does. What is as it was before is nobody's wish.
 fn check_process(wanted: &Deployment, before: Option<&Deployment>, admin: &Admin) -> Result<(), Error> {
-    // The cards are chosen by Penstock, whatever this says.
-    const HARMLESS: &str = "CUDA_VISIBLE_DEVICES";
-    let without = |spec: &Deployment| spec.env.iter().filter(|(name, _)| *name != HARMLESS).map(|(a, b)| (a.clone(), b.clone())).collect();
+    let without =
+        |spec: &Deployment| spec.env.iter().filter(|(name, _)| *name != shown::CARDS).map(|(a, b)| (a.clone(), b.clone())).collect();
     let env: BTreeMap<String, String> = without(wanted);
     if env != before.map(without).unwrap_or_default() {
         belongs::may_server(admin, "say what is in an engine's env")?;
@@ -58,7 +57,7 @@ fn check_process(wanted: &Deployment, before: Option<&Deployment>, admin: &Admin
     if wanted.args.as_slice() != before.map(|before| before.args.as_slice()).unwrap_or_default() {
         belongs::may_server(admin, "say what an engine's args are")?;
     }
-    Ok(())
+    Ok(wanted.check_process(before)?)
 }
 
 /// Whether whoever wants it may have a server outside called, and have this server's keys shown to it. What is as it was before is nobody's wish.
@@ -134,9 +133,9 @@ pub(crate) async fn put_because(
             Err(error) => return Err(error.into()),
             Ok(record) => {
                 if let Some(before) = &before {
-                    admin.before(&shown::wish(before.spec.clone()));
+                    admin.before(&shown::told(&before.spec));
                 }
-                admin.after(&shown::wish(record.spec.clone()));
+                admin.after(&shown::told(&record.spec));
                 match what_happened(before.as_ref(), &record) {
                     Some(kind) => announce(house, kind, &record, admin).await,
                     None => await_seen(house, &record).await, // whoever wrote the same may not have been answered yet
@@ -160,7 +159,7 @@ fn what_happened(before: Option<&Record>, now: &Record) -> Option<EventKind> {
 pub(crate) async fn delete(house: &House, name: &Name, admin: &Admin) -> Result<Option<Record>, Error> {
     let record = house.store.mark_deployment_deleting(name).await?;
     if let Some(record) = &record {
-        admin.before(&shown::wish(record.spec.clone()));
+        admin.before(&shown::told(&record.spec));
         announce(house, EventKind::DeploymentDeleting, record, admin).await;
     }
     Ok(record)

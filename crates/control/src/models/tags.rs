@@ -13,7 +13,7 @@ use spec::{Event, EventKind, Model, Name, Source, TagMove, Verb};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{answer, by, edited, ours};
+use super::{answer, by, edited, may_mix, ours};
 use crate::door::Admin;
 use crate::error::Error;
 use crate::json::Json;
@@ -49,6 +49,10 @@ async fn set(
     expect: Expect,
     Json(target): Json<Target>,
 ) -> Result<Response, Error> {
+    if !may_mix(&admin) {
+        let before = ours(&house, &admin, Verb::Update, &name).await?;
+        house.registry.must_not_mix(&name, Some(&before), std::slice::from_ref(&tag)).await?;
+    }
     let who = by(&admin);
     let edit = |before: &Model| Ok(edits::with_tag(before, &tag, &target.version, &who)?);
     let (before, model) = edited(&house, &name, (&expect, &admin), edit).await?;

@@ -62,7 +62,7 @@ async fn add(State(house): State<House>, admin: Admin, Named(name): Named, Json(
     let files = parsed.collect::<Result<Vec<_>, registry::Error>>().map_err(refuse("files"))?;
     let before = house.store.get_model(&name).await?;
     let card = wanted.card.clone().map(|card| patched(before.as_ref().map(|model| &model.card), card)).transpose()?;
-    let (_, allowed) = may_bring(&house, &admin, (&name, before.as_ref()), card.as_ref()).await?;
+    let (_, allowed) = may_bring(&house, &admin, (&name, before.as_ref()), (card.as_ref(), &wanted.tags)).await?;
     let digests: Vec<_> = files.iter().map(|(_, digest)| digest.clone()).collect();
     sent::check(&house, &admin, &digests).await.map_err(refuse("files"))?;
     let (by, patch, allowed) = (by(&admin), wanted.card, Some(allowed));

@@ -23,7 +23,7 @@ async fn one_that_nobody_asks_for_says_where_it_would_go_and_nothing_is_started_
     assert_eq!(next.grant.shares.iter().map(|share| share.bytes).sum::<u64>(), next.memory);
     assert_eq!((explained["scaling"]["wanted"].as_u64(), explained["instances"].as_array().unwrap().len()), (Some(0), 0));
     let because = &explained["scaling"]["because"][0];
-    assert_eq!((&because["code"], because["facts"]["keep_alive_ms"].as_u64()), (&json!("keep_alive_over"), Some(300_000)), "{explained}");
+    assert_eq!((&because["code"], &because["message"]), (&json!("idle"), &json!("nobody has asked for it")), "{explained}");
     assert_eq!(room.get("/api/v1/instances").await["items"].as_array().unwrap().len(), 0);
     room.ask("POST", "/api/v1/deployments/tiny/load", "").await.expect(202);
     room.until_state("tiny", "ready").await;

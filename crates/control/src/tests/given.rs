@@ -60,14 +60,13 @@ async fn a_bounded_token_rids_itself_of_no_bound() {
     let room = Room::open().await;
     let ann = user(&room, "ann", &["admin"]).await;
     let bounded = json!({
-        "name": "bounded", "owner": ann, "scopes": ["admin"], "models": ["tiny"], "limits": {"requests_per_minute": 5},
+        "name": "bounded", "owner": ann, "scopes": ["admin"], "models": ["tiny", "small"],
         "expires_at": base::Timestamp::now().plus(std::time::Duration::from_hours(1)),
     });
     let (asker, itself) = Asker::with(&room, &bounded).await;
     let free = [
         ("models", json!({"models": null})),
         ("models", json!({"models": ["tiny", "large"]})),
-        ("limits", json!({"limits": {}})),
         ("expires_at", json!({"expires_at": null})),
     ];
     for (field, patch) in &free {
@@ -76,9 +75,19 @@ async fn a_bounded_token_rids_itself_of_no_bound() {
     let unbounded = json!({"name": "free", "owner": ann, "scopes": ["admin"]});
     Asker::is_refused(asker.ask("POST", "/api/v1/tokens", &unbounded).await, "than its own");
     asker.ask("POST", "/api/v1/tokens", &bounded).await.expect(201);
-    asker.ask("PATCH", &itself, &json!({"limits": {"requests_per_minute": 1}})).await.expect(200);
+    asker.ask("PATCH", &itself, &json!({"models": ["tiny"], "limits": {"requests_per_minute": 1}})).await.expect(200);
     let stored = room.get(&itself).await;
     assert_eq!((&stored["models"], &stored["limits"]), (&json!(["tiny"]), &json!({"requests_per_minute": 1})), "{stored}");
+    // From here on whatever it made would be counted by another meter.
+    Asker::is_refused(asker.ask("POST", "/api/v1/tokens", &stored_bounds(&stored)).await, "limits or a budget of its own");
+    Asker::is_refused(asker.ask("PATCH", &itself, &json!({"limits": {}})).await, "limits or a budget of its own");
+    asker.ask("PATCH", &itself, &json!({"name": "renamed"})).await.expect(200);
+}
+
+/// A wish for one that is bounded just as this one.
+fn stored_bounds(token: &Value) -> Value {
+    let fields = ["name", "owner", "scopes", "models", "limits", "expires_at"];
+    fields.iter().map(|field| ((*field).to_owned(), token[*field].clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[tokio::test]

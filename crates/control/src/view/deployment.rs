@@ -120,10 +120,10 @@ pub struct DeploymentSpec {
     /// Model name to send to the remote engine; the deployment's name when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream_model: Option<String>,
-    /// More arguments for the engine, as they are.
+    /// More arguments for the engine, as they are; flags that reach files or the network, and unknown ones, stand in the config.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// More environment for the engine.
+    /// More environment for the engine. Who may not set it sees `(hidden)` for each value; sent back, that means the value as it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Free labels.

@@ -213,7 +213,7 @@ fn a_spec_is_as_documented_full_and_bare() {
         status: spec::deployment::RevisionStatus::Serving,
         created_at: at(),
     };
-    mirrors::<super::Revision>(&crate::shown::ShownRevision::from(kept));
+    mirrors::<super::Revision>(&crate::shown::ShownRevision::of(kept, true));
     let bare = json!(spec::Deployment::named(name()));
     let view: super::DeploymentSpec = serde_json::from_value(bare.clone()).unwrap();
     assert_eq!(json!(view), bare);
@@ -411,6 +411,7 @@ fn tokens_are_as_documented() {
         expires_at: Some(at()),
         created_at: at(),
         from_login: true,
+        exchanged: true,
         last_used_at: Some(at()),
     };
     mirrors::<super::GrantedToken>(&crate::login::oauth::told(&token, &base::Secret::new("psk_x".to_owned())));

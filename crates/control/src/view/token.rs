@@ -210,6 +210,9 @@ pub struct Token {
     /// A login made it: it is forgotten soon after its end, and the oldest ones make room for new ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_login: bool,
+    /// It was made for a token of an identity provider: what it makes ends with it at the latest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exchanged: bool,
     /// When it was made.
     #[schema(format = DateTime)]
     pub created_at: String,

@@ -8,11 +8,11 @@ use engine::Probe;
 use spec::{Endpoint, EngineKind, InstanceId};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{RISING, Target, Watched};
+use super::{RISING, Target, Watched, until_ready};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -67,6 +67,34 @@ async fn the_silence_of_one_that_has_just_come_up_is_not_as_long_as_its_load() {
     };
     let silent = tokio::time::timeout(SOON, silent).await.expect("it is listened to");
     assert!(silent < LOAD, "{silent:?}: nobody listened while it loaded");
+}
+
+#[tokio::test]
+async fn one_behind_a_url_that_is_not_ready_is_asked_once_a_second_and_then_ever_more_seldom() {
+    let endpoint = Endpoint::Url("http://127.0.0.1:1/v1".to_owned());
+    assert_eq!([1, 2, 3, 4, 5, 1000].map(|unready| until_ready(&endpoint, 1, unready).as_secs()), [1, 2, 4, 8, 10, 10]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let engine = engine::engine(EngineKind::Openai);
+    let target = Target {
+        id: InstanceId::new("i"),
+        engine,
+        endpoint: Endpoint::Url(format!("http://{}/v1", listener.local_addr().unwrap())),
+        key: None,
+        probe: engine.probe(),
+        http2: false,
+        sleeps: false,
+        fills: false,
+        outbound: net::Guard::default(),
+    };
+    let (reports, _told) = mpsc::channel(64);
+    let _watched = Watched::new(target, reports);
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let (mut stream, _) = tokio::time::timeout(SOON, listener.accept()).await.expect("it is asked").unwrap();
+        asked.push(Instant::now());
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    }
+    assert!(asked[1] - asked[0] >= Duration::from_millis(900), "{:?}", asked[1] - asked[0]);
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(super) fn verdict(scene: &Scene<'_>) -> Option<Reason> {
             old.calls,
             percent(settings.max_error_rate)
         );
-        return Some(Reason::new(ReasonCode::CanaryErrors, message, "see `penstock logs` and the events; change the deployment"));
+        return Some(Reason::new(ReasonCode::CanaryErrors, message, "see `penstock events`; change the deployment"));
     }
     let (fast, slow) = (old.first_token?, new.first_token?);
     if slow > fast.mul_f64(settings.max_latency_ratio) && slow > fast + FLOOR {

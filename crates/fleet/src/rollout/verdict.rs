@@ -3,11 +3,13 @@
 //! In: the scene. Out: why, with the numbers and what to do. Pure. One failure may be chance; three in a row, a canary that
 //! fares worse than the old revision beside it, or no progress within the deadline are not.
 
+use std::sync::Arc;
+
 use base::clock::human;
-use spec::{Phase, Reason, ReasonCode};
+use spec::{Phase, Reason, ReasonCode, Revision};
 
 use super::{Scene, canary};
-use crate::world::Resolve;
+use crate::world::{Resolve, Wish};
 
 /// So many failures of its instances and the new revision is given up.
 pub const MOST_FAILURES: u32 = 3;
@@ -17,11 +19,19 @@ pub(super) fn against(scene: &Scene<'_>, from: u64) -> Option<Reason> {
     failed(scene, from).or_else(|| late(scene, from)).or_else(|| canary::verdict(scene))
 }
 
-/// It failed again and again, or can never fit.
+/// Whether a failure says nothing of the new revision: the program is missing that the old one needs as well.
+pub(crate) fn is_shared(wish: &Wish, reason: &Reason) -> bool {
+    let runs_on = |revision: &Arc<Revision>| (revision.spec.engine(), revision.spec.runtime());
+    let (stable, new) = (wish.stable.as_ref().map(runs_on), wish.revision().map(runs_on));
+    reason.code == ReasonCode::EngineMissing && stable.is_some() && stable == new
+}
+
+/// It failed again and again, can never fit, or there is no program for it.
 fn failed(scene: &Scene<'_>, from: u64) -> Option<Reason> {
     let status = scene.status();
     let last = scene.wish.failure.as_ref();
-    let hopeless = last.is_some_and(|reason| reason.code == ReasonCode::DoesNotFit);
+    let never = |reason: &Reason| matches!(reason.code, ReasonCode::DoesNotFit | ReasonCode::EngineMissing);
+    let hopeless = last.is_some_and(|reason| never(reason) && !is_shared(scene.wish, reason));
     if status.failures < MOST_FAILURES && !(hopeless && status.failures > 0) {
         return None;
     }

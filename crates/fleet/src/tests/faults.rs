@@ -159,6 +159,23 @@ async fn the_log_of_a_failed_instance_can_still_be_read() {
 }
 
 #[tokio::test]
+async fn a_failure_is_counted_once_though_penstock_dies_after_it() {
+    let room = Room::open().await;
+    room.runtime.script(Script { refuse: Some((1, "error: bad model".into())), ..Script::default() });
+    room.deploy(|_| {}).await;
+    room.lease().await.unwrap_err();
+    room.until(|seen| phase(seen) == Some(Phase::Failed)).await;
+    assert_eq!(room.store.list_instances().await.unwrap(), vec![]);
+    let failures = |events: Vec<spec::Event>| events.iter().filter(|event| event.phase.is_some_and(|(_, to)| to == Phase::Failed)).count();
+    assert_eq!(failures(room.events().await), 1);
+    let (runtime, dir) = room.crash().await;
+    let room = Room::with(runtime, dir).await;
+    room.until_true(|room| room.runtime.known() == 0).await;
+    assert_eq!(room.fleet.snapshot().counters.failures, 0);
+    assert_eq!(failures(room.events().await), 1);
+}
+
+#[tokio::test]
 async fn stopping_waits_until_every_engine_is_gone() {
     let room = Room::open().await;
     room.runtime.script(Script { end: Duration::from_millis(200), ..Script::default() });

@@ -390,6 +390,100 @@ fn who_needs_no_room_waits_for_none_and_the_others_say_for_whom_they_wait() {
 }
 
 #[test]
+fn why_it_waits_is_as_true_as_the_numbers_of_the_turn() {
+    let mut busy = item("b", "busy", Phase::Ready);
+    (busy.memory, busy.used.in_flight) = (ByteSize(80), 1);
+    let old = Reason::new(ReasonCode::NoRoom, "`new` asked first and waits for room", "");
+    let placing = Item { reason: Some(old), start: Start::Pending, sight: Sight::Absent, ..item("p", "new", Phase::Placing) };
+    let second = Item { created_at: NOW, ..Item { id: InstanceId::new("q"), ..placing.clone() } };
+    let wishes = vec![wish("new", |w| (w.record.spec.replicas.max, w.demand.waiting) = (2, 9)), wish("busy", |_| {})];
+    let mut world = world(wishes, vec![busy, placing, second]);
+    let since = world.items["p"].since;
+    for _ in 0..2 {
+        for action in plan(&world) {
+            let Action::Tell(id, reason) = action else { continue };
+            world.items.get_mut(&id).unwrap().reason = Some(reason);
+        }
+    }
+    assert!(!plan(&world).iter().any(|action| matches!(action, Action::Tell(..))), "it is told once");
+    let told = |id: &str| world.items[id].reason.clone().unwrap();
+    assert_eq!(told("p").message, "it needs 40 B, 20 B more than is free of 100 B");
+    assert_eq!((told("p").fact("missing_bytes").as_deref(), world.items["p"].since), (Some("20"), since));
+    assert_eq!(told("q").message, "it needs 40 B; another instance of it asked first and waits for room");
+    let shown = crate::snapshot::whole(&world);
+    let waiting = shown.instances.iter().find(|one| one.id.as_str() == "p").unwrap();
+    assert_eq!(waiting.memory, ByteSize(0), "it has none yet");
+    let busy = crate::explain::explain(&world, &name("new")).unwrap().blocked.unwrap();
+    assert_eq!(busy.message, told("p").message);
+}
+
+#[test]
+fn what_only_pins_and_minima_keep_from_having_room_is_told_so_and_nobody_waits_for_it() {
+    let up = |id: &str, n: &str, memory| Item { memory: ByteSize(memory), ..item(id, n, Phase::Ready) };
+    let waits = |id: &str, n: &str, memory, phase| Item {
+        memory: ByteSize(memory),
+        start: Start::Pending,
+        sight: Sight::Absent,
+        since: ago(Duration::from_secs(5)),
+        ..item(id, n, phase)
+    };
+    let wishes = || {
+        let asked = |n: &str| wish(n, |w| w.demand.waiting = 1);
+        vec![wish("a", |w| w.record.spec.pinned = true), wish("b", |w| w.record.spec.replicas.min = 1), asked("c"), asked("d")]
+    };
+    let held = || [up("a1", "a", 40), up("b1", "b", 30)];
+    let late = Item { created_at: NOW, ..waits("d1", "d", 20, Phase::Pending) };
+    let mut world = world(wishes(), held().into_iter().chain([waits("c1", "c", 50, Phase::Pending), late]).collect());
+    let actions = plan(&world);
+    let [Action::Move(one, Phase::Placing, Some(why)), Action::Launch(two, _)] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((one.as_str(), two.as_str(), why.code), ("c1", "d1", ReasonCode::NoRoom));
+    assert!(why.message.contains("stays: `a`, `b`") && why.remedy.contains("unpin one of them"), "{why:?}");
+    world.items.remove("d1");
+    world.items.insert(InstanceId::new("c1"), Item { reason: Some(why.clone()), ..waits("c1", "c", 50, Phase::Placing) });
+    world.now = NOW.plus(Duration::from_secs(10));
+    assert_eq!(plan(&world).iter().filter(|action| action.instance().is_some_and(|id| id.as_str() == "c1")).count(), 0);
+    world.now = NOW.plus(Duration::from_secs(15)); // the patience of the room is over
+    let failed = |action: &Action| matches!(action, Action::Fail(id, reason) if id.as_str() == "c1" && reason.message == why.message);
+    assert!(plan(&world).iter().any(failed), "{:?}", plan(&world));
+    world.wishes.get_mut(&name("a")).unwrap().record.spec.pinned = false;
+    assert!(!plan(&world).iter().any(failed), "there is room when one that is not pinned has left");
+}
+
+#[test]
+fn another_instance_of_a_model_that_comes_up_pushes_out_nobody_who_works() {
+    let hour = ago(Duration::from_hours(1));
+    let mut busy = item("b", "busy", Phase::Ready);
+    (busy.memory, busy.used.in_flight, busy.ready_at, busy.since) = (ByteSize(60), 1, Some(hour), hour);
+    let first = Item { health: Health::Loading, ready_at: None, ..item("n1", "new", Phase::Loading) };
+    let second = Item { created_at: hour, start: Start::Pending, sight: Sight::Absent, ..item("n2", "new", Phase::Pending) };
+    let wishes = || {
+        vec![wish("new", |w| (w.record.spec.replicas.min, w.record.spec.replicas.max, w.demand.waiting) = (2, 2, 9)), wish("busy", |_| {})]
+    };
+    assert!(drained(&plan(&world(wishes(), vec![busy.clone(), first, second.clone()]))).is_empty());
+    let alone = Item { memory: ByteSize(50), ..second };
+    assert_eq!(drained(&plan(&world(wishes(), vec![busy, alone]))), ["b"], "one that serves nobody yet does after a while");
+}
+
+#[test]
+fn who_has_left_is_not_said_to_have_had_no_caller_for_as_long_as_it_is_kept() {
+    let told = |w: Wish| {
+        let world = world(vec![w], vec![]);
+        let shown = &crate::snapshot::whole(&world).deployments[&name("a")];
+        (shown.reason.clone().unwrap().message, shown.scaling.because.last().unwrap().message.clone())
+    };
+    assert_eq!(told(wish("a", |_| {})), ("nobody has asked for it".into(), "nobody has asked for it".into()));
+    assert_eq!(told(wish("a", |w| w.demand.last_used = Some(NOW))), ("no caller now".into(), "no caller now".into()));
+}
+
+#[test]
+fn an_instance_that_has_ended_has_no_memory() {
+    let exit = spec::Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW };
+    let dead = Item { sight: Sight::Exited(exit), ..item("i", "a", Phase::Failed) };
+    let shown = crate::snapshot::whole(&world(vec![wish("a", |_| {})], vec![dead, item("j", "a", Phase::Ready)]));
+    assert_eq!(shown.instances.iter().map(|one| one.memory).collect::<Vec<_>>(), [ByteSize(0), ByteSize(40)]);
+}
+
+#[test]
 fn an_instance_without_a_wish_leaves() {
     assert_eq!(drained(&plan(&world(vec![], vec![item("i", "a", Phase::Ready)]))), ["i"]);
 }

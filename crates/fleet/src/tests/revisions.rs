@@ -71,12 +71,49 @@ async fn a_revision_that_cannot_come_up_is_given_up_while_the_old_one_answers_ev
     let reason = status.reason.as_ref().unwrap();
     assert_eq!((status.from, status.to, status.failures, reason.code), (Some(1), 2, 3, ReasonCode::RevisionFailed));
     assert!(reason.message.contains("unknown argument"), "{}", reason.message);
+    let failed = seen.instances.iter().find(|one| one.phase == Phase::Failed).expect("the last one can be looked at");
+    assert!(reason.remedy.contains(&format!("`penstock logs {}`", failed.id)), "{}", reason.remedy);
     assert_eq!(standing(&room).await, [(2, RevisionStatus::Failed), (1, RevisionStatus::Serving)]);
     assert_eq!(kinds(&room).await, [EventKind::RolloutStarted, EventKind::RolloutRolledBack]);
     assert_eq!(drop(room.lease().await.unwrap()), ());
     room.runtime.script(Script::default());
     room.fleet.rollout(&name(), Verb::Resume, spec::Cause::Hand).await.unwrap();
     room.until(|seen| serves(seen, 2) || (rollout(seen) == RolloutPhase::Complete)).await;
+}
+
+#[tokio::test]
+async fn what_was_not_good_is_not_tried_again_by_a_change_that_needs_no_other_engine() {
+    let room = Room::open().await;
+    room.deploy(|d| d.replicas.min = 1).await;
+    let old = room.until(|seen| serves(seen, 1)).await.instances[0].id.clone();
+    room.runtime.script(Script { refuse: Some((1, "error: unknown argument".into())), ..Script::default() });
+    let wrong = |d: &mut spec::Deployment| {
+        (d.replicas.min, d.args, d.rollout.strategy) = (1, vec!["--wrong".into()], Strategy::Recreate);
+    };
+    room.deploy(wrong).await;
+    room.until(|seen| rollout(seen) == RolloutPhase::RolledBack).await;
+    room.runtime.script(Script::default());
+    let serves_old = |seen: &Snapshot| seen.instances.iter().any(|one| one.revision == 1 && one.phase == Phase::Ready);
+    let again = room.until(serves_old).await.instances.iter().find(|one| one.phase == Phase::Ready).unwrap().id.clone();
+    assert_ne!(again, old, "a recreate had ended it");
+    let launches = room.runtime.launches().len();
+    let relabel = |d: &mut spec::Deployment, words: u32| {
+        wrong(d);
+        d.max_queue = words;
+    };
+    room.deploy(|d| relabel(d, 7)).await;
+    let is_back = |seen: &Snapshot, to| rollout(seen) == RolloutPhase::RolledBack && seen.deployments[&name()].rollout.to == to;
+    let seen = room.until(|seen| is_back(seen, 3)).await;
+    let status = &seen.deployments[&name()].rollout;
+    assert_eq!((status.from, status.reason.as_ref().map(|reason| reason.code)), (Some(1), Some(ReasonCode::RevisionFailed)));
+    let (runtime, dir) = room.crash().await;
+    let room = Room::with(runtime, dir).await;
+    room.deploy(|d| relabel(d, 8)).await;
+    let seen = room.until(|seen| is_back(seen, 4) && serves_old(seen)).await;
+    assert!(seen.instances.iter().any(|one| one.id == again), "nothing was interrupted");
+    assert_eq!(room.runtime.launches().len(), launches);
+    room.fleet.rollout(&name(), Verb::Resume, spec::Cause::Hand).await.unwrap();
+    room.until(|seen| serves(seen, 4)).await;
 }
 
 #[tokio::test]

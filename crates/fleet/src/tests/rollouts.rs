@@ -79,6 +79,23 @@ fn a_rolling_one_keeps_within_its_surge_and_never_leaves_fewer_ready_than_it_may
 }
 
 #[test]
+fn a_program_that_is_missing_for_both_revisions_speaks_against_neither_and_is_told_at_once() {
+    let missing = Reason::new(ReasonCode::EngineMissing, "no llama-server", "install it");
+    let tried = |change: fn(&mut Wish)| {
+        let mut wish = changed(wish("a", change));
+        crate::steps::note_failure(&mut wish, 2, &missing);
+        wish.failure = Some(missing.clone());
+        wish.retry_at = Some(NOW.plus(Duration::from_secs(30)));
+        let world = world(vec![wish], vec![]);
+        let state = crate::publish::table(&world, &board::Table::default(), &|_| None).deployments[&name("a")].state.clone();
+        (rolled(&plan(&world)).map(|status| status.phase), state)
+    };
+    assert_eq!(tried(|_| {}), (None, board::State::Down(missing.clone())), "it comes up when the program is there");
+    let other = tried(|w| w.record.spec.engine = Some(spec::EngineKind::Openai));
+    assert_eq!(other, (Some(RolloutPhase::RolledBack), board::State::Cold), "the old one serves");
+}
+
+#[test]
 fn a_recreate_ends_the_old_ones_before_the_new_ones_start_and_nobody_has_to_ask_for_those() {
     let lazy = changed(wish("a", by(Strategy::Recreate)));
     let old = Item { used: MemberUse { in_flight: 3, ..item("o", "a", Phase::Ready).used }, ..item("o", "a", Phase::Ready) };

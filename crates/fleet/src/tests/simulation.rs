@@ -328,7 +328,9 @@ impl Model {
         wish.failures += 1;
         wish.retry_at = Some(now.plus(crate::restart::AFTER_FAILURE.ceiling(wish.failures)));
         (wish.failure, wish.hand) = (Some(reason), Hand::Off);
-        crate::steps::note_failure(wish, number);
+        if let Some(reason) = wish.failure.clone() {
+            crate::steps::note_failure(wish, number, &reason);
+        }
     }
 
     fn roll_out(&mut self, name: &Name, status: RolloutStatus) {
@@ -381,6 +383,7 @@ impl Model {
                 item.take(grant);
             }
             Action::Move(id, phase, reason) => self.go(&id, phase, reason),
+            Action::Tell(id, reason) => self.world.items.get_mut(&id).unwrap().reason = Some(reason),
             Action::Fail(id, reason) => self.fail(&id, reason),
             Action::Stop(id) => {
                 self.world.items.get_mut(&id).unwrap().stop_asked = Some(now);

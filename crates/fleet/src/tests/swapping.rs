@@ -177,6 +177,7 @@ impl Street {
             Action::Forget(id) => drop(self.world.items.remove(&id)),
             Action::Fail(id, reason) => panic!("{id} failed: {reason:?}"),
             Action::Roll(name, status) => self.world.wishes.get_mut(&name).unwrap().rollout = *status,
+            Action::Tell(id, reason) => self.world.items.get_mut(&id).unwrap().reason = Some(reason),
             Action::Resolve(_) | Action::Remove(_) | Action::Sleep(..) => {}
         }
     }

@@ -55,6 +55,7 @@ pub(crate) fn wish(deployment: &str, change: impl FnOnce(&mut Wish)) -> Wish {
         notice: None,
         fetching: crate::fetching::Fetching::default(),
         stable: Some(self::revision(deployment, 1)),
+        refused: None,
         wanted: Lately::default(),
     };
     change(&mut wish);

@@ -64,7 +64,7 @@ impl Look {
 }
 
 /// Anthropic's own status for "come back later".
-fn overloaded() -> StatusCode {
+pub(super) fn overloaded() -> StatusCode {
     const OVERLOADED: u16 = 529;
     StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
 }

@@ -2,7 +2,7 @@
 //!
 //! In: status and body of an engine's answer. Out: a status that is true for our client, and the body
 //! in OpenAI's shape: as it came if it has that shape. A prompt over the context limit becomes 400
-//! `context_length_exceeded` whatever the engine called it. Fails: never.
+//! `context_length_exceeded` whatever the engine called it, and a body that it could not make sense of is a bad request. Fails: never.
 
 use std::time::Duration;
 
@@ -10,7 +10,10 @@ use base::Timestamp;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
+use spec::EngineKind;
 use wire::openai::error::{Body, is_context_overflow, relay};
+
+use super::look::overloaded;
 
 /// An engine's error.
 #[derive(Debug)]
@@ -68,6 +71,7 @@ impl Said {
             }
             status if is_busy(status) => {
                 let again = Again { never: again.never || is_spent(body), ..again };
+                let status = if status == overloaded() { StatusCode::SERVICE_UNAVAILABLE } else { status };
                 Self { status, wait: Some(wait), body: relay(body), busy: Some(again) }
             }
             status if status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED => {
@@ -77,7 +81,16 @@ impl Said {
         }
     }
 
-    /// From an error event with which a stream began.
+    /// The same of an engine that may have called its caller's error one of its own: that says nothing of the engine.
+    pub(crate) fn by(self, engine: EngineKind) -> Self {
+        let message = self.message();
+        if self.status != StatusCode::BAD_GATEWAY || !engine.blames_itself_for(&message) {
+            return self;
+        }
+        Self { status: StatusCode::BAD_REQUEST, body: Body::new("invalid_request_error", message).to_bytes(), ..self }
+    }
+
+    /// From an error in place of an answer that had begun as one.
     pub(crate) fn in_stream(body: &Bytes) -> Self {
         Self::new(StatusCode::BAD_GATEWAY, Again::default(), body)
     }
@@ -94,7 +107,7 @@ impl Said {
 
 /// An engine that answers so has not taken the call.
 pub(crate) fn is_busy(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) || status == overloaded()
 }
 
 /// What may be spent there is spent: that does not change within a call.

@@ -26,7 +26,8 @@ fn down(code: ReasonCode) -> Error {
 }
 
 fn said(status: u16, body: &'static str) -> Error {
-    Error::Said(Said::new(StatusCode::from_u16(status).unwrap(), Again::default(), &Bytes::from_static(body.as_bytes())))
+    let said = Said::new(StatusCode::from_u16(status).unwrap(), Again::default(), &Bytes::from_static(body.as_bytes()));
+    Error::Said(said.by(spec::EngineKind::LlamaServer))
 }
 
 fn limited(what: Resource) -> Error {
@@ -102,7 +103,12 @@ fn further_in() -> Vec<Error> {
         said(401, r#"{"error":{"message":"Invalid API Key","type":"authentication_error","code":401}}"#),
         said(429, r#"{"error":{"message":"slow down","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#),
         said(503, r#"{"error":{"message":"Loading model","type":"unavailable_error","code":503}}"#),
+        said(529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#),
         said(500, "<html>oops</html>"),
+        said(
+            500,
+            r#"{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, you may need to provide the mmproj","type":"server_error"}}"#,
+        ),
         said(302, ""),
     ]
 }

@@ -147,10 +147,10 @@ fn seed(call: &Call) -> String {
 fn codec(call: &Call, waited: Duration) -> Option<Box<dyn Codec>> {
     match &call.manner {
         call::Manner::Response(ticket) => Some(Box::new(Remember::new(ticket, call.streamed))),
-        call::Manner::Message { thinks } => {
+        call::Manner::Message { thinks, stops } => {
             const DIGITS: usize = 24;
             let id = format!("msg_{}", base::id::random_hex(DIGITS));
-            Some(Box::new(anthropic::Message::new(id, call.model()).stream(call.streamed).thinks(*thinks)))
+            Some(Box::new(anthropic::Message::new(id, call.model()).stream(call.streamed).thinks(*thinks).stops(stops)))
         }
         call::Manner::Ollama { kind, thinks } => {
             let lines = ollama::Lines::new(*kind, call.model(), call.arrival.at);

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 use wire::fold::Fold;
 use wire::openai::{Shape, Usage};
+use wire::scan::{self, Kind, Member, Scan};
 use wire::stream::Outcome;
 use wire::unfold;
 
@@ -89,17 +90,54 @@ pub(super) async fn put_right(flow: &mut Flow, clock: &Clock, shape: Shape, star
 }
 
 /// One reply as it is.
-pub(super) async fn read(mut flow: Flow, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
+pub(super) async fn read(mut flow: Flow, shape: Shape, clock: &Clock, account: &mut Account) -> Result<Bytes, Error> {
     let start = next(clock, &mut flow, true).await?;
     if start.is_some() {
         account.first_byte();
     }
     let body = rest(&mut flow, clock, MOST_REPLY, start).await?;
     flow.keep();
-    if let Some(usage) = Usage::of_reply(&body).map_err(wire::Error::Event)? {
-        account.counted(usage);
+    match Usage::of_reply(&body) {
+        Ok(Some(usage)) => account.counted(usage),
+        Ok(None) if shape != Shape::Embeddings => account.made(made(&body).unwrap_or(0)),
+        Ok(None) => {}
+        Err(error) => {
+            account.began_with_an_error();
+            return Err(error.into());
+        }
     }
     Ok(body)
+}
+
+/// What the model made, by a guess at the texts of a reply that does not count them.
+fn made(reply: &[u8]) -> Option<u64> {
+    let reply = scan::object(reply).ok()?;
+    let mut made = 0;
+    let choices = reply.get("choices")?.value_span;
+    let all = reply.rows(choices, ["text", "message"], |[text, message]| {
+        made += text.map_or(0, |text| guess(&reply, text));
+        let Some(Ok(message)) = message.map(|message| reply.inside(message.value_span)) else { return };
+        made += in_message(&message);
+    });
+    all.ok().map(|()| made)
+}
+
+fn in_message(message: &Scan<'_>) -> u64 {
+    let [calls, texts @ ..] = message.pick(["tool_calls", "content", "reasoning_content", "reasoning", "refusal"]);
+    let mut made: u64 = texts.into_iter().flatten().map(|text| guess(message, text)).sum();
+    if let Some(calls) = calls {
+        // What is no list of calls holds none.
+        let _ = message.rows(calls.value_span, ["function"], |[function]| {
+            let Some(Ok(function)) = function.map(|function| message.inside(function.value_span)) else { return };
+            made += function.pick(["name", "arguments"]).into_iter().flatten().map(|text| guess(&function, text)).sum::<u64>();
+        });
+    }
+    made
+}
+
+/// Of a text, as it is written.
+fn guess(scan: &Scan<'_>, text: Member) -> u64 {
+    if text.kind == Kind::String { tokens::estimate(scan.raw(text).trim_matches('"')) } else { 0 }
 }
 
 /// All bytes, up to a bound.

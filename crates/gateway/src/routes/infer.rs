@@ -4,6 +4,7 @@
 //! same walk; only the manner of the answer differs.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
@@ -67,13 +68,18 @@ pub(super) async fn models(State(gateway): State<Gateway>, headers: HeaderMap) -
 fn shown<'a>(name: &'a str, entry: Option<&'a Arc<Entry>>) -> Model<'a> {
     let version = entry.and_then(|entry| entry.version.as_deref());
     let spec = entry.map(|entry| &entry.spec);
-    let path = match (version, spec.and_then(|spec| spec.model.as_ref()), spec.and_then(|spec| spec.url.as_deref())) {
-        (Some(version), _, _) => version.path.to_string_lossy(),
-        (None, Some(Source::File(path)), _) => path.to_string_lossy(),
-        (None, Some(source), _) => source.to_string().into(),
-        (None, None, url) => url.unwrap_or_default().into(),
+    let path = match (version, spec.and_then(|spec| spec.model.as_ref())) {
+        (Some(version), _) => file_name(&version.path),
+        (None, Some(Source::File(path))) => file_name(path),
+        (None, Some(source)) => source.told().into(),
+        (None, None) => "".into(),
     };
     let quant = version.map_or("", |version| version.quantisation.as_str());
     let family = version.map_or("", |version| version.architecture.as_str());
     Model { id: name, name, path, quant, family }
+}
+
+/// Where on this machine it lies is nothing to who may call it.
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }

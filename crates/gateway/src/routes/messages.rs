@@ -26,9 +26,9 @@ use crate::walk::{receive, refused};
 pub(super) fn messages(_: &Gateway, raw: Raw) -> Result<Call, Error> {
     let request = anthropic::Request::parse(&raw.body, false)?;
     let body = request.chat(&request.model)?;
-    let manner = Manner::Message { thinks: request.thinks() };
+    let manner = Manner::Message { thinks: request.thinks(), stops: request.stops().to_vec() };
     let mut call = chat(raw, body, (Face::Messages, manner), request.wants_stream())?;
-    call.for_llama = wire::for_llama(request.wants_thought());
+    call.for_llama = request.for_llama();
     Ok(call)
 }
 

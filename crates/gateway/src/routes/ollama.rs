@@ -79,8 +79,14 @@ pub(super) fn resolve(board: &Board, model: &str) -> String {
     if table.named(model).is_none() && table.named(&other).is_some() { other } else { model.to_owned() }
 }
 
+/// In, and who. A body is read as JSON whatever it is said to be: Ollama's own examples say with `curl -d` that it is a form.
+async fn take_in(gateway: &Gateway, mut request: Request) -> Result<Raw, Error> {
+    request.headers_mut().remove(CONTENT_TYPE);
+    receive(gateway, request).await
+}
+
 async fn talk(gateway: &Gateway, request: Request, kind: Kind) -> Result<Response, Error> {
-    let raw = receive(gateway, request).await?;
+    let raw = take_in(gateway, request).await?;
     let request = ollama::Request::parse(&raw.body)?;
     let model = resolve(gateway.board(), &request.model);
     let keep = request.keep_alive()?;
@@ -98,7 +104,7 @@ fn read(raw: Raw, request: &ollama::Request, (kind, model, keep): (Kind, String,
     call.alias = Some(request.model.clone());
     call.keep = keep.map(kept);
     if call.ask.shape == Shape::Chat {
-        call.for_llama = wire::for_llama(request.wants_thought());
+        call.for_llama = request.for_llama(kind);
     }
     Ok(call)
 }
@@ -148,7 +154,7 @@ fn kept(keep: Keep) -> KeepAlive {
 }
 
 async fn vectors(gateway: &Gateway, request: Request, old: bool) -> Result<Response, Error> {
-    let raw = receive(gateway, request).await?;
+    let raw = take_in(gateway, request).await?;
     let request = Embed::parse(&raw.body, old)?;
     let model = resolve(gateway.board(), &request.model);
     let keep = request.keep_alive()?;

@@ -5,15 +5,16 @@
 
 mod background;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::responses::{self, Object};
 
@@ -93,49 +94,54 @@ fn name_items(id: &str, items: &mut [Value], own: usize) {
     }
 }
 
+/// The id in a path; what cannot be decoded is none of ours.
+type Id = Result<Path<String>, PathRejection>;
+
+fn text(id: Id) -> String {
+    id.map(|Path(id)| id).unwrap_or_default()
+}
+
 /// What is kept of one, for who may see it.
 async fn story(gateway: &Gateway, headers: &HeaderMap, id: &str) -> Result<(Story, String), Error> {
     let owner = owner(&*identify(gateway.access(), headers)?);
     Ok((gateway.kept().get(id, &owner).await?, owner))
 }
 
-/// What may be asked of a kept one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Ways {
-    stream: bool,
-    limit: Option<usize>,
-    order: Option<String>,
-    after: Option<String>,
+/// What may be asked of a kept one; any words can be read as these.
+type Ways = Query<HashMap<String, String>>;
+
+fn bad(param: &'static str, problem: &'static str) -> Error {
+    Error::Wire(wire::Error::Value { param, problem: problem.into() })
 }
 
 /// Fetches one.
-pub(super) async fn get(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<String>, ways: Query<Ways>) -> Response {
+pub(super) async fn get(State(gateway): State<Gateway>, headers: HeaderMap, id: Id, Query(ways): Ways) -> Response {
     let fetched = async {
-        let (story, _) = story(&gateway, &headers, &id).await?;
-        if ways.stream {
-            return Err(Error::NotHere {
-                what: "the stream of a kept response",
-                instead: "fetch it without `stream` and look at its `status`",
-            });
+        let (story, _) = story(&gateway, &headers, &text(id)).await?;
+        match ways.get("stream").map(String::as_str) {
+            None | Some("false") => Ok(story.response.to_string().into()),
+            Some("true") => {
+                Err(Error::NotHere { what: "the stream of a kept response", instead: "fetch it without `stream` and look at its `status`" })
+            }
+            Some(_) => Err(bad("stream", "must be `true` or `false`")),
         }
-        Ok(story.response.to_string().into())
     };
     answer(fetched.await)
 }
 
 /// Its own input items, a page at a time; the last ones first unless asked otherwise.
-pub(super) async fn input_items(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<String>, ways: Query<Ways>) -> Response {
+pub(super) async fn input_items(State(gateway): State<Gateway>, headers: HeaderMap, id: Id, Query(ways): Ways) -> Response {
     const PAGE: usize = 20;
     const MOST: usize = 100;
     let listed = async {
-        let (story, _) = story(&gateway, &headers, &id).await?;
+        let (story, _) = story(&gateway, &headers, &text(id)).await?;
+        let limit = ways.get("limit").map(|limit| limit.parse::<usize>()).transpose();
+        let page = limit.map_err(|_not_a_number| bad("limit", "must be a number from 1 to 100"))?.unwrap_or(PAGE).clamp(1, MOST);
         let mut items: Vec<Value> = story.items.into_iter().skip(story.own).collect();
-        if ways.order.as_deref() != Some("asc") {
+        if ways.get("order").is_none_or(|order| order != "asc") {
             items.reverse();
         }
-        let start = ways.after.as_ref().and_then(|after| items.iter().position(|item| item["id"] == after.as_str())).map_or(0, |at| at + 1);
-        let page = ways.limit.unwrap_or(PAGE).clamp(1, MOST);
+        let start = ways.get("after").and_then(|after| items.iter().position(|item| item["id"] == after.as_str())).map_or(0, |at| at + 1);
         let rest = items.get(start..).unwrap_or_default();
         Ok(responses::list_of_items(rest.get(..page).unwrap_or(rest), rest.len() > page))
     };
@@ -143,8 +149,9 @@ pub(super) async fn input_items(State(gateway): State<Gateway>, headers: HeaderM
 }
 
 /// Forgets one.
-pub(super) async fn delete(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+pub(super) async fn delete(State(gateway): State<Gateway>, headers: HeaderMap, id: Id) -> Response {
     let deleted = async {
+        let id = text(id);
         let owner = owner(&*identify(gateway.access(), &headers)?);
         gateway.kept().delete(&id, &owner).await?;
         Ok(json!({ "id": id, "object": "response", "deleted": true }).to_string().into())
@@ -153,11 +160,12 @@ pub(super) async fn delete(State(gateway): State<Gateway>, headers: HeaderMap, P
 }
 
 /// Ends one that is made in the background; one that has ended stays as it is.
-pub(super) async fn cancel(State(gateway): State<Gateway>, headers: HeaderMap, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(State(gateway): State<Gateway>, headers: HeaderMap, id: Id) -> Response {
     let cancelled = async {
+        let id = text(id);
         let (mut story, owner) = story(&gateway, &headers, &id).await?;
         if story.response["background"] != true {
-            return Err(Error::NotBackground { id: id.clone() });
+            return Err(Error::NotBackground { id });
         }
         if ["queued", "in_progress"].iter().any(|status| story.response["status"] == *status) {
             gateway.kept().end(&id).await;

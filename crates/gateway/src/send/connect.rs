@@ -1,21 +1,17 @@
 //! How a byte pipe to an instance is opened: a Unix socket, TCP, or TLS over TCP.
 //!
 //! In: a target. Out: a pipe, and whether HTTP/2 is spoken on it. Fails: refused, unknown host, a host that must not be called, bad certificate. The trusted
-//! roots of the machine are read when the first `https` engine is called, so that a machine without any
-//! serves its own models all the same.
+//! roots of the machine are read when the first `https` engine is called.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use http::Uri;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::TokioIo;
 use net::{Dialer, Guard};
-use rustls::ClientConfig;
-use rustls::crypto::ring;
 use spec::{Endpoint, HttpVersion};
 use tokio::net::UnixStream;
 use tower::ServiceExt as _;
@@ -29,7 +25,6 @@ pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 /// Opens pipes.
 pub(super) struct Connector {
     dialer: Dialer,
-    tls: OnceLock<ClientConfig>,
 }
 
 impl fmt::Debug for Connector {
@@ -48,7 +43,7 @@ pub(super) struct Opened {
 impl Connector {
     /// To wherever this lets it.
     pub(super) fn new(outbound: Guard) -> Self {
-        Self { dialer: Dialer::new(outbound), tls: OnceLock::new() }
+        Self { dialer: Dialer::new(outbound) }
     }
 
     /// To the target.
@@ -71,12 +66,8 @@ impl Connector {
     }
 
     fn tls(&self, version: Option<HttpVersion>) -> Result<HttpsConnector<Dialer>, Cause> {
-        let config = match self.tls.get() {
-            Some(ready) => ready.clone(),
-            None => self.tls.get_or_init(trusting_the_machine()?).clone(),
-        };
         let dialer = self.dialer.clone();
-        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(net::trust()?).https_only();
         Ok(match version {
             Some(HttpVersion::Http1) => builder.enable_http1().wrap_connector(dialer),
             Some(HttpVersion::Http2) => builder.enable_http2().wrap_connector(dialer),
@@ -88,10 +79,4 @@ impl Connector {
 /// To a socket of this machine.
 async fn unix(path: &Path) -> Result<Opened, Cause> {
     Ok(Opened { pipe: Box::new(UnixStream::connect(path).await?), http2: false })
-}
-
-fn trusting_the_machine() -> Result<impl FnOnce() -> ClientConfig, Cause> {
-    let builder = ClientConfig::builder_with_provider(ring::default_provider().into()).with_safe_default_protocol_versions()?;
-    let config = builder.with_native_roots()?.with_no_client_auth();
-    Ok(move || config)
 }

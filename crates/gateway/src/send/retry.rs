@@ -8,10 +8,11 @@
 //! | no connection: refused, no such socket, not taken in time | yes | nobody has seen the call |
 //! | the socket of an engine of ours refuses, or is gone | yes, in line, once the fleet knows of its end | whoever comes in its place will serve |
 //! | such a socket was reset before an answer | yes | it ended before it had read all of the call |
-//! | an idle connection that proved dead: it ended at once, without one byte of a reply | once, over a fresh one | what was written reached nobody |
+//! | an idle connection to an engine of ours that proved dead: it ended within 250 ms, without one byte of a reply | once, over a fresh one, not counted | it ended while the call came |
+//! | such a connection to another server, within 10 ms | once, over a fresh one, counted as a retry | what was written has hardly reached anybody |
 //! | HTTP/2: `REFUSED_STREAM`, or `GOAWAY` before this call | yes | the server says that it has not looked at it |
-//! | 429, 503 | yes | the engine says that it has not taken the call: it is full, or still loading |
-//! | 429, 503 with `x-should-retry: false` or `insufficient_quota` | elsewhere only | it says that asking it again will not help |
+//! | 429, 503, 529 | yes | the engine says that it has not taken the call: it is full, or still loading |
+//! | the same with `x-should-retry: false` or `insufficient_quota` | elsewhere only | it says that asking it again will not help |
 //! | 500, 502, 504, a connection that broke, no first byte in time | by a fallback only | an engine may work on it, or have done so: once more costs twice, which whoever configured a fallback is ready to pay |
 //! | anything after the first byte | no | the client has it |
 //!
@@ -68,6 +69,13 @@ impl Tries {
         let patience = spec.timeouts.wait.min(clock.total_by.saturating_duration_since(Instant::now()));
         self.owes = others; // whoever waits for the same one shall not do it for nothing
         (wait <= patience && (others || target.budget.spend())).then_some(wait)
+    }
+
+    /// Whether the call may be sent there once more, over a fresh connection.
+    pub(crate) fn afresh(&mut self, lease: &Lease, target: &Target) -> bool {
+        let may = self.made < lease.entry.spec.retries.attempts && target.budget.spend();
+        self.made += u32::from(may);
+        may
     }
 
     /// Whether a fallback may be asked where nothing else may: the engine failed, or was too slow, and may be at work on the call.

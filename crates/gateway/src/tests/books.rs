@@ -46,6 +46,29 @@ async fn a_whole_answer_pays_by_the_engines_count_cached_and_reasoned() {
 }
 
 #[tokio::test]
+async fn a_whole_answer_that_counts_nothing_is_counted_here() {
+    let text = "What is the capital of France?"; // 30 bytes, four to a token
+    let call = format!(r#"{{"id":"c","type":"function","function":{{"name":"find","arguments":"{text}"}}}}"#);
+    let replies = [
+        (format!(r#""choices":[{{"message":{{"role":"assistant","content":"{text}"}}}},{{"message":{{"content":"{text}"}}}}]"#), 16),
+        (format!(r#""choices":[{{"message":{{"content":null,"reasoning_content":"{text}","tool_calls":[{call},{call}]}}}}]"#), 26),
+        (format!(r#""choices":[{{"text":"{text}"}}]"#), 8),
+        (r#""choices":[]"#.to_owned(), 0),
+        (format!(r#""choices":[{{"text":"{text}"}}],"usage":{{"completion_tokens":3}}"#), 3),
+    ];
+    for (reply, made) in replies {
+        let house = House::new().await;
+        let whole = format!("{{{reply}}}");
+        let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| fake::whole("200 OK", &whole));
+        house.publish([limited(entry("m", ALL, &[(&engine.endpoint, 1)]), |spec| spec.prices = PRICES)]);
+        assert_eq!(house.chat(CHAT).await.status, 200);
+        let [row] = books(&house).await.try_into().unwrap();
+        assert_eq!((row.completion_tokens, row.estimated, row.cost), (made, true, cost(&row)), "{reply}");
+        assert!(row.prompt_tokens > 0, "ours, as the engine says nothing of it: {row:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_left_pays_for_what_was_made() {
     let house = House::new().await;
     let chunk = |data: &str| Step::Chunk(format!("data: {data}\n\n").into_bytes());

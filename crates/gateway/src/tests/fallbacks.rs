@@ -63,6 +63,59 @@ async fn a_call_whose_engine_fails_before_its_first_byte_goes_to_the_fallback_an
 }
 
 #[tokio::test]
+async fn a_body_that_the_engine_makes_no_sense_of_is_its_callers_error_and_says_nothing_of_the_engine() {
+    let words = [
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        r#"Failed to parse messages: Missing 'role' in message: {\"content\":\"x\"}"#,
+        r"Failed to parse tools: Missing tool type: {}; tools = [\n  {}\n]",
+        "Failed to parse tool call arguments as JSON: not json",
+        "[json.exception.parse_error.101] parse error at line 1, column 46: syntax error while parsing value",
+    ];
+    let house = House::new().await;
+    let spare = fake(&house, "spare", fake::answer());
+    let error = |words: &str| {
+        fake::whole("500 Internal Server Error", &format!(r#"{{"error":{{"code":500,"message":"{words}","type":"server_error"}}}}"#))
+    };
+    for (at, words) in words.into_iter().enumerate() {
+        let (one, two) = (fake(&house, &format!("{at}-one"), error(words)), fake(&house, &format!("{at}-two"), error(words)));
+        let m = falls_back(entry("m", STREAMS, &[(&one.endpoint, 4), (&two.endpoint, 4)]), |_| {});
+        publish(&house, [m, entry("spare", STREAMS, &[(&spare.endpoint, 4)])], []);
+        for round in 1..=20 {
+            let answer = house.chat(if round % 2 == 0 { CHAT } else { STREAM }).await;
+            assert_eq!((answer.status.as_u16(), answer.json()["error"]["type"].as_str()), (400, Some("invalid_request_error")), "{words}");
+            assert!(answer.body.contains(words), "{}", answer.body);
+            assert_eq!(one.seen().len() + two.seen().len(), round, "once for each call");
+        }
+        assert!(!one.seen().is_empty() && !two.seen().is_empty(), "both stay in service");
+    }
+    assert!(spare.seen().is_empty() && house.board.take_suspects().is_empty());
+    let fails = fake(&house, "fails", error("Failed to parse input at pos 7: what the model made"));
+    let m = falls_back(entry("m", STREAMS, &[(&fails.endpoint, 4)]), |_| {});
+    publish(&house, [m, entry("spare", STREAMS, &[(&spare.endpoint, 4)])], []);
+    assert_eq!((house.chat(CHAT).await.status.as_u16(), spare.seen().len()), (200, 1), "that is the engine's own error");
+}
+
+#[tokio::test]
+async fn an_error_in_place_of_a_whole_answer_is_no_answer() {
+    let house = House::new().await;
+    let spare = fake(&house, "spare", fake::answer());
+    let fails = fake(&house, "m", fake::whole("200 OK", r#"{"error":{"message":"out of memory","code":7},"usage":{"prompt_tokens":9}}"#));
+    let m = || limited(entry("m", ALL, &[(&fails.endpoint, 4)]), |spec| spec.prices.per_request = spec::Usd(5));
+    publish(&house, [m()], []);
+    let answer = house.chat(CHAT).await;
+    assert!(answer.status == 502 && answer.body.contains("out of memory"), "{}", answer.body);
+    assert!(wire::openai::error::is_openai_error(answer.body.as_bytes()), "{}", answer.body);
+    assert_eq!(house.rows("m").await, (1, 0, 0, 0), "nothing was made");
+    publish(&house, [falls_back(m(), |_| {}), entry("spare", STREAMS, &[(&spare.endpoint, 4)])], []);
+    assert_eq!((house.chat(CHAT).await.status.as_u16(), spare.seen().len()), (200, 1));
+    let none = r#"{"error":null,"choices":[],"usage":{"prompt_tokens":9}}"#;
+    let answers = fake(&house, "none", fake::whole("200 OK", none));
+    publish(&house, [entry("m", ALL, &[(&answers.endpoint, 4)])], []);
+    let answer = house.chat(CHAT).await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (200, none));
+}
+
+#[tokio::test]
 async fn an_answer_that_has_begun_and_a_call_without_time_are_not_gone_on_with() {
     let house = House::new().await;
     let spare = fake(&house, "spare", fake::answer());

@@ -340,10 +340,11 @@ async fn a_reused_connection_that_dies_is_replaced_by_one_fresh_one_and_never_on
     let house = House::new().await;
     let gate = Arc::new(Semaphore::new(0));
     let wait = Arc::clone(&gate);
-    let silent = Fake::unix(house.dir.path(), "silent.sock", move |number, _| match number {
+    let silent = Fake::tcp(move |number, _| match number {
         1 | 2 => [vec![Step::Wait(Arc::clone(&wait))], fake::answer()].concat(),
         _ => vec![Step::Hang],
-    });
+    })
+    .await;
     house.publish([entry("m", STREAMS, &[(&silent.endpoint, 2)])]);
     let (first, second, ()) = tokio::join!(house.chat(CHAT), house.chat(CHAT), async {
         until(|| silent.seen().len() == 2).await;

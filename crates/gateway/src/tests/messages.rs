@@ -71,6 +71,25 @@ async fn parallel_tool_calls_are_blocks_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn the_beginning_of_an_answer_is_not_said_again_and_what_stopped_it_is_told() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| {
+        let stop = fake::STOP.replace("\"id\"", r#""__verbose":{"stopping_word":"END"},"id""#);
+        fake::events(&[fake::ROLE, fake::HI, &stop, fake::USAGE, fake::DONE])
+    });
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let begun = ASK.replace(r#""content":"hi"}"#, r#""content":"hi"},{"role":"assistant","content":"Well,"}"#);
+    let answer = house.ask(house.request("/v1/messages", begun)).await.json();
+    assert_eq!((answer["stop_reason"].as_str(), answer["stop_sequence"].as_str()), (Some("stop_sequence"), Some("END")), "{answer}");
+    let seen: serde_json::Value = serde_json::from_str(&engine.seen()[0].body).unwrap();
+    let told = ["continue_final_message", "add_generation_prompt", "verbose"].map(|key| seen[key].as_bool());
+    assert_eq!(told, [Some(true), Some(false), Some(true)], "llama-server is asked for it: {seen}");
+    house.ask(house.request("/v1/messages", ASK)).await;
+    let seen: serde_json::Value = serde_json::from_str(&engine.seen()[1].body).unwrap();
+    assert!(seen["continue_final_message"].is_null(), "{seen}");
+}
+
+#[tokio::test]
 async fn the_prompt_is_counted_before_the_first_word() {
     let house = House::new().await;
     let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| {

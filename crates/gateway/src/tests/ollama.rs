@@ -1,11 +1,22 @@
 //! Ollama's face.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use access::{Access, Mode};
+use axum::Router;
+use axum::body::Body;
 use board::KeepAlive;
+use http::Request;
+use hyper::service::Service as _;
 use serde_json::{Value, json};
 use spec::Dialect;
+use store::{Journal, JournalConfig};
 
 use super::fake::{self, Fake, Step};
 use super::house::{ALL, Answer, House, MS, STREAMS, entry, limited};
+use crate::passage::Peer;
+use crate::{Config, Gateway, Parts, StatusDoc, Watch};
 
 const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
 
@@ -154,7 +165,62 @@ async fn models_are_listed_shown_and_named_with_a_tag() {
         let shown = house.api("show", &json!({ "model": name }).to_string()).await.json();
         assert!(shown["model_info"].is_object() && shown["details"].is_object(), "{shown}");
     }
+    let of_go = r#"{"model":"","system":"","template":"","verbose":false,"options":null,"name":"m"}"#;
+    assert_eq!(house.api("show", of_go).await.status, 200, "as `ollama run` asks");
+    let nameless = house.api("show", r#"{"model":"","name":null}"#).await;
+    assert!(nameless.status == 400 && nameless.body.contains("`model` is missing"), "{}", nameless.body);
     assert!(house.ask(house.get("/api/version")).await.json()["version"].is_string());
     let stranger = http::Request::get("/api/tags").body(axum::body::Body::empty()).unwrap();
     assert_eq!(house.ask(stranger).await.status, 401);
+}
+
+/// As `curl -d` sends it, and a form of a page.
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+#[tokio::test]
+async fn a_body_is_read_as_json_whatever_it_is_said_to_be() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let prompt = r#"{"model":"m","prompt":"hi"}"#;
+    for (call, body) in [("chat", CHAT), ("generate", prompt), ("embed", r#"{"model":"m","input":[]}"#), ("show", r#"{"model":"m"}"#)] {
+        let mut request = house.request(&format!("/api/{call}"), body);
+        request.headers_mut().insert(FORM.0, FORM.1.parse().unwrap());
+        let answer = house.ask(request).await;
+        assert_eq!(answer.status, 200, "{call}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn where_no_token_is_needed_a_form_of_another_site_calls_no_model() {
+    let house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let open = Gateway::new(Parts {
+        board: Arc::clone(&house.board),
+        access: Access::open(house.store.clone(), Mode::Open).await.unwrap(),
+        journal: Journal::open(house.store.clone(), JournalConfig::new(house.dir.path().join("open"))).await.unwrap(),
+        store: house.store.clone(),
+        counts: Arc::clone(&house.counts),
+        config: Config::default(),
+        status: Arc::new(StatusDoc::default),
+        watch: Watch::default(),
+    });
+    let visitor = open.entrance(Router::new()).visitor(Peer(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))));
+    let ask = async |pairs: &[(&str, &str)]| {
+        let request = Request::post("/api/chat").header("host", "127.0.0.1:8080").header(FORM.0, FORM.1);
+        let request = pairs.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        super::soon(visitor.call(request.body(Body::from(CHAT)).unwrap())).await.unwrap().status().as_u16()
+    };
+    for of_page in [
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")][..],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("origin", "http://127.0.0.1:3000"), ("sec-fetch-site", "same-site")],
+    ] {
+        assert_eq!(ask(of_page).await, 403, "{of_page:?}");
+    }
+    assert_eq!(engine.seen().len(), 0);
+    assert_eq!(ask(&[]).await, 200, "no browser");
 }

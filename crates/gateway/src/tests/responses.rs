@@ -121,6 +121,21 @@ async fn input_items_are_listed_a_page_at_a_time() {
     assert_eq!((words.as_str(), more), ("43", true), "the last ones first");
     assert_eq!(page(&format!("?limit=2&after={last}")).await.0, "21");
     assert_eq!(page("?order=asc").await.0, "01234");
+    for (path, status, param) in [
+        (format!("{id}/input_items?limit=abc"), 400, Some("limit")),
+        (format!("{id}?stream=1"), 400, Some("stream")),
+        (format!("{id}?stream=true"), 404, None),
+        ("%ff".to_owned(), 404, None),
+        ("%ff/input_items?limit=1&limit=2".to_owned(), 404, None),
+    ] {
+        let answer = house.on(Method::GET, &format!("/v1/responses/{path}")).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, "application/json"), "{path}: {}", answer.body);
+        assert_eq!(answer.json()["error"]["param"].as_str(), param, "{path}: {}", answer.body);
+    }
+    assert_eq!(house.on(Method::GET, &format!("/v1/responses/{id}?stream=false&limit=abc")).await.status, 200);
+    for (method, path) in [(Method::DELETE, "/v1/responses/%ff"), (Method::POST, "/v1/responses/%ff/cancel")] {
+        assert_eq!(house.on(method, path).await.json()["error"]["type"], "invalid_request_error");
+    }
 }
 
 #[tokio::test]
@@ -202,6 +217,24 @@ async fn what_is_made_in_the_background_is_polled_and_can_be_cancelled() {
     assert_eq!(house.on(Method::GET, &path).await.json()["status"], "cancelled");
     super::until(|| house.board.in_flight() == 0).await;
     assert_eq!(house.rows("m").await.1, 1, "one was completed");
+}
+
+#[tokio::test]
+async fn what_is_not_let_in_is_refused_at_once_also_in_the_background() {
+    let mut house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)]), entry("other", STREAMS, &[(&engine.endpoint, 1)])]);
+    let ask = ASK.replace("\"input\"", r#""background":true,"input""#);
+    house.token = house.token_for(Some(vec!["m".to_owned()]), Limits { requests_per_minute: Some(1), ..Limits::default() }).await;
+    assert_eq!(house.respond(&ask.replace("\"m\"", "\"nope\"")).await.status, 404);
+    assert_eq!(house.respond(&ask.replace("\"m\"", "\"other\"")).await.status, 403);
+    assert_eq!(house.respond(&ask).await.json()["status"], "queued");
+    let over = house.respond(&ask).await;
+    assert_eq!(
+        (over.status.as_u16(), over.code().as_str(), over.header("x-ratelimit-remaining-requests")),
+        (429, "rate_limit_exceeded", "0")
+    );
+    super::until(|| house.board.in_flight() == 0 && engine.seen().len() == 1).await;
 }
 
 #[tokio::test]

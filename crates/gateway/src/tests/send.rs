@@ -26,6 +26,13 @@ fn busy(headers: &str) -> Vec<Step> {
     vec![Step::Raw(head.into_bytes())]
 }
 
+/// Retries that stand in all rows.
+async fn retries(house: &House) -> u64 {
+    house.gateway.flush().await;
+    let query = UsageQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), by: vec![GroupBy::Model], most: 100 };
+    house.store.usage_sums(&query).await.unwrap().iter().map(|sum| sum.retries).sum()
+}
+
 #[tokio::test]
 async fn an_outage_is_not_made_worse_by_retries() {
     let house = House::new().await;
@@ -65,9 +72,7 @@ async fn what_cannot_be_connected_to_costs_no_more_retries_either() {
     house.publish([limited(entry("m", STREAMS, &members), |spec| spec.max_ejected = 0)]);
     let calls = join_all((0..200).map(|_| house.chat(CHAT))).await;
     assert!(calls.iter().all(|answer| answer.status == 502));
-    house.gateway.flush().await;
-    let query = UsageQuery { from: Timestamp::from_millis(0), to: Timestamp::from_millis(i64::MAX), by: vec![GroupBy::Model], most: 100 };
-    let retried: u64 = house.store.usage_sums(&query).await.unwrap().iter().map(|sum| sum.retries).sum();
+    let retried = retries(&house).await;
     assert!((10..=20).contains(&retried), "{retried} of 200");
 }
 
@@ -83,6 +88,92 @@ async fn an_instance_that_has_too_much_to_do_sends_the_call_to_another_at_once()
     }
     assert!(began.elapsed() < Duration::from_secs(50), "nobody waited the minute");
     assert_eq!(free.seen().len(), 6);
+}
+
+#[tokio::test]
+async fn a_server_that_says_529_is_as_busy_as_one_that_says_503() {
+    const OVERLOADED: &str = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    const MESSAGE: &str = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#;
+    let house = House::new().await;
+    let full = Fake::unix(house.dir.path(), "full.sock", |_, _| fake::whole("529 Overloaded", OVERLOADED));
+    let free = Fake::unix(house.dir.path(), "free.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&full.endpoint, 4), (&free.endpoint, 4)])]);
+    for _ in 0..6 {
+        assert_eq!(house.chat(CHAT).await.status, 200);
+    }
+    assert_eq!(free.seen().len(), 6);
+    house.publish([limited(entry("m", STREAMS, &[(&full.endpoint, 4)]), |spec| spec.retries = Retries { attempts: 1 })]);
+    let told = [house.chat(CHAT).await, house.ask(house.request("/v1/messages", MESSAGE)).await];
+    assert_eq!(told.each_ref().map(|answer| (answer.status.as_u16(), answer.header("retry-after"))), [(503, "1"), (529, "1")]);
+    assert!(told.iter().all(|answer| answer.body.contains("Overloaded")));
+}
+
+/// What comes of it while no time passes.
+async fn at_once<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let done = tokio::select! {
+        done = work => done,
+        // As long as there is something to do, a clock that stands still stands still.
+        () = until(|| false) => unreachable!("the deadline lies in a time that does not come"),
+    };
+    tokio::time::resume();
+    done
+}
+
+#[tokio::test]
+async fn a_call_that_a_server_may_have_taken_is_not_sent_to_it_again() {
+    let house = House::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    let wait = Arc::clone(&gate);
+    let engine = Fake::tcp(move |number, _| match number {
+        1 => fake::answer(),
+        _ => vec![Step::Wait(Arc::clone(&wait)), Step::Hang],
+    })
+    .await;
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    assert_eq!(house.chat(CHAT).await.status, 200);
+    engine.rest().await;
+    let (answer, ()) = tokio::join!(house.chat(CHAT), async {
+        until(|| engine.seen().len() == 2).await;
+        tokio::time::sleep(MS * 50).await; // it works on it, for longer than two who miss each other need
+        gate.add_permits(1);
+    });
+    assert_eq!((answer.status.as_u16(), engine.seen().len(), engine.connections()), (502, 2, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_hung_up_just_then_is_asked_once_more_if_the_call_may_be() {
+    for (attempts, status, tries, retried) in [(2, 200, 3, 1), (1, 502, 2, 0)] {
+        let house = House::new().await;
+        let engine = Fake::tcp(|number, _| if number == 2 { vec![Step::Hang] } else { fake::answer() }).await;
+        house.publish([limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.retries = Retries { attempts })]);
+        assert_eq!(house.chat(CHAT).await.status, 200);
+        engine.rest().await;
+        assert_eq!((at_once(house.chat(CHAT)).await.status.as_u16(), engine.seen().len()), (status, tries), "with {attempts} tries");
+        assert_eq!(retries(&house).await, retried);
+    }
+}
+
+#[tokio::test]
+async fn an_engine_of_ours_that_ended_while_a_call_came_is_asked_once_more_and_what_it_worked_on_is_given_to_nobody_else() {
+    for (works, status, tries) in [(Duration::ZERO, 200, 3), (MS * 300, 502, 2)] {
+        let house = House::new().await;
+        let gate = Arc::new(Semaphore::new(0));
+        let wait = Arc::clone(&gate);
+        let engine = Fake::unix(house.dir.path(), "e.sock", move |number, _| match number {
+            2 => vec![Step::Wait(Arc::clone(&wait)), Step::Hang],
+            _ => fake::answer(),
+        });
+        house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+        assert_eq!(house.chat(CHAT).await.status, 200);
+        engine.rest().await;
+        let (answer, ()) = tokio::join!(house.chat(CHAT), async {
+            until(|| engine.seen().len() == 2).await;
+            tokio::time::sleep(works).await;
+            gate.add_permits(1);
+        });
+        assert_eq!((answer.status.as_u16(), engine.seen().len()), (status, tries), "after {works:?}");
+    }
 }
 
 #[tokio::test]

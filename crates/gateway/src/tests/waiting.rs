@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use spec::{Reason, ReasonCode};
 
-use super::fake::{self, Fake};
-use super::house::{ALL, House, MS, STREAM, STREAMS, entry, limited, piece};
+use super::fake::{self, Fake, Step};
+use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
 use super::until;
 
 const PING: &[u8] = b": ping\n\n";
@@ -68,6 +68,30 @@ async fn what_is_known_soon_enough_has_a_status_of_its_own() {
     })]);
     let answer = house.chat(STREAM).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "model_loading"));
+}
+
+#[tokio::test]
+async fn who_waits_for_a_model_or_in_line_waits_no_longer_than_the_call_may_take() {
+    let house = House::new().await;
+    let soon = |of: board::Entry| limited(of, |spec| spec.timeouts.total = MS * 30);
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| vec![fake::sse_head(), Step::AwaitClose]);
+    let busy = entry("m", STREAMS, &[(&engine.endpoint, 1)]);
+    house.publish([busy.clone()]);
+    let holds = house.begin(house.request("/v1/chat/completions", STREAM));
+    let waits = async {
+        until(|| engine.seen().len() == 1).await;
+        for state in [soon(busy), soon(entry("m", ALL, &[]))] {
+            house.publish([state]);
+            let answer = house.chat(CHAT).await;
+            assert_eq!((answer.status.as_u16(), answer.code().as_str()), (504, "upstream_timeout"), "{}", answer.body);
+            assert!(answer.body.contains("timeouts.total"), "{}", answer.body);
+            assert!(house.board.demand().iter().all(|demand| demand.waiting == 0));
+        }
+    };
+    tokio::select! {
+        _ = holds => panic!("it never begins"),
+        () = waits => {}
+    }
 }
 
 #[tokio::test]

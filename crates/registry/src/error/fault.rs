@@ -19,6 +19,7 @@ impl Fault for Error {
             Self::Changed { .. }
             | Self::Busy(_)
             | Self::Taken(_)
+            | Self::Mixed(_)
             | Self::OtherPull { .. }
             | Self::VersionInUse { .. }
             | Self::LastVersion { .. } => Kind::Conflict,
@@ -83,6 +84,7 @@ impl Fault for Error {
             Self::Invalid(error) => return error.hint(),
             Self::Busy(_) => "send it again",
             Self::Taken(_) => "look whose it is now (`penstock model show`), then ask again or take another name; what has come is kept",
+            Self::Mixed(_) => "take another name or tag; who may `update server` can take this one all the same",
             Self::VersionInUse { .. } => "move those to another version first",
             Self::LastVersion { .. } => "remove the whole model instead",
             Self::Permission { .. } => "give this user the right to read the file and to enter its folders",

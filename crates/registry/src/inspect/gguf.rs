@@ -1,8 +1,8 @@
 //! What do the headers of a GGUF model's files say?
 //!
-//! In: its files, in order. Out: the facts of a [`Version`], all but the digest. Fails: when a
-//! header is damaged, the engines do not know the architecture, or a part belongs to another model.
-//! Blocks: some milliseconds for each file.
+//! In: its files, in order. Out: the facts of a [`Version`], all but the digest: what is said stands in the first file, tensors
+//! stand in all of them. Fails: when a header is damaged, the engines do not know the architecture, or a part belongs to another
+//! model. Blocks: some milliseconds for each file. From: llama.cpp's `gguf-split`, whose later files say only which part they are.
 
 use std::path::Path;
 

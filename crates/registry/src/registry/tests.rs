@@ -231,8 +231,9 @@ async fn what_lies_elsewhere_is_refused_with_the_way_round_where_nothing_can_be_
 async fn a_model_in_several_files_needs_all_of_them() {
     let house = house().await;
     let part = |number: u32| {
-        let sample = if number == 0 { Sample::llama() } else { Sample::of("llama").tensor(&format!("t{number}"), &[64], 0) };
-        model(&sample.number("split.no", number).number("split.count", 3))
+        // As llama.cpp's gguf-split writes them.
+        let sample = if number == 0 { Sample::llama() } else { Sample::default().tensor(&format!("t{number}"), &[64], 0) };
+        model(&sample.number("split.no", number).number("split.count", 3).number("split.tensors.count", 4))
     };
     let first = house.write("m/big-00001-of-00003.gguf", &part(0));
     house.write("m/big-00002-of-00003.gguf", &part(1));
@@ -250,6 +251,7 @@ async fn a_model_in_several_files_needs_all_of_them() {
     let bytes: usize = (0..3).map(|number| part(number).len()).sum();
     assert_eq!(version.size, base::ByteSize(bytes as u64));
     assert_eq!(version.parameters, 256 * 4 + 128 + 2 * 64);
+    assert_eq!((version.architecture.as_str(), version.context_length, version.layers), ("llama", 4096, 4), "as the first one says");
     let by_other_part = house.resolve(&format!("file:{}", third.display())).await.expect("the same model");
     assert_eq!(by_other_part, version, "the engine is given the first part");
 

@@ -2,13 +2,15 @@
 //!
 //! In: a file and a flag. Out: its words. Fails: when it cannot be run here, takes too long, or ends badly
 //! without having said anything. Holds: at most [`MOST_WORDS`] bytes and [`PATIENCE`]; the program is killed
-//! when nobody waits any more.
+//! when nobody waits any more, with all that it has started: it may be a script around the engine.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use spec::DeviceKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
@@ -34,7 +36,11 @@ impl Words {
             Ok(child) => child,
             Err(error) => return Err(broken(format!("it does not start: {error}"))),
         };
+        let group = Group::of(&child);
         let said = timeout(PATIENCE, listen(&mut child)).await;
+        if let Ok(Ok(_)) = &said {
+            group.has_ended();
+        }
         match said {
             Ok(Ok((status, words))) if status.success() && !words.trim().is_empty() => Ok(Self(words)),
             Ok(Ok((status, words))) => Err(broken(format!("`{flag}` ended with {status}: {}", quote(&words)))),
@@ -86,8 +92,30 @@ fn spawn(asked: &Asked, before: &[&str], flag: &str) -> io::Result<Child> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .kill_on_drop(true)
+        .process_group(0)
+        .kill_on_drop(true) // and is waited for, so that nobody else gets its number before
         .spawn()
+}
+
+/// A program and all that it has started; dropped, they are killed.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw))
+    }
+    /// Its number may be another's by now.
+    fn has_ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            let _ = killpg(pid, Signal::SIGKILL); // it may have just ended
+        }
+    }
 }
 
 async fn listen(child: &mut Child) -> io::Result<(ExitStatus, String)> {

@@ -107,6 +107,31 @@ async fn a_broken_program_on_the_path_is_named_when_there_is_no_other() {
 }
 
 #[tokio::test]
+async fn a_script_that_is_not_waited_for_any_more_ends_with_all_that_it_has_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = dir.path().join("child");
+    let path = program(dir.path(), "wrapper", &format!("sleep 777 & echo $! > {0}.new; mv {0}.new {0}; wait", child.display()));
+    let programs = only(Some(path), None);
+    let mut asks = Box::pin(programs.find(EngineKind::LlamaServer));
+    let pid = loop {
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(5), &mut asks).await;
+        assert!(waited.is_err(), "{waited:?}");
+        if let Ok(pid) = fs::read_to_string(&child) {
+            break pid.trim().to_owned();
+        }
+    };
+    let lives = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"));
+    assert!(lives());
+    drop(asks);
+    let ended = async {
+        while lives() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.expect("it is killed");
+}
+
+#[tokio::test]
 async fn more_words_than_fit_are_read_to_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = program(dir.path(), "loud", "echo 'version: 3 --flag'; head -c 3000000 /dev/zero | tr '\\0' 'x' >&2");

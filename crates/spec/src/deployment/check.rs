@@ -28,9 +28,19 @@ impl Deployment {
         let problems = [self.engine_problem(), self.model_problem(), self.url_problem(), self.key_problem(), self.pipeline_problem()];
         let limits = [self.limits.check(), self.budget.check()].into_iter().filter_map(Result::err).flat_map(|Invalid(found)| found);
         let fallback = fallback_problems(&self.name, &self.fallback);
-        let numbers = self.number_problems().into_iter().chain(self.time_problems()).chain(self.environment_problems());
+        let numbers = self.number_problems().into_iter().chain(self.time_problems());
+        let numbers = numbers.chain(self.argument_problems()).chain(self.environment_problems());
         let numbers = numbers.chain(self.rollout.problems()).chain(self.replicas.scaling_problems());
         Invalid::from_problems(problems.into_iter().flatten().chain(numbers).chain(limits).chain(fallback).collect())
+    }
+
+    /// What only the config may say of how its engine's process is started, also beside who may say the rest. What is as it was before is nobody's wish.
+    pub fn check_process(&self, before: Option<&Self>) -> Result<(), Invalid> {
+        let mut found = self.variables_of_the_config(before);
+        if before.is_none_or(|before| before.args != self.args) {
+            found.extend(self.arguments_of_the_config());
+        }
+        Invalid::from_problems(found)
     }
 
     fn engine_problem(&self) -> Option<Problem> {

@@ -141,6 +141,7 @@ pub fn token(id: &str, hash: &str) -> Token {
         expires_at: Some(Timestamp::from_millis(9_000_000_000_000)),
         created_at: Timestamp::from_millis(7),
         from_login: false,
+        exchanged: false,
         last_used_at: None,
     }
 }

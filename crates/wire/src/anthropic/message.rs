@@ -16,6 +16,8 @@ pub struct Message {
     stream: bool,
     /// The client asked to see what the model thinks.
     thinks: bool,
+    /// The texts at which the client wants it to stop; an engine has others of its own.
+    stops: Vec<String>,
     /// Blocks that the client has seen the end of; those that are not shown have no number.
     shown: usize,
 }
@@ -23,7 +25,7 @@ pub struct Message {
 impl Message {
     /// For an answer with this id, from the model as the client calls it.
     pub fn new(id: impl Into<String>, model: impl Into<String>) -> Self {
-        Self { id: id.into(), model: model.into(), stream: false, thinks: false, shown: 0 }
+        Self { id: id.into(), model: model.into(), stream: false, thinks: false, stops: Vec::new(), shown: 0 }
     }
     /// As events.
     #[must_use]
@@ -35,6 +37,12 @@ impl Message {
     #[must_use]
     pub fn thinks(mut self, thinks: bool) -> Self {
         self.thinks = thinks;
+        self
+    }
+    /// To be stopped at these texts.
+    #[must_use]
+    pub fn stops(mut self, stops: &[String]) -> Self {
+        self.stops = stops.to_vec();
         self
     }
 
@@ -90,7 +98,8 @@ impl Codec for Message {
     }
 
     fn end(&mut self, end: &End<'_>, to: &mut To<'_>) {
-        let (reason, stop) = (stop_reason(end), end.stop.map_or(Value::Null, Value::from));
+        let stop = end.stop.filter(|stop| self.stops.iter().any(|known| known == stop));
+        let (reason, stop) = (stop_reason(end, stop), stop.map_or(Value::Null, Value::from));
         let usage = counts(&end.usage);
         if self.stream {
             let delta = json!({ "stop_reason": reason, "stop_sequence": stop });
@@ -107,12 +116,12 @@ impl Codec for Message {
     }
 }
 
-fn stop_reason(end: &End<'_>) -> &'static str {
+fn stop_reason(end: &End<'_>, stop: Option<&str>) -> &'static str {
     match end.reason {
         "length" => "max_tokens",
         "content_filter" => "refusal",
         _ if end.calls_tools() => "tool_use",
-        _ if end.stop.is_some() => "stop_sequence",
+        _ if stop.is_some() => "stop_sequence",
         _ => "end_turn",
     }
 }
@@ -127,15 +136,15 @@ fn whole(block: &Block) -> Value {
     match &block.part {
         Part::Reasoning => json!({ "type": "thinking", "thinking": block.text, "signature": "" }),
         Part::Text => json!({ "type": "text", "text": block.text }),
-        Part::Call { id, name } => json!({ "type": "tool_use", "id": id, "name": name, "input": input(&block.text) }),
+        Part::Call { id, name } => json!({ "type": "tool_use", "id": id, "name": name, "input": input(block) }),
     }
 }
 
-/// The arguments as an object, which the client's types want whatever the model wrote.
-fn input(arguments: &str) -> Value {
-    match scan::value_in(arguments) {
-        Ok(Kind::Object) => serde_json::from_str(arguments).unwrap_or_default(),
-        _ if arguments.trim().is_empty() => Value::Object(Map::new()),
-        _ => json!({ "arguments": arguments }),
+/// The arguments as an object, which the client's types want whatever the model wrote; nothing of what broke off in their midst.
+fn input(Block { text, is_cut, .. }: &Block) -> Value {
+    match scan::value_in(text) {
+        Ok(Kind::Object) => serde_json::from_str(text).unwrap_or_default(),
+        _ if *is_cut || text.trim().is_empty() => Value::Object(Map::new()),
+        _ => json!({ "arguments": text }),
     }
 }

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::chat::{Body, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
+use crate::chat::{Body, ForLlama, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
 use crate::scan;
+use crate::splice::Edit;
 
 /// The body of `POST /v1/messages`. Members that change no answer are passed over.
 #[derive(Debug, Clone, Deserialize)]
@@ -18,8 +19,7 @@ pub struct Request {
     max_tokens: Option<u64>,
     messages: Vec<Turn>,
     system: Option<Content>,
-    #[serde(default)]
-    tools: Vec<Value>,
+    tools: Option<Vec<Value>>,
     tool_choice: Option<Value>,
     stop_sequences: Option<Vec<String>>,
     temperature: Option<f64>,
@@ -83,9 +83,20 @@ impl Request {
         self.thinking.as_ref().and_then(|thinking| thinking["type"].as_str()).is_some_and(|kind| kind != "disabled")
     }
 
-    /// Whether the model shall think, if the client says.
-    pub fn wants_thought(&self) -> Option<bool> {
-        self.thinking.as_ref().filter(|thinking| !thinking.is_null()).map(|_| self.thinks())
+    /// The texts at which the answer stops.
+    pub fn stops(&self) -> &[String] {
+        self.stop_sequences.as_deref().unwrap_or_default()
+    }
+
+    /// Members of the chat request for llama-server alone.
+    pub fn for_llama(&self) -> Vec<Edit<'static>> {
+        let is_begun = |turn: &Turn| turn.role == "assistant" && turn.content.blocks().iter().all(|block| block["type"] != "tool_use");
+        ForLlama {
+            thinks: self.thinking.as_ref().filter(|thinking| !thinking.is_null()).map(|_| self.thinks()),
+            goes_on: self.messages.last().is_some_and(is_begun),
+            tells_stop: !self.stops().is_empty(),
+        }
+        .members()
     }
 
     /// The chat request.
@@ -97,8 +108,8 @@ impl Request {
         body.maybe("top_p", self.top_p);
         body.maybe("top_k", self.top_k);
         body.maybe("stop", self.stop_sequences.clone().filter(|stop| !stop.is_empty()));
-        if !self.tools.is_empty() {
-            body.set("tools", self.tools.iter().map(tool).collect::<Result<Vec<_>, _>>()?);
+        if let Some(tools) = self.tools.as_ref().filter(|tools| !tools.is_empty()) {
+            body.set("tools", tools.iter().map(tool).collect::<Result<Vec<_>, _>>()?);
         }
         if let Some(choice) = self.tool_choice.as_ref().filter(|choice| !choice.is_null()) {
             body.set("tool_choice", tool_choice(choice)?);

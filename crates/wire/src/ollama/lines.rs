@@ -94,11 +94,12 @@ fn finish(line: Map<String, Value>) -> Bytes {
     format!("{}\n", Value::Object(line)).into()
 }
 
-/// A tool call, whole; its arguments are an object.
+/// A tool call, whole, so none whose arguments broke off; they are an object.
 fn call(block: &Block) -> Option<Value> {
     let Part::Call { id, name } = &block.part else { return None };
     let arguments = match scan::value_in(&block.text) {
         Ok(scan::Kind::Object) => serde_json::from_str(&block.text).unwrap_or_default(),
+        _ if block.is_cut => return None,
         _ if block.text.trim().is_empty() => json!({}),
         _ => json!({ "arguments": block.text }),
     };

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::keep::{Keep, keep_alive};
 use crate::Error;
-use crate::chat::{Body, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
+use crate::chat::{Body, ForLlama, bad, image_part, joined, schema_format, text_part, tool_answer, tool_call};
 use crate::openai::Shape;
 use crate::scan;
+use crate::splice::Edit;
 
 /// Which of the two calls it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,19 +25,15 @@ pub enum Kind {
 pub struct Request {
     /// The model, with or without its tag.
     pub model: String,
-    #[serde(default)]
-    messages: Vec<Message>,
-    #[serde(default)]
-    prompt: String,
+    messages: Option<Vec<Message>>,
+    prompt: Option<String>,
     system: Option<String>,
     suffix: Option<String>,
-    #[serde(default)]
     images: Option<Vec<String>>,
     raw: Option<bool>,
     stream: Option<bool>,
     format: Option<Value>,
     options: Option<Map<String, Value>>,
-    #[serde(default)]
     tools: Option<Vec<Value>>,
     think: Option<Value>,
     #[serde(default)]
@@ -46,34 +43,30 @@ pub struct Request {
 #[derive(Debug, Clone, Deserialize)]
 struct Message {
     role: String,
-    #[serde(default)]
     content: Option<String>,
-    #[serde(default)]
     images: Option<Vec<String>>,
-    #[serde(default)]
     tool_calls: Option<Vec<Value>>,
-    #[serde(alias = "name")]
     tool_name: Option<String>,
+    /// Its older name.
+    name: Option<String>,
     tool_call_id: Option<String>,
 }
 
 /// Options that choose tokens; all others are about how a model is loaded.
-const SAMPLING: [&str; 14] = [
+const SAMPLING: [&str; 10] = [
     "temperature",
-    "top_k",
     "top_p",
     "min_p",
     "typical_p",
-    "repeat_last_n",
     "repeat_penalty",
     "presence_penalty",
     "frequency_penalty",
-    "seed",
     "stop",
-    "mirostat",
     "mirostat_tau",
     "mirostat_eta",
 ];
+/// Those of them that are whole numbers.
+const WHOLE: [&str; 4] = ["top_k", "repeat_last_n", "seed", "mirostat"];
 
 impl Request {
     /// Reads the body of a request.
@@ -92,8 +85,8 @@ impl Request {
     /// True when the model is only to be loaded, or unloaded.
     pub fn is_empty(&self, kind: Kind) -> bool {
         match kind {
-            Kind::Chat => self.messages.is_empty(),
-            Kind::Generate => self.prompt.is_empty() && self.images.as_ref().is_none_or(Vec::is_empty),
+            Kind::Chat => self.turns().is_empty(),
+            Kind::Generate => self.prompt().is_empty() && self.images.as_ref().is_none_or(Vec::is_empty),
         }
     }
 
@@ -112,13 +105,16 @@ impl Request {
         self.think != Some(Value::Bool(false))
     }
 
-    /// Whether the model shall think, if the client says.
-    pub fn wants_thought(&self) -> Option<bool> {
-        match &self.think {
+    /// Members of the chat request for llama-server alone.
+    pub fn for_llama(&self, kind: Kind) -> Vec<Edit<'static>> {
+        let is_begun = |turn: &Message| turn.role == "assistant" && turn.tool_calls.as_ref().is_none_or(Vec::is_empty);
+        let thinks = match &self.think {
             Some(Value::Bool(thinks)) => Some(*thinks),
             Some(Value::String(_)) => Some(true),
             _ => None,
-        }
+        };
+        let goes_on = kind == Kind::Chat && self.turns().last().is_some_and(is_begun);
+        ForLlama { thinks, goes_on, tells_stop: false }.members()
     }
 
     /// The engine's path that it goes to: a raw prompt has no chat around it.
@@ -130,11 +126,11 @@ impl Request {
     pub fn body(&self, kind: Kind, model: &str) -> Result<Bytes, Error> {
         let mut body = Body::new(model);
         match (self.shape(kind), kind) {
-            (Shape::Completions, _) => body.set("prompt", self.prompt.as_str()),
+            (Shape::Completions, _) => body.set("prompt", self.prompt()),
             (_, Kind::Generate) => body.set("messages", self.prompt_messages()),
-            (_, Kind::Chat) => body.set("messages", messages(&self.messages)?),
+            (_, Kind::Chat) => body.set("messages", messages(self.turns())?),
         }
-        self.sampling(&mut body);
+        self.sampling(&mut body)?;
         body.maybe("tools", self.tools.clone().filter(|tools| !tools.is_empty()));
         body.maybe("response_format", self.response_format()?);
         match &self.think {
@@ -145,13 +141,26 @@ impl Request {
         Ok(body.into_bytes())
     }
 
-    fn sampling(&self, body: &mut Body) {
-        let Some(options) = &self.options else { return };
+    fn turns(&self) -> &[Message] {
+        self.messages.as_deref().unwrap_or_default()
+    }
+
+    fn prompt(&self) -> &str {
+        self.prompt.as_deref().unwrap_or_default()
+    }
+
+    fn sampling(&self, body: &mut Body) -> Result<(), Error> {
+        let option = |key: &'static str| self.options.as_ref().and_then(|options| options.get(key)).filter(|value| !value.is_null());
         for key in SAMPLING {
-            body.maybe(key, options.get(key).filter(|value| !value.is_null()).cloned());
+            body.maybe(key, option(key).cloned());
         }
-        // Below zero is "no bound", which is what saying nothing means to an engine.
-        body.maybe("max_tokens", options.get("num_predict").and_then(Value::as_u64));
+        let whole = |key| option(key).map(|value| whole(value, key)).transpose();
+        for key in WHOLE {
+            body.maybe(key, whole(key)?);
+        }
+        // Zero and less is "no bound", which is what saying nothing means to an engine.
+        body.maybe("max_tokens", whole("num_predict")?.filter(|most| *most > 0));
+        Ok(())
     }
 
     fn prompt_messages(&self) -> Vec<Value> {
@@ -159,7 +168,7 @@ impl Request {
         if let Some(system) = self.system.as_ref().filter(|system| !system.is_empty()) {
             messages.push(json!({ "role": "system", "content": system }));
         }
-        messages.push(json!({ "role": "user", "content": content(&self.prompt, self.images.as_deref()) }));
+        messages.push(json!({ "role": "user", "content": content(self.prompt(), self.images.as_deref()) }));
         messages
     }
 
@@ -172,6 +181,13 @@ impl Request {
             Some(_) => Err(bad("format", "must be `json` or a JSON schema")),
         }
     }
+}
+
+/// A number without its fraction, as Ollama reads its options.
+#[expect(clippy::cast_possible_truncation, reason = "huge values saturate")]
+fn whole(value: &Value, key: &str) -> Result<i64, Error> {
+    let number = value.as_i64().or_else(|| value.as_f64().map(|number| number as i64));
+    number.ok_or_else(|| bad("options", format!("must have a number as `{key}`")))
 }
 
 /// Text, with pictures beside it.
@@ -237,7 +253,8 @@ fn answered(open: &mut Vec<(String, String)>, turn: &Message) -> String {
         open.retain(|(other, _)| other != id);
         return id.clone();
     }
-    let named = turn.tool_name.as_ref().and_then(|name| open.iter().position(|(_, other)| other == name));
+    let name = [&turn.tool_name, &turn.name].into_iter().flatten().find(|name| !name.is_empty());
+    let named = name.and_then(|name| open.iter().position(|(_, other)| other == name));
     match named.or((!open.is_empty()).then_some(0)) {
         Some(at) => open.remove(at).0,
         None => "call_0".to_owned(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::openai::Shape;
-use crate::talk::tests::transcript_of;
+use crate::talk::tests::{CALLS, LENGTH, stream, told, transcript_of};
 
 const CAME: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -46,6 +46,68 @@ fn a_request_becomes_a_chat() {
     let raw = Request::parse(br#"{"model":"m","prompt":"What?","raw":true}"#).unwrap();
     assert_eq!(raw.shape(Kind::Generate), Shape::Completions);
     assert_eq!(body(Kind::Generate, r#"{"model":"m","prompt":"What?","raw":true}"#).unwrap()["prompt"], "What?");
+}
+
+#[test]
+fn null_is_as_good_as_nothing() {
+    let nulls = ["messages", "prompt", "system", "suffix", "images", "raw", "stream", "format", "options", "tools", "think", "keep_alive"];
+    let nulls = nulls.map(|key| format!(r#","{key}":null"#)).concat();
+    let request = Request::parse(format!(r#"{{"model":"m"{nulls}}}"#).as_bytes()).unwrap();
+    assert!(request.is_empty(Kind::Chat) && request.is_empty(Kind::Generate));
+    let turn = r#"{"model":"m","messages":[{"role":"user","content":null,"images":null,"tool_calls":null,"tool_name":null,"name":null}]}"#;
+    assert_eq!(body(Kind::Chat, turn).unwrap()["messages"][0]["content"], "");
+}
+
+#[test]
+fn a_tools_answer_may_name_it_twice() {
+    let chat = r#"{"model":"m","messages":[
+        {"role":"assistant","tool_calls":[{"id":"a","function":{"name":"weather"}},{"id":"b","function":{"name":"time"}}]},
+        {"role":"tool","content":"noon","name":"time","tool_name":""},
+        {"role":"tool","content":"sunny","name":"weather","tool_name":"weather"}]}"#;
+    let body = body(Kind::Chat, chat).unwrap();
+    assert_eq!((&body["messages"][1]["tool_call_id"], &body["messages"][2]["tool_call_id"]), (&json!("b"), &json!("a")));
+}
+
+#[test]
+fn whole_numbers_may_be_written_with_a_fraction() {
+    let options = |options: &str| body(Kind::Generate, &format!(r#"{{"model":"m","prompt":"a","options":{options}}}"#));
+    for (said, most) in [
+        ("3", json!(3)),
+        ("3.0", json!(3)),
+        ("3.9", json!(3)),
+        ("0", Value::Null),
+        ("0.5", Value::Null),
+        ("-1", Value::Null),
+        ("-2.0", Value::Null),
+        ("null", Value::Null),
+    ] {
+        assert_eq!(options(&format!(r#"{{"num_predict":{said}}}"#)).unwrap()["max_tokens"], most, "{said}");
+    }
+    let body = options(r#"{"top_k":40.0,"seed":7.0,"repeat_last_n":-1,"mirostat":2.0,"temperature":0.5,"num_ctx":4096.0}"#).unwrap();
+    let told = ["top_k", "seed", "repeat_last_n", "mirostat", "temperature"].map(|key| body[key].clone());
+    assert_eq!(told, [json!(40), json!(7), json!(-1), json!(2), json!(0.5)]);
+    let error = options(r#"{"num_predict":"many"}"#).unwrap_err();
+    assert!(error.param() == Some("options") && error.to_string().contains("num_predict"), "{error}");
+}
+
+#[test]
+fn a_call_that_broke_off_is_not_told() {
+    let bytes = stream(&[CALLS[0], CALLS[1], LENGTH]);
+    for streams in [false, true] {
+        let said = told(Box::new(Lines::new(Kind::Chat, "m", CAME).stream(streams)), &bytes, &[bytes.len()]);
+        assert!(!said.contains("tool_calls") && said.contains(r#""done_reason":"length""#), "{said}");
+    }
+}
+
+#[test]
+fn the_beginning_of_an_answer_is_gone_on_with() {
+    let goes_on = |turns: &str| {
+        let request = Request::parse(format!(r#"{{"model":"m","messages":[{turns}]}}"#).as_bytes()).unwrap();
+        format!("{:?}", request.for_llama(Kind::Chat)).contains("continue_final_message")
+    };
+    assert!(goes_on(r#"{"role":"user","content":"What?"},{"role":"assistant","content":"The"}"#));
+    assert!(!goes_on(r#"{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f"}}]}"#));
+    assert!(!goes_on(r#"{"role":"user","content":"What?"}"#));
 }
 
 #[test]

@@ -161,7 +161,10 @@ fn a_usage_is_read_with_its_details_and_without() {
         Usage::parse(r#"{"prompt_tokens":3,"total_tokens":3}"#),
         Some(Usage { prompt: 3, completion: 0, total: 3, cached: 0, reasoning: 0 })
     );
-    assert_eq!(Usage::parse("null"), None);
+    let without_prompt = [(r#"{"completion_tokens":8,"total_tokens":23}"#, 15), (r#"{"completion_tokens":8}"#, 0)];
+    assert!(without_prompt.iter().all(|(text, prompt)| Usage::parse(text) == Some(Usage::new(*prompt, 8))));
+    assert_eq!(Usage::parse(r#"{"prompt_tokens":15,"total_tokens":23}"#), Some(Usage::new(15, 8)));
+    assert_eq!((Usage::parse("null"), Usage::parse("{}")), (None, None));
     assert_eq!(Usage::parse(&Usage::new(1, 2).to_json()), Some(Usage::new(1, 2)));
 }
 

@@ -1,17 +1,21 @@
 //! How many tokens did a call take, by the engine's own count?
 //!
-//! In: the `usage` members of replies and stream events. Out: one [`Usage`]. Fails: never; what is not a
+//! In: the `usage` members of replies and stream events. Out: one [`Usage`]. Fails: where a whole reply is none; what is not a
 //! usage is none. Engines differ: one usage at the end, one on the last chunk of each choice, or one usage-only chunk for
 //! each choice (llama-server with `n` over 1); `Tally` makes one of them all.
 
 use std::collections::BTreeMap;
 
-use crate::scan::{self, Member, Scan};
+use bytes::Bytes;
+
+use crate::Error;
+use crate::openai::error;
+use crate::scan::{self, Kind, Member, Scan};
 
 /// Token counts of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Tokens in, cached ones included.
+    /// Tokens in, cached ones included; 0 where the engine does not say.
     pub prompt: u64,
     /// Tokens out, reasoning included.
     pub completion: u64,
@@ -43,9 +47,11 @@ impl Usage {
             let [count] = scan::pick(details, [name]).ok()?;
             count?.u64(details)
         };
-        let prompt = count(prompt)?;
-        let completion = count(completion).unwrap_or(0);
-        let total = count(total).unwrap_or(prompt.saturating_add(completion));
+        let (prompt, completion, total) = (count(prompt), count(completion), count(total));
+        let known = prompt.or(completion)?;
+        let other = total.map_or(0, |total| total.saturating_sub(known));
+        let (prompt, completion) = (prompt.unwrap_or(other), completion.unwrap_or(other));
+        let total = total.unwrap_or(prompt.saturating_add(completion));
         let cached = detail(of_prompt, "cached_tokens").unwrap_or(0);
         let reasoning = detail(of_completion, "reasoning_tokens").unwrap_or(0);
         Some(Self { prompt, completion, total, cached, reasoning })
@@ -56,9 +62,12 @@ impl Usage {
         Self::parse(reply.value("usage")?)
     }
 
-    /// Reads the `usage` of a whole reply, which must be one JSON object.
-    pub fn of_reply(reply: &[u8]) -> Result<Option<Self>, scan::Error> {
-        let [usage] = scan::pick(reply, ["usage"])?;
+    /// Reads the `usage` of a whole reply, which must be one JSON object and no error.
+    pub fn of_reply(reply: &Bytes) -> Result<Option<Self>, Error> {
+        let [usage, error] = scan::pick(reply, ["usage", "error"]).map_err(Error::Event)?;
+        if error.is_some_and(|error| error.kind != Kind::Null) {
+            return Err(Error::Engine { body: error::relay(reply) });
+        }
         Ok(usage.and_then(|usage| Self::read(reply.get(usage.value_span.start..usage.value_span.end)?)))
     }
 

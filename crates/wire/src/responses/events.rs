@@ -143,7 +143,7 @@ impl Codec for Events {
             data["part"] = part(block, &block.text);
             self.send("response.content_part.done", data, to);
         }
-        let item = self.item(block, "completed", Some(&block.text));
+        let item = self.item(block, if block.is_cut { "incomplete" } else { "completed" }, Some(&block.text));
         self.output.push(item.clone());
         self.send("response.output_item.done", json!({ "output_index": block.at, "item": item }), to);
     }

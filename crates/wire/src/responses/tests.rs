@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::talk::Codec;
-use crate::talk::tests::transcript_of;
+use crate::talk::tests::{CALLS, LENGTH, stream, told, transcript_of};
 
 pub(crate) fn codec(stream: bool) -> Box<dyn Codec> {
     let request = Request::parse(br#"{"model":"m","input":"hi","metadata":{"a":"b"},"temperature":0.5}"#).unwrap();
@@ -35,6 +35,20 @@ fn every_event_has_the_next_number_and_the_name_that_its_data_has() {
         expected += 1;
     }
     assert!(expected > 20 && !tools.contains("[DONE]"));
+}
+
+#[test]
+fn what_broke_off_is_incomplete_and_what_came_before_is_not() {
+    let bytes = stream(&[
+        CALLS[0],
+        CALLS[1],
+        r#"{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}},{"index":1,"id":"b","function":{"name":"f","arguments":"{"}}]}}"#,
+        LENGTH,
+    ]);
+    let whole: Value = serde_json::from_str(&told(codec(false), &bytes, &[bytes.len()])).unwrap();
+    let standing: Vec<&str> = whole["output"].as_array().unwrap().iter().filter_map(|item| item["status"].as_str()).collect();
+    assert_eq!((whole["status"].as_str(), standing), (Some("incomplete"), vec!["completed", "incomplete"]), "{whole}");
+    assert!(told(codec(true), &bytes, &[bytes.len()]).contains(r#"{"id":"fc_001","type":"function_call","status":"incomplete""#));
 }
 
 #[test]

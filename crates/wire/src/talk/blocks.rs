@@ -31,6 +31,8 @@ pub struct Block {
     pub part: Part,
     /// What it says so far.
     pub text: String,
+    /// The answer broke off within it: at the bound of its tokens, or at a filter.
+    pub is_cut: bool,
     /// The engine's number, of a tool call.
     index: u64,
     told: usize,
@@ -120,7 +122,7 @@ impl Blocks {
     }
 
     fn add(&mut self, part: Part, index: u64, text: &str) {
-        self.all.push(Block { at: self.all.len(), part, text: text.to_owned(), index, told: 0, open: false });
+        self.all.push(Block { at: self.all.len(), part, text: text.to_owned(), is_cut: false, index, told: 0, open: false });
     }
 
     /// Tells what can be told by now.
@@ -139,8 +141,11 @@ impl Blocks {
         }
     }
 
-    /// Nothing more will come.
-    pub(super) fn end(&mut self, codec: &mut dyn Codec, to: &mut To<'_>) {
+    /// Nothing more will come; `is_cut` where more would have come.
+    pub(super) fn end(&mut self, is_cut: bool, codec: &mut dyn Codec, to: &mut To<'_>) {
+        if let Some(last) = self.all.last_mut() {
+            last.is_cut = is_cut;
+        }
         for block in self.all.iter_mut().skip(self.at) {
             grow(block, codec, to);
             codec.close(block, to);

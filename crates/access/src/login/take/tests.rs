@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use spec::{EventKind, Grants};
+use spec::{EventKind, Grants, Scope};
 
 use super::*;
 use crate::access::Mode;
+use crate::ask::NewToken;
 use crate::login::{Config, Logins};
+use crate::words::Denied;
 
 fn ann(roles: &[&str]) -> Person {
     let roles = roles.iter().map(|role| role.parse().expect("a name")).collect();
@@ -37,6 +39,24 @@ async fn a_later_word_counts_that_comes_after_an_earlier_one_was_brought_late() 
     access.arrive(ann(&["admin"]), ahead, &Came::default()).await.expect("the user");
     let user = access.arrive(ann(&["viewer"]), Timestamp::now(), &Came::default()).await.expect("the user");
     assert_eq!(roles(&user), ["viewer"], "a clock that is ahead keeps nobody's word out");
+}
+
+#[tokio::test]
+async fn who_brings_a_token_of_a_provider_is_there_and_makes_tokens_until_its_end() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path().join("x.db")).await.expect("a store");
+    let access = Access::open(store, Mode::Tokens).await.expect("a door");
+    let user = access.arrive(ann(&["admin"]), ago(10), &Came::default()).await.expect("a user").id;
+    let until = Timestamp::now().plus(Duration::from_mins(1));
+    let caller = access.caller_until(&Known { user: user.clone(), until }).expect("let in");
+    let new = |expires_at| NewToken { owner: Some(user.clone()), scopes: vec![Scope::Admin], expires_at, ..NewToken::named("t") };
+    assert!(caller.may_admin().is_ok() && access.check_gives(&caller, &new(Some(until))).is_ok());
+    let looser = access.check_gives(&caller, &new(None));
+    assert!(matches!(looser, Err(Error::Forbidden { what: Denied::Looser("expires_at") })), "{looser:?}");
+    let over = access.caller_until(&Known { user: user.clone(), until: ago(1) }).expect("known");
+    assert!(matches!(over.check_valid(), Err(Error::Expired { .. })), "who has watched until then watches no more");
+    let session = access.caller_of_user(&user).expect("a session");
+    assert!(access.check_gives(&session, &new(None)).is_ok(), "a browser is its person");
 }
 
 #[tokio::test]

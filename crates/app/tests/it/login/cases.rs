@@ -66,6 +66,13 @@ async fn a_token_of_the_provider_is_exchanged_for_one_of_ours() {
     let ours = scene.client.with_token(given["access_token"].as_str());
     assert_eq!(ours.get("/v1/models").await.status, 200);
     assert_eq!(ours.get("/api/v1/users").await.status, 403, "no more than the robot may");
+    for brief in [&ours, &scene.client.with_token(Some(&token))] {
+        let refused = brief.post("/api/v1/tokens", &json!({"name": "for good"})).await;
+        assert!(refused.status == 403 && refused.text.contains("expires_at"), "{} {}", refused.status, refused.text);
+        let soon = base::Timestamp::now().plus(Duration::from_mins(1));
+        let made = brief.post("/api/v1/tokens", &json!({"name": "brief", "expires_at": soon})).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
     let made = scene.audited("create", "tokens", "exchanged").await;
     assert_eq!((&made["audit"]["action"], &made["audit"]["after"]["id"]), (&json!("POST /auth/token"), &given["id"]), "{made:#}");
     let (status, refused) = form(&scene, "/auth/token", &format!("{grant}psk_x")).await;

@@ -8,6 +8,8 @@ use crate::client::capital;
 use crate::stage::{Stage, stop};
 
 const HERE: (&str, &str) = ("content-type", "application/json");
+/// What a page may send without asking first.
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_no_token_is_needed_no_page_of_another_site_operates_the_server() {
@@ -20,11 +22,14 @@ async fn where_no_token_is_needed_no_page_of_another_site_operates_the_server() 
         ("/api/v1/deployments", wish),
         ("/v1/chat/completions", capital("echo").to_string()),
         ("/infer", json!({"model": "echo", "prompt": "a"}).to_string()),
+        ("/api/generate", json!({"model": "echo", "prompt": "a"}).to_string()),
     ];
     let foreign = [
         &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")][..],
         &[("origin", "https://evil.example")],
         &[("origin", "null")],
+        &[("origin", "null"), FORM],
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), FORM],
         &[("sec-fetch-site", "cross-site"), ("content-type", "")],
         &[("origin", "http://localhost:3000"), ("sec-fetch-site", "same-site")],
         &[("host", "evil.example")],
@@ -51,6 +56,8 @@ async fn where_no_token_is_needed_no_page_of_another_site_operates_the_server() 
             assert_eq!(reply.status, 200, "{path} {headers:?}: {}", reply.text);
         }
     }
+    let (path, body) = &calls[3];
+    assert_eq!(client.ask_with(Method::POST, path, &[FORM], body.clone()).await.status, 200, "as `curl -d` sends it");
     assert_eq!(client.ask_with(Method::POST, calls[0].0, &[], calls[0].1.clone()).await.status, 202);
     stop(house).await;
 }
@@ -69,6 +76,10 @@ async fn pages_that_the_config_lets_in_call_models_and_nothing_else() {
     assert_eq!(client.ask_with(Method::POST, "/v1/chat/completions", &other, call.clone()).await.status, 403);
     let wish = json!({"name": "new", "engine": "echo"}).to_string();
     assert_eq!(client.ask_with(Method::POST, "/api/v1/deployments", &app, wish).await.status, 403);
+    let numbers = client.ask_with(Method::GET, "/metrics", &app, "").await;
+    assert_eq!(numbers.headers.get("access-control-allow-origin"), None, "they name the models of all projects");
+    let preflight = [app[0], ("access-control-request-method", "GET"), ("access-control-request-headers", "authorization")];
+    assert_eq!(client.ask_with(Method::OPTIONS, "/metrics", &preflight, "").await.headers.get("access-control-allow-origin"), None);
     let named = [("host", "models.example"), ("origin", "https://models.example")];
     assert_eq!(client.ask_with(Method::POST, "/v1/chat/completions", &named, call).await.status, 200, "its public name");
     stop(house).await;

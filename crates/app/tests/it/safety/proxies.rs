@@ -62,6 +62,11 @@ async fn the_numbers_are_told_to_this_machine_and_to_others_only_by_a_token_that
             admin.with_token(token).ask_with(Method::GET, "/metrics", headers, Bytes::new()).await
         };
         let far = asked(None, &brought).await;
+        // A name that somebody makes lead to this machine, so that a page of theirs asks from here.
+        for header in [("host", "evil.example"), ("host", "127.0.0.1.evil.example:8080")] {
+            let answers = [asked(None, &[header]).await.status, asked(watcher.as_deref(), &[header]).await.status];
+            assert_eq!(answers, [expected[1], 200], "{set}{header:?}");
+        }
         let answers = [
             asked(None, &[]).await.status,
             far.status,

@@ -93,6 +93,73 @@ async fn what_starts_an_engine_is_said_by_who_runs_the_server() {
     stop(house).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_is_had_to_show_a_file_by_nobody_but_the_config() {
+    let stage = Stage::new();
+    let house = stage.house("deployments:\n  - { name: of-file, engine: echo, args: [--lora, x], env: { TMPDIR: /tmp } }\n").await;
+    let (admin, [_, _, ops]) = team(&stage, &house).await;
+    let file = stage.data_dir().join("admin-token").display().to_string();
+    for flag in [
+        "--grammar-file",
+        "--grammar_file",
+        "--chat-template-file",
+        "-jf",
+        "--lora",
+        "-md",
+        "-lcd",
+        "--mmproj",
+        "--of-tomorrow",
+        "--log-file",
+    ] {
+        for who in [&ops, &admin] {
+            let wish = json!({"name": "new", "model": format!("file:{}", tiny()), "args": [flag, file]});
+            let refused = done(ask(who, Method::POST, "deployments", &wish).await, 400);
+            assert_eq!(refused["problems"][0]["field"], "args", "{refused}");
+            done(ask(who, Method::PUT, "deployments/new", &wish).await, 400);
+            done(ask(who, Method::PATCH, "deployments/of-file", &json!({"args": [flag, file]})).await, 400);
+        }
+    }
+    for name in ["GCONV_PATH", "CUDA_INJECTION64_PATH", "VK_ICD_FILENAMES", "OMP_TOOL_LIBRARIES", "GGML_BACKEND_PATH"] {
+        let refused = done(ask(&ops, Method::PATCH, "deployments/of-file", &json!({"env": {name: file}})).await, 400);
+        assert_eq!(refused["problems"][0]["field"], "env", "{refused}");
+    }
+    assert_eq!(admin.get("/api/v1/deployments/new").await.status, 404);
+    done(ask(&ops, Method::PATCH, "deployments/of-file", &json!({"max_queue": 3})).await, 202);
+    done(ask(&ops, Method::PATCH, "deployments/of-file", &json!({"args": ["--temp", "-1", "--grammar", "root ::= x"]})).await, 202);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_variable_holds_is_seen_by_who_may_set_it_and_kept_by_who_may_not() {
+    const SECRET: &str = "hunter2secret";
+    let stage = Stage::new();
+    let house = stage.house("").await;
+    let (admin, [_, bob, ops]) = team(&stage, &house).await;
+    let viv = user(&admin, "viv", (&["viewer"], &[])).await;
+    let wish = json!({"name": "d", "engine": "echo", "env": {"MY_PASSWORD": SECRET, "CUDA_VISIBLE_DEVICES": "0"}});
+    make(&ops, "deployments", wish).await;
+    let service = json!({"modelName": "served", "modelFileDir": tiny(), "env": [{"key": "MY_PASSWORD", "value": SECRET}],
+        "resourceRequirements": {"acceleratorType": "cpu", "acceleratorCount": 0}});
+    done(ask(&ops, Method::POST, "modserv/deploy", &service).await, 200);
+    for path in ["deployments", "deployments/d", "deployments/d/revisions", "deployments/served", "modserv/list"] {
+        for who in [&viv, &bob] {
+            let text = who.get(&format!("/api/v1/{path}")).await.text;
+            assert!(!text.contains(SECRET), "{path}: {text}");
+        }
+    }
+    let mut spec = bob.get("/api/v1/deployments/d").await.json()["spec"].take();
+    assert_eq!(spec["env"], json!({"MY_PASSWORD": "(hidden)", "CUDA_VISIBLE_DEVICES": "0"}));
+    spec["max_queue"] = json!(7);
+    let answer = done(ask(&bob, Method::PUT, "deployments/d", &spec).await, 202);
+    assert_eq!(answer["spec"]["env"]["MY_PASSWORD"], "(hidden)");
+    done(ask(&bob, Method::PATCH, "deployments/d", &json!({"env": {"MY_PASSWORD": "(hidden)"}, "max_queue": 8})).await, 202);
+    takes_the_server(ask(&bob, Method::PATCH, "deployments/d", &json!({"env": {"MY_PASSWORD": "mine"}})).await);
+    let seen = ops.get("/api/v1/deployments/d").await.json();
+    assert_eq!((&seen["spec"]["env"]["MY_PASSWORD"], &seen["spec"]["max_queue"]), (&json!(SECRET), &json!(8)));
+    assert!(ops.get("/api/v1/deployments/d/revisions").await.text.contains(SECRET));
+    stop(house).await;
+}
+
 /// A house whose folder of models is that of the whole stage; a model in it, and one outside.
 async fn with_models(stage: &Stage, outside: &Path) -> (House, PathBuf, PathBuf) {
     let (inside, secret) = (stage.folder().join("inside.gguf"), outside.join("secret.gguf"));
@@ -337,5 +404,37 @@ async fn a_deployment_of_a_project_is_called_with_its_tokens() {
         let status = who.get("/status").await.text;
         assert_eq!(status.contains("of-b"), mine.contains(&"of-b"), "{status}");
     }
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_a_project_calls_no_more_on_its_account() {
+    let stage = Stage::new();
+    let house = stage.house("deployments:\n  - { name: open, engine: echo }\n").await;
+    let (admin, _) = team(&stage, &house).await;
+    make(&admin, "deployments", json!({"name": "of-a", "engine": "echo", "project": "a"})).await;
+    make(&admin, "roles", json!({"name": "callers", "rights": {"calls": ["use"]}})).await;
+    let hal = make(&admin, "users", json!({"name": "hal", "roles": ["callers"], "projects": {"a": ["developer"]}})).await;
+    let all = make(&admin, "tokens", json!({"name": "all", "scopes": ["admin"], "owner": hal["id"]})).await;
+    let all = admin.with_token(all["token"].as_str());
+    let of_a = all.with_token(make(&all, "tokens", json!({"name": "calls", "project": "a"})).await["token"].as_str());
+    of_a.capital("of-a").await.said();
+
+    let path = format!("users/{}", hal["id"].as_str().expect("an id"));
+    for now in [json!({"a": ["viewer"]}), json!({})] {
+        done(ask(&admin, Method::PATCH, &path, &json!({"projects": now})).await, 200);
+        for model in ["of-a", "open"] {
+            let refused = of_a.capital(model).await;
+            assert!(refused.status == 403 && refused.text.contains("project `a`"), "{} {}", refused.status, refused.text);
+        }
+        assert_eq!(of_a.get("/v1/models").await.json()["data"], json!([]));
+        done(ask(&all, Method::POST, "tokens", &json!({"name": "again", "project": "a"})).await, 403);
+    }
+    let own = make(&all, "tokens", json!({"name": "own"})).await;
+    done(ask(&all, Method::PATCH, &format!("tokens/{}", own["id"].as_str().expect("an id")), &json!({"project": "a"})).await, 403);
+    let wish = json!({"name": "theirs", "project": "a", "owner": hal["id"]});
+    let refused = done(ask(&admin, Method::POST, "tokens", &wish).await, 400);
+    assert!(refused.to_string().contains("--add a:developer"), "{refused}");
+    all.with_token(own["token"].as_str()).capital("open").await.said();
     stop(house).await;
 }

@@ -58,6 +58,29 @@ async fn a_stream_of_a_real_engine_keeps_every_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_begun_is_gone_on_with_and_what_stopped_it_is_told() {
+    let Some(stage) = Stage::with_engine() else { return };
+    let house = stage.house(&lazy()).await;
+    let client = stage.client(&house);
+    let mut ask = capital("tiny");
+    ask["stop_sequences"] = json!(["France"]);
+    let stopped = soon(client.post("/v1/messages", &ask)).await.json();
+    assert_eq!((&stopped["stop_reason"], &stopped["stop_sequence"]), (&json!("stop_sequence"), &json!("France")), "{stopped}");
+    ask["stop_sequences"] = json!(["Lyon"]);
+    ask["messages"].as_array_mut().expect("a list").push(json!({"role": "assistant", "content": "The capital of"}));
+    let whole = soon(client.post("/v1/messages", &ask)).await.json();
+    assert_eq!((&whole["content"][0]["text"], &whole["stop_reason"]), (&json!(" France is Paris."), &json!("end_turn")), "{whole}");
+    ask["stream"] = json!(true);
+    let text = soon(client.stream("/v1/messages", &ask).await.text()).await;
+    assert!(text.contains("Paris") && !text.contains("capital"), "{text}");
+    ask["stream"] = json!(false);
+    ask["options"] = json!({"temperature": 0});
+    let whole = soon(client.post("/api/chat", &ask)).await.json();
+    assert_eq!(whole["message"]["content"], " France is Paris.", "{whole}");
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_over_the_context_is_refused_with_the_numbers_before_any_header() {
     let Some(stage) = Stage::with_engine() else { return };
     let house = stage.house(&format!("{}    context: 256\n", lazy())).await;

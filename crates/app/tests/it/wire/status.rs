@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::upstream::{Gate, Script, Step};
 
 use super::{CHAT, Door, chat, soon, soon_is};
-use crate::stage::{Stage, lives, stop, tiny, until};
+use crate::stage::{Stage, lives, stop, until};
 
 fn keys(object: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = object.as_object().expect("an object").keys().map(String::as_str).collect();
@@ -22,8 +22,21 @@ async fn models_are_listed_with_what_their_files_say() {
         (models["models"][0]["family"] != "").then_some(models)
     })
     .await;
-    let expected = json!({"models": [{"id": "tiny", "name": "tiny", "path": tiny(), "quant": "F16", "family": "llama"}]});
+    let expected = json!({"models": [{"id": "tiny", "name": "tiny", "path": "tiny.gguf", "quant": "F16", "family": "llama"}]});
     assert_eq!(models, expected);
+    stop(house).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_are_listed_without_what_opens_their_addresses() {
+    let stage = Stage::new();
+    let far = "  - { name: far, model: 'http://127.0.0.1:9/t.gguf?X-Amz-Signature=abc' }\n";
+    let house =
+        stage.house(&format!("deployments:\n{far}  - {{ name: remote, engine: openai, url: 'http://127.0.0.1:9/v1?key=abc' }}\n")).await;
+    let client = stage.client(&house);
+    let models = client.get("/models").await.json()["models"].take();
+    let paths: Vec<&Value> = models.as_array().expect("a list").iter().map(|model| &model["path"]).collect();
+    assert_eq!(paths, ["http://127.0.0.1:9/t.gguf?…", ""]);
     stop(house).await;
 }
 

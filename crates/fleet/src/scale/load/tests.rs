@@ -7,8 +7,9 @@ use board::MemberUse;
 use spec::Phase;
 use spec::deployment::Targets;
 
+use crate::plan::{Action, plan};
 use crate::scale::{explain, target};
-use crate::tests::values::{NOW, item, name, room, wish, world};
+use crate::tests::values::{NOW, ago, item, name, room, wish, world};
 use crate::world::{Item, World};
 
 use super::*;
@@ -116,6 +117,26 @@ fn it_never_asks_for_more_than_there_is_room_for_and_says_why() {
 }
 
 #[test]
+fn what_load_was_worth_before_everybody_left_makes_no_other_model_leave() {
+    let used = |mut wish: Wish| {
+        wish.wanted.note(1, NOW, Duration::from_mins(5)); // somebody called it a moment ago
+        wish
+    };
+    let targets = |name: &str| {
+        used(wish(name, |w| {
+            (w.record.spec.replicas.max, w.record.spec.replicas.target) = (2, concurrency(4));
+        }))
+    };
+    let there = Item { memory: ByteSize(80), ..item("i", "a", Phase::Ready) };
+    let mut world = world(vec![targets("a"), targets("b")], vec![there]);
+    assert_eq!(plan(&world), vec![], "nobody calls either of them");
+    world.wishes.get_mut(&name("b")).unwrap().demand.waiting = 1;
+    assert_eq!(plan(&world), vec![Action::Create(name("b"), 1)]);
+    world.wishes.get_mut(&name("b")).unwrap().wanted.note(2, NOW, Duration::from_mins(5));
+    assert_eq!(plan(&world), vec![Action::Create(name("b"), 1)], "the second one comes if there is room beside the first");
+}
+
+#[test]
 fn every_part_of_a_decision_has_a_code_its_numbers_and_what_to_do() {
     let of = |change: fn(&mut Wish), items: Vec<Item>| {
         let mut wish = scaled(Targets::default(), 9);
@@ -127,9 +148,11 @@ fn every_part_of_a_decision_has_a_code_its_numbers_and_what_to_do() {
     let slow = MemberUse { first_token: Some(Duration::from_millis(900)), in_flight: 4, last_used: Some(NOW), ..MemberUse::default() };
     let mut full = items(1, slow);
     full[0].pulse.beat.load = Some(engine::Load { kv_use: Some(95), ..engine::Load::default() });
+    let mut unused = items(1, MemberUse::default());
+    unused[0].since = ago(Duration::from_hours(1));
     let mut seen = std::collections::BTreeSet::new();
     for because in [
-        of(|_| {}, vec![]),
+        of(|_| {}, unused),
         of(|_| {}, items(2, slow)),
         of(|wish| wish.record.spec.pinned = true, items(1, slow)),
         of(

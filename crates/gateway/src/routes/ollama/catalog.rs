@@ -78,21 +78,23 @@ pub(in crate::routes) async fn ps(State(gateway): State<Gateway>, headers: Heade
     }))
 }
 
-/// The body of `/api/show`.
+/// The body of `/api/show`; clients in Go send both names, one of them empty.
 #[derive(Debug, Deserialize)]
 struct Which {
-    #[serde(alias = "name")]
-    model: String,
+    model: Option<String>,
+    name: Option<String>,
 }
 
 /// What one model is.
 pub(in crate::routes) async fn show(State(gateway): State<Gateway>, headers: HeaderMap, body: Bytes) -> Response {
     answer(identify(gateway.access(), &headers).and_then(|caller| {
-        let which: Which = serde_json::from_slice(&body).map_err(wire::Error::Shape)?;
-        let name = resolve(gateway.board(), &which.model);
+        let Which { model, name } = serde_json::from_slice(&body).map_err(wire::Error::Shape)?;
+        let said = [model, name].into_iter().flatten().find(|said| !said.is_empty());
+        let model = said.ok_or(wire::Error::Missing { param: "model" })?;
+        let name = resolve(gateway.board(), &model);
         let table = gateway.board().table();
         let entry = entry_for(&table, &caller, &name).filter(|_| caller.may_infer(&name).is_ok());
-        entry.map(|entry| shown(entry)).ok_or(Error::UnknownModel { model: which.model })
+        entry.map(|entry| shown(entry)).ok_or(Error::UnknownModel { model })
     }))
 }
 

@@ -1,7 +1,8 @@
 //! A response that is made while nobody listens.
 //!
 //! In: a call that has been read. Out: the response as it stands at first, `queued`; it goes the same walk as all calls, in
-//! a task of its own, and is kept as it ends, whatever that end is. Holds: one of a bounded number of places.
+//! a task of its own, and is kept as it ends, whatever that end is. Fails: as any call that is not let in; of that nothing is
+//! kept. Holds: one of a bounded number of places.
 
 use axum::response::Response;
 use base::tasks;
@@ -23,6 +24,9 @@ const MOST_ERROR: usize = 1 << 20;
 pub(super) async fn start(gateway: &Gateway, call: Box<Call>, prompts: Prompts, ticket: &Ticket) -> Result<Response, Error> {
     let running = ticket.kept.run(&ticket.id)?;
     let opened = open(gateway, &call, prompts).await;
+    if opened.is_refused() {
+        return Ok(go_on(gateway.clone(), call, opened).await);
+    }
     let queued = ticket.object.standing("queued");
     ticket.keep(&queued);
     let mut response = json_answer(queued.to_string().into());

@@ -67,7 +67,7 @@ async fn an_upload_that_somebody_is_about_to_finish_is_told_to_be_busy() {
 
 /// Says that the version comes to a model of project `a`, or to a new one.
 fn for_a() -> Bringing {
-    let allowed = Allowed { new: true, projects: vec![Some(of("a"))] };
+    let allowed = Allowed { new: true, projects: vec![Some(of("a"))], mixed: false };
     Bringing { patch: Some(json!({"project": "a"})), allowed: Some(allowed), ..Bringing::by("somebody of a") }
 }
 
@@ -88,7 +88,7 @@ async fn a_version_comes_only_to_a_model_of_those_that_it_was_allowed_for() {
     house.write("two.gguf", &gguf("two"));
     let theirs = Bringing { patch: Some(json!({"project": "b"})), ..Bringing::by("somebody of b") };
     let before = house.register("m", "one.gguf", theirs).await.expect("a model");
-    for bringing in [for_a(), Bringing { allowed: Some(Allowed { new: true, projects: vec![None] }), ..for_a() }] {
+    for bringing in [for_a(), Bringing { allowed: Some(Allowed { new: true, projects: vec![None], mixed: false }), ..for_a() }] {
         let late = house.register("m", "two.gguf", bringing).await;
         assert!(matches!(&late, Err(Error::Taken(name)) if *name == of("m")), "{late:?}");
     }
