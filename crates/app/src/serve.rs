@@ -127,9 +127,9 @@ impl House {
         }
         rooms::own(&self.outbound, &fresh);
         let config = &mut self.settings.config;
-        config.deployments = fresh.config.deployments.clone();
-        config.routes = fresh.config.routes.clone();
-        config.webhooks = fresh.config.webhooks.clone();
+        config.deployments.clone_from(&fresh.config.deployments);
+        config.routes.clone_from(&fresh.config.routes);
+        config.webhooks.clone_from(&fresh.config.webhooks);
         let later = changed(config, &fresh.config);
         if !later.is_empty() {
             tracing::warn!(keys = later.join(", "), "changed in the config, and holds only from the next start");

@@ -46,8 +46,13 @@ impl Action {
     /// The instance that it is about.
     pub fn instance(&self) -> Option<&InstanceId> {
         match self {
-            Self::Launch(id, _) | Self::Move(id, ..) | Self::Tell(id, _) | Self::Fail(id, _) => Some(id),
-            Self::Sleep(id, _) | Self::Stop(id) | Self::Forget(id) => Some(id),
+            Self::Launch(id, _)
+            | Self::Move(id, ..)
+            | Self::Tell(id, _)
+            | Self::Fail(id, _)
+            | Self::Sleep(id, _)
+            | Self::Stop(id)
+            | Self::Forget(id) => Some(id),
             Self::Resolve(_) | Self::Roll(..) | Self::Create(..) | Self::Remove(_) => None,
         }
     }

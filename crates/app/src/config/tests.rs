@@ -127,7 +127,7 @@ fn what_does_not_go_together_is_refused() {
 #[test]
 fn flags_that_penstock_owns_are_refused_and_those_that_reach_files_are_the_owners_choice() {
     let text = |flag: &str| format!("deployments:\n  - {{ name: a, model: file:x.gguf, args: [{flag}, x] }}\n");
-    let refused = load("a.yaml", &text("--log-file"), &[], &[]).expect_err("a fault").to_string();
+    let refused = load("a.yaml", &text("--log-file"), &[], &[]).expect_err("a fault");
     assert!(refused.contains("args") && refused.contains("--log-file is set by Penstock"), "{refused}");
     assert!(load("a.yaml", &text("--lora"), &[], &[]).is_ok());
 }

@@ -58,7 +58,7 @@ async fn the_last_admin_token_is_given_no_end_and_a_token_with_a_budget_makes_no
     let stage = Stage::new();
     let house = stage.house("").await;
     let admin = stage.client(&house);
-    let soon = Timestamp::now().plus(std::time::Duration::from_secs(60));
+    let soon = Timestamp::now().plus(std::time::Duration::from_mins(1));
     let ends = json!({"expires_at": soon}).to_string();
     let refused = admin.ask(Method::PATCH, "/api/v1/tokens/admin", Bytes::from(ends.clone())).await;
     assert!(refused.status == 409 && refused.text.contains("without an end"), "{} {}", refused.status, refused.text);
