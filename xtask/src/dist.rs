@@ -65,8 +65,6 @@ struct Told<'a> {
     host: &'a str,
     /// Builds of other flags lie elsewhere.
     folder: PathBuf,
-    /// Optimised as a whole, which takes as long again.
-    whole: bool,
 }
 
 fn carrying(site: &Site, jobs: usize, profile: &str, told: Option<&Told<'_>>) -> Result<PathBuf> {
@@ -74,12 +72,9 @@ fn carrying(site: &Site, jobs: usize, profile: &str, told: Option<&Told<'_>>) ->
     let mut cargo = site.cargo();
     cargo.args(["build", "--profile", profile, "--package", "app", "--jobs", &jobs.to_string()]);
     let mut built = site.target();
-    if let Some(Told { flag, host, folder, whole }) = told {
+    if let Some(Told { flag, host, folder }) = told {
         cargo.args(["--target", host]).arg("--target-dir").arg(folder);
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flag);
-        if !whole {
-            cargo.env("CARGO_PROFILE_DIST_LTO", "off");
-        }
         built = folder.join(host);
     }
     shell::run(cargo.env(BUNDLE_VARIABLE, engine))?;

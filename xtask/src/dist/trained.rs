@@ -27,17 +27,16 @@ pub(super) fn build(site: &Site, jobs: usize) -> Result<PathBuf> {
     let counts = site.target().join("counts");
     // Those of another build would be taken for its own.
     let _ = fs::remove_dir_all(&counts);
-    let with = |folder, flag: String, whole| {
-        carrying(site, jobs, "dist", Some(&Told { flag, host: &compiler.host, folder: site.target().join(folder), whole }))
-    };
-    // It is counted before anything is put together, so that what counts need not be.
-    let counting = with("counting", format!("-Cprofile-generate={}", counts.display()), false)?;
+    // Both are of one profile, to its last setting: names of functions hold a digest of it, and counts are found by name.
+    let with =
+        |folder, flag: String| carrying(site, jobs, "dist", Some(&Told { flag, host: &compiler.host, folder: site.target().join(folder) }));
+    let counting = with("counting", format!("-Cprofile-generate={}", counts.display()))?;
     say::step("letting it serve, to count what runs");
     bench::rehearse(site, jobs, &counting)?;
     prove(site, &counting)?;
     let merged = merge(&merger, &counts)?;
     say::step("building it again, with what was counted");
-    let trained = with("trained", format!("-Cprofile-use={}", merged.display()), true)?;
+    let trained = with("trained", format!("-Cprofile-use={}", merged.display()))?;
     let place = site.target().join("dist/penstock");
     fs::create_dir_all(site.target().join("dist"))?;
     // What lies there may be one file with what cargo keeps, under two names.
