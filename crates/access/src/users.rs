@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError};
 use base::Timestamp;
 use serde::{Deserialize, Deserializer};
 use spec::user::Origin;
-use spec::{Grants, Name, User, UserId};
+use spec::{Grants, Invalid, Name, User, UserId};
 
 use crate::access::{Access, Mode};
 use crate::caller::Caller;
@@ -120,6 +120,7 @@ impl Access {
 
     /// Makes a user or a service account.
     pub async fn create_user(&self, new: NewUser) -> Result<User, Error> {
+        check_seen(&new.name)?;
         let this = self.clone();
         to_the_end(async move {
             let _alone = this.alone().await;
@@ -169,7 +170,7 @@ impl Access {
         let name = if taken { format!("{}@{}/{}", login.name, login.provider, login.subject) } else { login.name };
         Ok(User {
             id: UserId::random(),
-            name: name.chars().take(100).collect(),
+            name: name.chars().filter(|c| !base::is_unseen(*c)).take(100).collect(),
             email: login.email,
             origin: Origin::Provider { provider: login.provider, subject: login.subject },
             roles: Vec::new(),
@@ -184,6 +185,7 @@ impl Access {
 
     /// Changes a user, at once also for their tokens and sessions.
     pub async fn patch_user(&self, id: &UserId, patch: UserPatch) -> Result<User, Error> {
+        patch.name.as_deref().map_or(Ok(()), check_seen)?;
         let (this, id) = (self.clone(), id.clone());
         to_the_end(async move {
             let _alone = this.alone().await;
@@ -296,6 +298,13 @@ impl Access {
         };
         if self.inner.mode == Mode::Open || able.peek().is_none() || able.any(stays) { Ok(()) } else { Err(Error::LastAdminRole) }
     }
+}
+
+/// A name that is given is seen as it is; who has another one from before keeps it, and can be shut out.
+fn check_seen(name: &str) -> Result<(), Error> {
+    let hint = "use 1 to 128 visible characters, and none that turns or hides others";
+    let odd = name.chars().find(|c| base::is_unseen(*c));
+    odd.map_or(Ok(()), |c| Err(Invalid::one("name", format!("not a name: it holds {c:?}"), hint).into()))
 }
 
 fn can_operate(owner: &Owner) -> bool {

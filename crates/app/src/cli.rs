@@ -12,7 +12,7 @@ use base::Fault as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use runtime::keeper::{self, Executable};
 
-use crate::config::{self, Environment, Flags, Settings, reference};
+use crate::config::{self, Environment, Flags, Problems, Settings, reference};
 use crate::error::Error;
 use crate::{client, echo, serve};
 
@@ -56,7 +56,7 @@ enum Verb {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
-    /// Say whether the config can be used, and all that is wrong with it
+    /// Say whether a server would start with the config, and all that is wrong with it
     Check(ServeFlags),
     /// Print the reference of all keys, flags and variables, as Markdown
     Reference,
@@ -145,6 +145,11 @@ fn serve_with(settings: Settings, flags: &Flags, temporary: Option<serve::Tempor
 
 fn check(flags: &Flags) -> Result<(), Error> {
     let settings = Settings::load(flags, &Environment::of_process())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Signals)?;
+    let faults = runtime.block_on(serve::faults(&settings));
+    if !faults.is_empty() {
+        return Err(faults.into_iter().collect::<Problems>().into());
+    }
     let file = settings.file.map_or_else(|| "no file, defaults only".to_owned(), |file| file.display().to_string());
     say(&format!("the config can be used ({file}): {} deployments\n", settings.config.deployments.len()));
     Ok(())

@@ -237,6 +237,7 @@ pub enum Command {
 /// Does what the verb says.
 pub fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
+        _ if globals.output == Output::Csv && !matches!(command, Command::Usage(_)) => Err(out::no_csv()),
         Command::Completion { shell } => completion(shell),
         Command::Doctor => doctor::doctor(globals),
         Command::Run(words) => run::run(&words, globals),

@@ -27,6 +27,7 @@ pub use problem::Problems;
 pub use settings::{Auth, Config, Engines, Limits, Log, Memory, Otlp, Outbound, Program, Responses, Tls, Usage};
 pub use types::{AccessLog, Format, Level, Listen, Mode, Placement};
 
+use problem::Problem;
 use tree::{Node, Origin};
 
 /// What `serve` was given on its command line: keys and their values.
@@ -59,11 +60,17 @@ impl Settings {
 
     /// Reads everything that says something.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, Problems> {
+        Self::read(flags, environment).map(|(settings, _)| settings)
+    }
+
+    /// Whether the file says nothing is told too.
+    fn read(flags: &Flags, environment: &Environment) -> Result<(Self, bool), Problems> {
         let file = find(flags, environment);
         let mut root = match &file {
             Some(file) => read::file(file)?,
             None => Node::empty(Origin::Nowhere),
         };
+        let is_empty = file.is_some() && root.is_empty();
         let keys = keys::all();
         let mut problems = environment.lay_over(&mut root, &keys);
         lay_flags_over(&mut root, flags, &keys, &environment.folder);
@@ -81,13 +88,21 @@ impl Settings {
         for path in config.paths() {
             *path = environment.absolute(path, &base_dir);
         }
-        Ok(Self { config, file, base_dir, environment: environment.clone() })
+        Ok((Self { config, file, base_dir, environment: environment.clone() }, is_empty))
     }
 
-    /// The same again, after the file may have changed.
+    /// The same again, after the file may have changed. One that is empty is about to be written, and takes nothing away.
     pub fn again(&self, flags: &Flags) -> Result<Self, Problems> {
         let flags = Flags { config: self.file.clone(), values: flags.values.clone() };
-        Self::load(&flags, &self.environment)
+        let (fresh, is_empty) = Self::read(&flags, &self.environment)?;
+        let says = |settings: &Self| serde_json::to_value(&settings.config).unwrap_or_default();
+        match &fresh.file {
+            Some(file) if is_empty && says(&fresh) != says(self) => {
+                let hint = "have it read when it is written; if nothing is to be served any more, write `deployments: []`";
+                Err(Problem::new(Origin::Nowhere, format!("{} is empty", file.display()), hint).into())
+            }
+            _ => Ok(fresh),
+        }
     }
 
     /// The folder for all that must survive.

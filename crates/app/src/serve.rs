@@ -32,6 +32,7 @@ mod depot;
 mod door;
 mod keys;
 mod listener;
+mod rehearsal;
 mod status;
 mod story;
 mod temporary;
@@ -39,9 +40,11 @@ mod token;
 mod traces;
 mod watchers;
 
+pub(crate) use rehearsal::faults;
 use rooms::Rooms;
 pub(crate) use rooms::programs;
 pub use temporary::Temporary;
+use wishes::Wishes;
 
 /// A server in this process.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ pub struct House {
     journal: Journal,
     housekeeping: Housekeeping,
     registry: Registry,
+    /// As the config was last read.
+    wishes: Wishes,
     gateway: Gateway,
     fleet: fleet::Handle,
     fleet_task: Task,
@@ -91,7 +96,8 @@ impl House {
         let entrance = gateway.entrance(control);
         let certificates = door::Keeper::of(rules.certificates.clone(), &rooms.fleet);
         let listener = listener::open(bound, move |peer| entrance.visitor(peer), rules);
-        let Rooms { store, journal, housekeeping, registry, fleet, fleet_task, webhooks, outbound, key_files, unfinished, .. } = rooms;
+        let Rooms { store, journal, housekeeping, registry, wishes, fleet, fleet_task, webhooks, outbound, key_files, unfinished, .. } =
+            rooms;
         Ok(Self {
             address,
             settings,
@@ -99,6 +105,7 @@ impl House {
             journal,
             housekeeping,
             registry,
+            wishes,
             gateway,
             fleet,
             fleet_task,
@@ -115,16 +122,18 @@ impl House {
         })
     }
 
-    /// Reads the config again; its deployments, routes and webhooks are brought up to date, the access log's file is opened
-    /// anew and the certificate read again, the rest holds until the next start. What is wrong with it is returned, and nothing is changed.
+    /// Reads the config again; the deployments, routes and webhooks that have changed in it are brought up to date, the access log's file is
+    /// opened anew and the certificate read again, the rest holds until the next start. What is wrong with it is returned, and nothing is changed.
     pub async fn reload(&mut self, flags: &Flags) -> Result<(), Error> {
         self.watchers.reopen();
         self.certificates.look_closely().await;
         let fresh = self.settings.again(flags)?;
         self.webhooks.change(&fresh.config.webhooks, &|name| fresh.environment.secret(name)).await?;
-        for event in wishes::store(&self.store, &self.registry, &fresh).await? {
+        let wishes = Wishes::read(&self.registry, &fresh).await?;
+        for event in wishes.store(&self.store, &self.wishes).await? {
             self.fleet.tell(event).await;
         }
+        self.wishes = wishes;
         rooms::own(&self.outbound, &fresh);
         let config = &mut self.settings.config;
         config.deployments.clone_from(&fresh.config.deployments);

@@ -15,6 +15,7 @@ pub mod secret;
 pub mod simulated;
 pub mod size;
 pub mod tasks;
+mod unseen;
 
 pub use backoff::Backoff;
 pub use clock::Timestamp;
@@ -22,3 +23,4 @@ pub use counted::counted;
 pub use fault::{Fault, Kind, Retry, chain};
 pub use secret::Secret;
 pub use size::ByteSize;
+pub use unseen::is_unseen;

@@ -38,6 +38,7 @@ pub use import::Import;
 pub use links::Folder;
 pub use part::{Begin, CHUNK, Part};
 pub use remote::Conditions;
+pub use room::free;
 pub use state::{PartId, PartState};
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use nix::sys::statvfs::statvfs;
 use crate::error::Error;
 
 /// Bytes that this user may still write to the folder's disk.
-pub(crate) fn free(dir: &Path) -> Result<ByteSize, Error> {
+pub fn free(dir: &Path) -> Result<ByteSize, Error> {
     let seen = statvfs(dir).map_err(|errno| Error::io(dir)(errno.into()))?;
     Ok(ByteSize(seen.blocks_available().saturating_mul(seen.fragment_size())))
 }

@@ -1,11 +1,9 @@
 //! The line in front of one deployment.
 //!
-//! In: callers and new entries. Out: leases, in the order of asking; only a caller who avoids a member
-//! lets others pass to it. Fails: when the line is full, when patience ends, when the deployment goes down, or at
+//! In: callers and new entries. Out: leases, in the order of its `line`. Fails: when the line is full, when patience ends, when the deployment goes down, or at
 //! once where the deployment keeps no line. Holds: one short lock; a lease is sent and dropped outside of it,
 //! because dropping a lease takes the lock again.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,9 +14,10 @@ use tokio::sync::{oneshot, watch};
 use crate::affinity::{Bond, Hint, Sticky};
 use crate::health::{Failure, Outcome, Ticket, Verdict};
 use crate::lease::Lease;
+use crate::line::{Answer, Line};
 use crate::pick::Leaning;
 use crate::seats::{Avoid, NoSlot, Seats, Taken, tag};
-use crate::standing::{Standing, Waits};
+use crate::standing::{Place, Standing, Waits};
 use crate::table::{Entry, State};
 use crate::{Count, Demand, Error, KeepAlive, MemberUse, Pulse};
 
@@ -38,17 +37,9 @@ struct Inner {
     entry: Arc<Entry>,
     gone: bool,
     seats: Seats,
-    line: VecDeque<Waiter>,
-    next_waiter: u64,
+    line: Line,
     keep_alive: Option<KeepAlive>,
     suspects: Vec<InstanceId>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    number: u64,
-    avoid: Vec<InstanceId>,
-    reply: oneshot::Sender<Result<Lease, Error>>,
 }
 
 /// Who asks, and what must be known to serve it.
@@ -57,6 +48,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) avoid: Avoid<'a>,
     /// Targets of a route that it shall not go to.
     pub(crate) ruled_out: &'a [Name],
+    /// Targets in whose lines it has waited for nothing.
+    pub(crate) tried: &'a [Name],
     pub(crate) hint: Hint<'a>,
     pub(crate) keep_alive: Option<KeepAlive>,
     /// It has somewhere else to go.
@@ -87,8 +80,7 @@ impl Lane {
         seats.share(&entry);
         let bond = Bond::default();
         bond.set(if seats.are_several() { entry.spec.affinity } else { Affinity::None });
-        let (line, suspects) = (VecDeque::new(), Vec::new());
-        let inner = Inner { entry, gone: false, seats, line, next_waiter: 0, keep_alive: None, suspects };
+        let inner = Inner { entry, gone: false, seats, line: Line::default(), keep_alive: None, suspects: Vec::new() };
         Self { inner: Mutex::new(inner), sticky: Sticky::default(), bond, standing, pulse }
     }
 
@@ -119,8 +111,7 @@ impl Lane {
         if caller.keep_alive.is_some() {
             inner.keep_alive = caller.keep_alive;
         }
-        // Whoever is in line and takes any member shows that no slot is free.
-        if inner.line.iter().all(|waiter| !waiter.avoid.is_empty()) {
+        if inner.line.lets_pass() {
             match inner.take(caller.avoid, &leaning) {
                 Ok(taken) => {
                     let (entry, number) = (Arc::clone(&inner.entry), taken.number);
@@ -132,13 +123,21 @@ impl Lane {
                 Err(NoSlot::Full) => {}
             }
         }
-        let wakes = inner.has_room_in_line(caller.elsewhere)?;
-        let (number, receiver) = inner.stand_in_line(caller.avoid.ids);
+        let is_news = inner.has_room_in_line(caller.elsewhere)?;
+        let wakes = is_news && inner.entry.state == State::Cold;
+        let (number, answer) = inner.line.join(caller.avoid.ids, false);
         drop(inner);
-        if wakes {
+        if is_news {
             lane.pulse.want();
         }
-        Ok(Asked::Waits(Waits::new(Arc::clone(lane), number, receiver)))
+        Ok(Asked::Waits(Waits::new(Place::new(Arc::clone(lane), number, answer), wakes)))
+    }
+
+    /// A guest's place in line.
+    pub(crate) fn stand_by(lane: &Arc<Self>, avoid: &[InstanceId]) -> Place {
+        let (number, answer) = lane.lock().line.join(avoid, true);
+        Self::serve(lane); // a slot may have come free since it was looked for
+        Place::new(Arc::clone(lane), number, answer)
     }
 
     /// A caller who waited has been served here.
@@ -148,7 +147,7 @@ impl Lane {
 
     /// Takes a caller out of the line.
     pub(crate) fn leave(&self, number: u64) {
-        self.lock().line.retain(|waiter| waiter.number != number);
+        self.lock().line.leave(number);
     }
 
     /// Hands free slots to those in line, first come first served.
@@ -156,8 +155,8 @@ impl Lane {
         loop {
             let (reply, lease) = {
                 let mut inner = lane.lock();
-                let Some((waiter, taken)) = inner.next_in_line() else { return };
-                (waiter.reply, Lease::new(Arc::clone(&inner.entry), taken, Arc::clone(lane)))
+                let Some((reply, taken)) = inner.next_in_line() else { return };
+                (reply, Lease::new(Arc::clone(&inner.entry), taken, Arc::clone(lane)))
             };
             // A caller who left between the two lines above drops the lease here, which serves the next.
             let _ = reply.send(Ok(lease));
@@ -185,9 +184,9 @@ impl Lane {
 
     /// Everyone in line gets this answer.
     pub(crate) fn send_away(&self, error: impl Fn() -> Error) {
-        let line = std::mem::take(&mut self.lock().line);
-        for waiter in line {
-            let _ = waiter.reply.send(Err(error()));
+        let line = self.lock().line.send_away();
+        for reply in line {
+            let _ = reply.send(Err(error()));
         }
     }
 
@@ -239,7 +238,7 @@ impl Lane {
         let inner = self.lock();
         Demand {
             deployment: name.clone(),
-            waiting: inner.waiting(),
+            waiting: inner.line.waiting(),
             in_flight: inner.seats.in_flight(),
             last_used: inner.seats.last_used(),
             keep_alive: inner.keep_alive,
@@ -252,7 +251,7 @@ impl Lane {
             name: name.clone(),
             route: false,
             in_flight: inner.seats.in_flight(),
-            waiting: inner.waiting(),
+            waiting: inner.line.waiting(),
             slots: inner.room(),
             ejected: inner.seats.ejected(),
             ejections: inner.seats.ejections(),
@@ -317,11 +316,6 @@ impl Inner {
         self.seats.room().min(self.entry.spec.max_concurrent.unwrap_or(u32::MAX))
     }
 
-    fn waiting(&self) -> u32 {
-        let waiting = self.line.iter().filter(|waiter| !waiter.reply.is_closed()).count();
-        u32::try_from(waiting).unwrap_or(u32::MAX)
-    }
-
     /// Whether one more may stand in line, and whether that is news to the fleet. Callers of a cold model who have
     /// slots as soon as it is up do not count as a line.
     fn has_room_in_line(&self, elsewhere: bool) -> Result<bool, Error> {
@@ -345,31 +339,10 @@ impl Inner {
         self.entry.state != State::Ready || self.entry.instances.len() < self.entry.spec.replicas.max as usize
     }
 
-    fn stand_in_line(&mut self, avoid: &[InstanceId]) -> (u64, oneshot::Receiver<Result<Lease, Error>>) {
-        let (reply, receiver) = oneshot::channel();
-        let number = self.next_waiter;
-        self.next_waiter += 1;
-        self.line.push_back(Waiter { number, avoid: avoid.to_vec(), reply });
-        (number, receiver)
-    }
-
     /// The first in line for whom there is a slot, with the slot.
-    fn next_in_line(&mut self) -> Option<(Waiter, Taken)> {
-        let mut at = 0;
-        while let Some(waiter) = self.line.get(at) {
-            let picky = !waiter.avoid.is_empty();
-            let avoid = Avoid { ids: &waiter.avoid, unless_alone: true };
-            if waiter.reply.is_closed() {
-                self.line.remove(at);
-            } else if let Ok(taken) = self.seats.take(avoid, &Leaning::None, self.entry.spec.max_concurrent) {
-                return self.line.remove(at).map(|waiter| (waiter, taken));
-            } else if picky {
-                at += 1; // the next one may take what this one passes over
-            } else {
-                return None;
-            }
-        }
-        None
+    fn next_in_line(&mut self) -> Option<(oneshot::Sender<Answer>, Taken)> {
+        let Self { entry, seats, line, .. } = self;
+        line.next(|avoid| seats.take(avoid, &Leaning::None, entry.spec.max_concurrent).ok())
     }
 
     /// Whether the fleet stops this member as soon as it is idle: one that drains, or that shall not stay.

@@ -2,8 +2,8 @@
 //!
 //! Life of a lease: the fleet publishes a [`Table`], a [`Shelf`] of entries, in one `swap`; a caller's [`Search`] finds what is
 //! behind a public name, a deployment or a `route` over several, and goes on to fallbacks when that cannot
-//! serve; the deployment's `lane` hands out a slot of one of its `seats`, or puts the caller in line
-//! (`standing`); which one is a matter of load and shares (`pick`), of two revisions beside each other (`split`), of what a call belongs to (`affinity`, by
+//! serve; the deployment's `lane` hands out a slot of one of its `seats`, or puts the caller in `line`,
+//! where it is `standing` until one comes free; which one is a matter of load and shares (`pick`), of two revisions beside each other (`split`), of what a call belongs to (`affinity`, by
 //! the `prefix` of its prompt), and of who fared badly lately (`health`, told by [`Lease`]). A caller of
 //! something cold ticks [`Board::wanted`] so that the fleet starts it; dropping the lease gives the slot to
 //! whoever is next. Nobody waits for the fleet to answer: the board is memory, and the fleet writes to it
@@ -24,6 +24,8 @@ mod search;
 mod route;
 
 mod lane;
+
+mod line;
 
 mod standing;
 
@@ -216,7 +218,7 @@ impl Board {
         }
         let lane = self.view.load().lanes.get(name).map(Arc::clone).ok_or_else(|| Error::NotFound(name.clone()))?;
         let avoid = Avoid { ids: &wait.avoid, unless_alone: true };
-        let caller = Caller { avoid, ruled_out: &[], hint: Hint::default(), keep_alive: wait.keep_alive, elsewhere: false };
+        let caller = Caller { avoid, ruled_out: &[], tried: &[], hint: Hint::default(), keep_alive: wait.keep_alive, elsewhere: false };
         match Lane::ask(&lane, &caller)? {
             Asked::Served(lease) => Ok(lease),
             Asked::Waits(waits) => waits.lease(Patience { ready: wait.patience_ready, cold: wait.patience_cold }).await,

@@ -1,30 +1,33 @@
 //! A public name whose calls several deployments share.
 //!
-//! In: a caller. Out: a slot of one of the targets, or a place in its line. Fails: when no target serves, by the
-//! error that says most. Targets that fail, or are far slower than others of the same model, are passed over as
+//! In: a caller. Out: a slot of one of the targets, or a place in its line, with a guest's place in those of the others. Fails: when
+//! no target serves, by the error that says most. Targets that fail, or are far slower than others of the same model, are passed over as
 //! members of a deployment are. Holds: one short lock over who is passed over; each lane has its own.
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use spec::{Affinity, Dialect, Name, RouteRecord};
 use tokio::time::Instant;
 
-use crate::affinity::{Hint, Sticky};
-use crate::dice::{Dice, hash, hash_from};
-use crate::health::{Outcome, Ticket, Ward};
+use crate::affinity::Hint;
+use crate::dice::hash;
 use crate::lane::{Asked, Caller, Glance, Lane};
 use crate::pick::{self, By, Candidate, Leaning};
 use crate::seats::{Avoid, tag};
+use crate::standing::Waits;
 use crate::table::{Entry, State};
 use crate::{Count, Error};
+
+mod kept;
+
+use kept::{Kept, kin};
+pub(crate) use kept::{Share, Toward};
 
 /// Which engines will do: those that serve the kind of call.
 pub(crate) type Serves = fn(&Dialect) -> bool;
 
-/// Half of the targets may be passed over.
-const MOST_EJECTED: u32 = 50;
 /// The targets of a route fit into one word, a bit for each.
 const MOST_TARGETS: usize = u64::BITS as usize;
 
@@ -42,70 +45,6 @@ struct Target {
     number: u32,
     hash: u64,
     weight: u32,
-}
-
-/// What stays when the route is published anew.
-#[derive(Debug, Default)]
-struct Kept {
-    inner: Mutex<Inner>,
-    sticky: Sticky,
-    in_flight: AtomicU32,
-    hits: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Inner {
-    ward: Ward,
-    dice: Dice,
-    known: Vec<(Name, u64, u32)>,
-    next: u32,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self { ward: Ward::default(), dice: Dice::new(), known: Vec::new(), next: 0 }
-    }
-}
-
-impl Kept {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A route's part in a lease.
-#[derive(Debug)]
-pub(crate) struct Share {
-    kept: Arc<Kept>,
-    number: u32,
-    trial: bool,
-    /// Since when, where there are other targets.
-    watched: Option<(Instant, Ticket)>,
-}
-
-impl Share {
-    pub(crate) fn since(&self) -> Option<Instant> {
-        self.watched.map(|(since, _)| since)
-    }
-    pub(crate) fn is_trial(&self) -> bool {
-        self.trial
-    }
-    /// How the call fared, where that says something of the whole target.
-    pub(crate) fn note(&self, outcome: Option<Outcome>, first: bool) {
-        let mut inner = self.kept.lock();
-        if let Some((_, ticket)) = self.watched.filter(|_| first) {
-            inner.ward.heard(self.number, ticket);
-        }
-        if let Some(outcome) = outcome {
-            inner.ward.note(self.number, outcome, self.trial && first, Instant::now());
-        }
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.kept.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Those of the targets that may take the call now.
@@ -183,14 +122,40 @@ impl Desk {
     /// A slot of a target, or a place in a line; `aim` is where it would like to go.
     pub(crate) fn ask(&self, caller: &Caller<'_>, serves: Serves, aim: Option<usize>) -> Result<Asked, Error> {
         let first = Caller { avoid: Avoid { unless_alone: false, ..caller.avoid }, ..*caller };
-        match self.ask_each(&first, serves, aim) {
+        let asked = match self.ask_each(&first, serves, aim) {
             Err(Error::NobodyElse(_)) if caller.avoid.unless_alone => self.ask_each(caller, serves, None),
             asked => asked,
+        };
+        match asked? {
+            Asked::Waits(waits) if !waits.wakes() => Ok(Asked::Waits(self.stand_by(waits, caller, serves))),
+            asked => Ok(asked), // the share of a cold target begins with its start, which somebody has to wait for
         }
     }
 
+    /// Whoever waits for one target takes a slot of another that comes free first.
+    fn stand_by(&self, waits: Waits, caller: &Caller<'_>, serves: Serves) -> Waits {
+        let out = self.out_for(caller);
+        let is_new = |entry: &Entry| entry.instances.is_empty() || entry.instances.iter().any(|one| !caller.avoid.ids.contains(&one.id));
+        let others: Vec<&Target> = {
+            let inner = self.kept.lock();
+            let may = |(at, target): &(usize, &Target)| {
+                let Glance { entry, gone, .. } = target.lane.glance();
+                let is_there = out & (1 << at) == 0 && !gone && !matches!(entry.state, State::Down(_)) && inner.ward.is_in(target.number);
+                is_there && serves(&entry.dialect) && is_new(&entry) && !Arc::ptr_eq(&target.lane, waits.lane())
+            };
+            self.targets.iter().enumerate().filter(may).map(|(_, target)| target).collect()
+        };
+        let guest = |target: &Target| Lane::stand_by(&target.lane, caller.avoid.ids).through(self.toward(target.number));
+        waits.beside(others.into_iter().map(guest).collect())
+    }
+
+    /// The places of those that this caller does not go to.
+    fn out_for(&self, caller: &Caller<'_>) -> u64 {
+        self.places(caller.ruled_out) | self.places(caller.tried)
+    }
+
     fn ask_each(&self, caller: &Caller<'_>, serves: Serves, aim: Option<usize>) -> Result<Asked, Error> {
-        let (mut tried, mut said) = (self.places(caller.ruled_out), None);
+        let (mut tried, mut said) = (self.out_for(caller), None);
         if let Some(at) = self.due(serves, tried) {
             match self.ask_one(at, caller, true) {
                 Ok(asked) => return Ok(asked),
@@ -235,16 +200,13 @@ impl Desk {
             self.kept.sticky.learn_prompt(&caller.hint.within(self.own_affinity()), tag(target.number));
         }
         match asked? {
-            Asked::Served(lease) => Ok(Asked::Served(lease.through(self.share(target.number, trial && served)))),
-            Asked::Waits(waits) => Ok(Asked::Waits(waits.through(self.share(target.number, false)))),
+            Asked::Served(lease) => Ok(Asked::Served(lease.through(self.toward(target.number).share(trial)))),
+            Asked::Waits(waits) => Ok(Asked::Waits(waits.through(self.toward(target.number)))),
         }
     }
 
-    fn share(&self, number: u32, trial: bool) -> Share {
-        self.kept.in_flight.fetch_add(1, Ordering::Relaxed);
-        let watched = (self.targets.len() > 1).then(Instant::now);
-        let watched = watched.map(|now| (now, self.kept.lock().ward.sent(number, now)));
-        Share { kept: Arc::clone(&self.kept), number, trial, watched }
+    fn toward(&self, number: u32) -> Toward {
+        Toward { kept: Arc::clone(&self.kept), number, several: self.targets.len() > 1 }
     }
 
     /// A target that was passed over, whose time has come; a trial of it begins.
@@ -323,35 +285,8 @@ impl Desk {
     }
 }
 
-impl Inner {
-    /// The numbers of the targets; one that is known keeps its own, and how it fares.
-    fn renew<'a>(&mut self, targets: impl Iterator<Item = (&'a Name, u64)>) -> Vec<u32> {
-        let before = std::mem::take(&mut self.known);
-        for (name, kin) in targets {
-            let number = before.iter().find(|(n, k, _)| n == name && *k == kin).map(|(_, _, number)| *number);
-            let number = number.unwrap_or_else(|| {
-                self.next = self.next.wrapping_add(1);
-                self.ward.add(self.next, kin);
-                self.next
-            });
-            self.known.push((name.clone(), kin, number));
-        }
-        let Self { ward, known, .. } = self;
-        ward.keep(|number| known.iter().any(|(_, _, known)| *known == number));
-        ward.set_most(MOST_EJECTED);
-        known.iter().map(|(_, _, number)| *number).collect()
-    }
-}
-
-/// What must be the same for two targets' times to be compared: the model.
-fn kin(entry: &Entry) -> u64 {
-    let of = |seed: u64, text: &str| hash_from(seed, text.as_bytes());
-    let engine = of(0, entry.spec.engine().as_str());
-    entry.version.as_ref().map_or_else(|| of(engine, &entry.upstream_model), |version| of(engine, &version.digest))
-}
-
 /// Of two errors the one that says more to the caller.
-fn telling(before: Option<Error>, error: Error) -> Error {
+pub(crate) fn telling(before: Option<Error>, error: Error) -> Error {
     match before {
         Some(before) if rank(&before) <= rank(&error) => before,
         _ => error,

@@ -13,8 +13,9 @@ use spec::{Affinity, InstanceId, Name};
 use crate::affinity::Hint;
 use crate::lane::{Asked, Caller, Lane};
 use crate::lease::Lease;
-use crate::route::{Desk, Serves};
+use crate::route::{Desk, Serves, telling};
 use crate::seats::Avoid;
+use crate::standing::Waits;
 use crate::table::{Entry, State};
 use crate::{Board, Error};
 
@@ -173,10 +174,10 @@ impl Search {
         (self.serves)(&entry.dialect) && !matches!(entry.state, State::Down(_)) && !self.ruled_out.contains(&entry.name)
     }
 
-    /// A slot; waits in line as long as the deployment allows. Dropping the future leaves the line.
+    /// A slot; waits in line as long as the deployment allows, in those of all targets of a route. Dropping the future leaves the line.
     pub async fn lease(&mut self, board: &Board, hint: &Hint<'_>) -> Result<Lease, Error> {
         loop {
-            let error = match self.lease_here(hint).await {
+            let error = match self.lease_here(board, hint).await {
                 Ok(lease) => return Ok(lease),
                 Err(Error::Closed) => return Err(Error::Closed),
                 Err(error) => error,
@@ -193,23 +194,66 @@ impl Search {
         }
     }
 
-    async fn lease_here(&mut self, hint: &Hint<'_>) -> Result<Lease, Error> {
+    async fn lease_here(&mut self, board: &Board, hint: &Hint<'_>) -> Result<Lease, Error> {
+        let asked = match self.ask(hint, &[]) {
+            Err(Error::NotFound(_)) if self.look_again(board) => self.ask(hint, &[]),
+            asked => asked,
+        };
+        let lease = match asked {
+            Ok(Asked::Served(lease)) => Ok(lease),
+            Ok(Asked::Waits(waits)) => Box::pin(self.wait(board, hint, waits)).await, // boxed, so that a call that does not wait carries none of it
+            Err(error) => Err(error),
+        };
+        lease.map_err(|error| match error {
+            Error::NotFound(_) => Error::NotFound(self.name().clone()), // not that of a target, which the caller never asked for
+            error => error,
+        })
+    }
+
+    fn ask(&mut self, hint: &Hint<'_>, tried: &[Name]) -> Result<Asked, Error> {
         let elsewhere = !self.open.is_empty();
         let avoid = Avoid { ids: &self.avoid, unless_alone: !elsewhere };
-        let caller = Caller { avoid, ruled_out: &self.ruled_out, hint: *hint, keep_alive: None, elsewhere };
-        let asked = match &self.way {
-            Way::Deployment(_, entry) if self.ruled_out.contains(&entry.name) => return Err(Error::NobodyElse(entry.name.clone())),
-            Way::Deployment(lane, _) => Lane::ask(lane, &caller)?,
-            Way::Route(desk) => desk.ask(&caller, self.serves, self.aim.take())?,
-        };
-        let waits = match asked {
-            Asked::Served(lease) => return Ok(lease),
-            Asked::Waits(waits) => waits,
-        };
-        let patience = waits.patience();
-        let lease = Box::pin(waits.lease(patience)).await?; // boxed, so that a call that does not wait carries none of it
-        lease.lane().learn(hint, &lease);
-        Ok(lease)
+        let caller = Caller { avoid, ruled_out: &self.ruled_out, tried, hint: *hint, keep_alive: None, elsewhere };
+        match &self.way {
+            Way::Deployment(_, entry) if self.ruled_out.contains(&entry.name) => Err(Error::NobodyElse(entry.name.clone())),
+            Way::Deployment(lane, _) => Lane::ask(lane, &caller),
+            Way::Route(desk) => desk.ask(&caller, self.serves, self.aim.take()),
+        }
+    }
+
+    /// A slot, when it comes in time. Where a target of a route has none after all the others are asked, each once.
+    async fn wait(&mut self, board: &Board, hint: &Hint<'_>, mut waits: Waits) -> Result<Lease, Error> {
+        let (came, mut tried, mut said) = (waits.began(), Vec::new(), None);
+        loop {
+            tried.push(waits.lane().glance().entry.name.clone());
+            let patience = waits.patience();
+            let error = match waits.lease(patience).await {
+                Ok(lease) => {
+                    lease.lane().learn(hint, &lease);
+                    return Ok(lease);
+                }
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(error) => telling(said.take(), error),
+            };
+            if !self.look_again(board) {
+                return Err(error);
+            }
+            waits = match self.ask(hint, &tried) {
+                Ok(Asked::Served(lease)) => return Ok(lease),
+                Ok(Asked::Waits(next)) => next.since(came),
+                Err(Error::Closed) => return Err(Error::Closed),
+                Err(next) => return Err(telling(Some(error), next)),
+            };
+            said = Some(error);
+        }
+    }
+
+    /// Takes the route as it is now: targets may have come and gone since the call came. `false` when it is no route.
+    fn look_again(&mut self, board: &Board) -> bool {
+        let Way::Route(desk) = &self.way else { return false };
+        let Some(way) = board.way(&desk.record.spec.name) else { return false };
+        self.way = way;
+        self.rule_out_others()
     }
 
     /// To the next fallback that serves calls of this kind.

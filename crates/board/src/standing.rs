@@ -1,9 +1,12 @@
 //! A caller's wait in line.
 //!
-//! In: a place in line, and patience. Out: a lease. Fails: when patience ends. Holds: the place, until it is dropped.
+//! In: a place in line, or in those of several targets of a route, and patience. Out: the first lease. Fails: when patience ends, or as the
+//! line that its own place is in. Holds: the places, until it is dropped.
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
@@ -11,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::lane::Lane;
-use crate::lease::Lease;
-use crate::route::Share;
+use crate::line::Answer;
+use crate::route::Toward;
 
 /// Whether a deployment is ready, and since when it is or is not.
 #[derive(Debug, Clone, Copy)]
@@ -58,67 +61,130 @@ fn later(at: Instant, by: Duration) -> Instant {
     at.checked_add(by).unwrap_or(at + FOR_EVER)
 }
 
-/// A caller in line; dropped, it is out of it.
+/// A place in a line; dropped, it is given up.
 #[derive(Debug)]
-pub(crate) struct Waits {
+pub(crate) struct Place {
     lane: Arc<Lane>,
     number: u64,
-    reply: oneshot::Receiver<Result<Lease, Error>>,
-    began: Instant,
-    share: Option<Share>,
+    answer: oneshot::Receiver<Answer>,
+    toward: Option<Toward>,
 }
 
-impl Drop for Waits {
+impl Drop for Place {
     fn drop(&mut self) {
         self.lane.leave(self.number);
     }
 }
 
+impl Place {
+    pub(crate) fn new(lane: Arc<Lane>, number: u64, answer: oneshot::Receiver<Answer>) -> Self {
+        Self { lane, number, answer, toward: None }
+    }
+
+    /// A route led here.
+    pub(crate) fn through(mut self, toward: Toward) -> Self {
+        self.toward = Some(toward);
+        self
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(cx)).unwrap_or(Err(Error::Closed));
+        Poll::Ready(answer.map(|lease| match self.toward.take() {
+            Some(toward) => lease.through(toward.share(false)),
+            None => lease,
+        }))
+    }
+}
+
+/// A caller in line.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    place: Place,
+    /// Where it is a guest.
+    beside: Vec<Place>,
+    began: Instant,
+    /// What is cold starts for it.
+    wakes: bool,
+}
+
 impl Waits {
-    pub(crate) fn new(lane: Arc<Lane>, number: u64, reply: oneshot::Receiver<Result<Lease, Error>>) -> Self {
-        Self { lane, number, reply, began: Instant::now(), share: None }
+    pub(crate) fn new(place: Place, wakes: bool) -> Self {
+        Self { place, beside: Vec::new(), began: Instant::now(), wakes }
     }
 
     /// It was sent here by a route.
-    pub(crate) fn through(mut self, share: Share) -> Self {
-        self.share = Some(share);
+    pub(crate) fn through(mut self, toward: Toward) -> Self {
+        self.place = self.place.through(toward);
         self
+    }
+
+    /// It is a guest of these lines, too.
+    pub(crate) fn beside(mut self, places: Vec<Place>) -> Self {
+        self.beside = places;
+        self
+    }
+
+    /// It has waited elsewhere since then, and its patience counts from there.
+    pub(crate) fn since(mut self, began: Instant) -> Self {
+        self.began = began;
+        self
+    }
+
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+    pub(crate) fn wakes(&self) -> bool {
+        self.wakes
+    }
+    pub(crate) fn lane(&self) -> &Arc<Lane> {
+        &self.place.lane
     }
 
     /// How long the deployment wants its callers to wait.
     pub(crate) fn patience(&self) -> Patience {
-        let limits = &self.lane.glance().entry.spec.timeouts;
+        let limits = &self.lane().glance().entry.spec.timeouts;
         Patience { ready: limits.wait, cold: limits.start }
     }
 
     /// The slot, when it comes in time.
-    pub(crate) async fn lease(mut self, patience: Patience) -> Result<Lease, Error> {
+    pub(crate) async fn lease(mut self, patience: Patience) -> Answer {
         match self.patiently(patience).await {
-            Some(Ok(Ok(mut lease))) => {
+            Some(Ok(mut lease)) => {
                 lease.waited = self.began.elapsed();
-                Ok(match self.share.take() {
-                    Some(share) => lease.through(share),
-                    None => lease,
-                })
+                Ok(lease)
             }
-            Some(Ok(Err(error))) => Err(error),
-            Some(Err(_)) => Err(Error::Closed),
-            None => Err(self.lane.ran_out(self.began.elapsed())),
+            Some(Err(error)) => Err(error),
+            None => Err(self.lane().ran_out(self.began.elapsed())),
         }
     }
 
     /// The answer, unless patience ends first.
-    async fn patiently(&mut self, patience: Patience) -> Option<Result<Result<Lease, Error>, oneshot::error::RecvError>> {
-        let mut standing = self.lane.standing.subscribe();
-        let mut answer = pin!(&mut self.reply);
+    async fn patiently(&mut self, patience: Patience) -> Option<Answer> {
+        let mut standing = self.lane().standing.subscribe();
         loop {
             let until = patience.until(self.began, *standing.borrow_and_update());
             tokio::select! {
                 biased;
-                answer = &mut answer => return Some(answer),
+                answer = poll_fn(|cx| self.poll(cx)) => return Some(answer),
                 _ = standing.changed() => {} // never an error: the sender lives in the lane
                 () = tokio::time::sleep_until(until) => return None,
             }
         }
+    }
+
+    /// What its own line says, or a slot that came free where it is a guest. Of two the one that it does not take goes to the next.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
+        if let Poll::Ready(answer) = self.place.poll(cx) {
+            return Poll::Ready(answer);
+        }
+        let mut slot = None;
+        self.beside.retain_mut(|place| match place.poll(cx) {
+            Poll::Ready(answer) => {
+                slot = slot.take().or(answer.ok());
+                false
+            }
+            Poll::Pending => true,
+        });
+        slot.map_or(Poll::Pending, |lease| Poll::Ready(Ok(lease)))
     }
 }

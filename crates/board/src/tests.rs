@@ -10,6 +10,7 @@ use spec::{Deployment, Dialect, Endpoint, InstanceId, Name, Reason, ReasonCode};
 use crate::{Board, Entry, Error, Failure, KeepAlive, Member, State, Table, Wait};
 
 mod flow;
+mod guests;
 mod routes;
 mod slow;
 mod split;

@@ -195,6 +195,7 @@ impl Error {
             Self::Fleet(fleet::Error::NeverFree { .. }) | Self::Registry(registry::Error::Blobs(registry::BlobError::DiskFull { .. })) => {
                 StatusCode::INSUFFICIENT_STORAGE
             }
+            Self::Vault(error) if error.is_disk_full() => StatusCode::INSUFFICIENT_STORAGE,
             Self::MediaType(_) | Self::NotBytes(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Registry(registry::Error::Blobs(registry::BlobError::Mismatch { .. })) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge { .. } | Self::Registry(registry::Error::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -310,6 +311,7 @@ impl Fault for Error {
                 json::suggestion(&rejection.body_text()).unwrap_or_else(|| "/docs shows the parameters of each path".to_owned())
             }
             Self::Header { .. } => "use the ETag of the last answer, quotes and all, or *".to_owned(),
+            Self::NotFound { noun: "service", .. } => "GET /api/v1/modserv/list lists what there is".to_owned(),
             Self::NotFound { noun, .. } => format!("GET /api/v1/{noun}s lists what there is"),
             Self::NoRoute(_) => "/docs shows every path; write a slash in a name as %2F".to_owned(),
             Self::Method { .. } => "/docs shows the methods of each path".to_owned(),

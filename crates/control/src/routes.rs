@@ -101,7 +101,7 @@ async fn replace(
     check(&house, &wanted).await?;
     let before = house.store.get_route(&name).await?;
     expect.check_generation(&name, before.as_ref().map(|record| record.generation))?;
-    // An entry of the config stays one: the next start follows the file again.
+    // An entry of the config stays one: the next start follows the file again, and so does a reload once it was changed there.
     let origin = before.as_ref().map_or(Origin::Api, |record| record.origin);
     let record = house.store.put_route(&wanted, origin, Some(before.as_ref().map_or(0, |record| record.generation))).await?;
     if let Some(before) = &before {

@@ -2,9 +2,10 @@
 //!
 //! In: what a token may do. Out: 201 with the token, which is shown this once. Fails: on a token
 //! that could do nothing, on one that could do more than who makes it, and when nobody could operate Penstock afterwards.
-//! Who may not see all tokens sees their own, and those of the projects in which a role of theirs says so.
+//! Who may not see all tokens sees their own, and those of the projects in which a role of theirs says so. What a user makes is theirs, and ends with
+//! them, unless they say otherwise.
 
-use access::{Denied, NewToken, Patch, Reach, Use};
+use access::{Caller, Denied, NewToken, Patch, Reach, Use};
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -76,15 +77,14 @@ async fn list(State(house): State<House>, admin: Admin, Query(query): Query<Toke
 
 /// Make a token
 ///
-/// The answer is the only time that the token is shown; only its hash is stored. Who may not make tokens for all makes them for
-/// themselves: such a token never may more than its owner.
+/// The answer is the only time that the token is shown; only its hash is stored. What a user makes is theirs unless `owner` says otherwise: a
+/// token never may more than its owner. Who may not make tokens for all makes them for themselves.
 #[utoipa::path(post, path = "/api/v1/tokens", operation_id = "create_token", tag = "tokens", request_body = view::NewToken,
     responses((status = 201, description = "Made", body = view::SecretToken)))]
 async fn create(State(house): State<House>, admin: Admin, Json(body): Json<Value>) -> Result<Response, Error> {
-    let mut wanted: NewToken = from_value(with_scope(body))?;
     let caller = admin.caller();
+    let wanted: NewToken = from_value(with_owner(with_scope(body), caller))?;
     if let Reach::Some { projects, user } = caller.reach(Verb::Create, Kind::Tokens)? {
-        wanted.owner = wanted.owner.or_else(|| user.clone());
         let of_project = wanted.project.as_ref().is_some_and(|name| projects.iter().any(|project| project.as_str() == name));
         if wanted.owner.is_none() || (wanted.owner != user && !of_project) {
             return Err(denied(Denied::Right { verb: Verb::Create, kind: Kind::Tokens }));
@@ -105,6 +105,14 @@ fn with_scope(mut body: Value) -> Value {
         && !["scopes", "role", "rights"].iter().any(|name| fields.contains_key(*name))
     {
         fields.insert("scopes".to_owned(), json!(["inference"]));
+    }
+    body
+}
+
+/// Who does not say whose a token will be wants it for themselves; a token without a user makes tokens of nobody.
+fn with_owner(mut body: Value, caller: &Caller) -> Value {
+    if let (Value::Object(fields), Some(user)) = (&mut body, caller.user()) {
+        fields.entry("owner").or_insert_with(|| json!(user.id()));
     }
     body
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 use base::{ByteSize, Fault, Secret, Timestamp, tasks};
 use futures_util::FutureExt as _;
 use spec::{
-    Cause, Deployment, Event, EventKind, Grant, InstanceId, KeyFrom, Name, Phase, Reason, ReasonCode, Record, Revision, RuntimeKind,
+    Cause, Deployment, Event, EventKind, Grant, InstanceId, Keep, KeyFrom, Name, Phase, Reason, ReasonCode, Record, Revision, RuntimeKind,
     Version,
 };
 
-use crate::fetching::{Fetching, unresolved};
+use crate::fetching::Fetching;
 use crate::launch::{self, Start as Launch};
 use crate::ledger::Ledger;
 use crate::plan::Action;
@@ -23,7 +23,7 @@ use crate::returns::Cleared;
 use crate::sleep::{Nap, Step};
 use crate::turn::{Event as Message, Owner, Which};
 use crate::world::{Hand, Health, Item, Resolve, Sight, Start};
-use crate::{cause, follow, footprints};
+use crate::{cause, follow, footprints, reports};
 
 /// An instance that served this long before it failed counts as a first failure.
 const STEADY: Duration = Duration::from_mins(1);
@@ -173,15 +173,15 @@ fn start(owner: &mut Owner, id: &InstanceId, grant: Grant) {
     let kind = item.runtime;
     let (yard, id, runtime, registry) = (owner.yard.clone(), id.clone(), owner.runtime(kind), owner.registry.clone());
     let work = async move {
-        let Some(runtime) = runtime else { return Err(no_runtime(kind)) };
-        let _held = match &order.revision.version {
-            Some(version) => registry.at_hand(version).await.map_err(|error| unresolved(&error))?,
-            None => registry::Held::default(),
-        };
-        launch::launch(yard, runtime, order).await
+        let Some(runtime) = runtime else { return Err(no_runtime(kind).into()) };
+        let _held = launch::at_hand(&registry, order.revision.version.as_ref()).await?;
+        Ok(launch::launch(yard, runtime, order).await?)
     };
-    let broken = || Reason::new(ReasonCode::EngineExited, "its start failed inside penstock", "see the log of penstock");
-    reporting(owner, "launch", work, move |result| Message::Started(id, result.unwrap_or_else(|| Err(broken()))));
+    reporting(owner, "launch", work, move |result| Message::Started(id, result.unwrap_or_else(|| Err(broken().into()))));
+}
+
+fn broken() -> Reason {
+    Reason::new(ReasonCode::EngineExited, "its start failed inside penstock", "see the log of penstock")
 }
 
 fn no_runtime(kind: RuntimeKind) -> Reason {
@@ -189,7 +189,7 @@ fn no_runtime(kind: RuntimeKind) -> Reason {
 }
 
 /// From one phase to the next; every edge is an event.
-fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) {
+pub(crate) fn go(owner: &mut Owner, id: &InstanceId, phase: Phase, reason: Option<Reason>) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get_mut(id) else { return };
     let by = cause::of_move(item, phase, reason.as_ref(), owner.world.wishes.get(&item.deployment));
@@ -252,10 +252,20 @@ fn sleep(owner: &mut Owner, id: &InstanceId, step: Step) {
     }
     if step == Step::Wake {
         go(owner, id, Phase::Loading, Some(Reason::new(ReasonCode::Progressing, "it wakes", "")));
+        wake(owner, id);
+    } else if let Some(watched) = owner.probes.get(id) {
+        watched.ask_anew();
     }
-    if let Some(watched) = owner.probes.get(id) {
-        if step == Step::Wake { watched.wake() } else { watched.ask_anew() }
-    }
+}
+
+/// Its engine reads the model anew, once that is known to be the same.
+fn wake(owner: &mut Owner, id: &InstanceId) {
+    let Some(item) = owner.world.items.get(id) else { return };
+    let others = item.revision.version.as_ref().filter(|version| version.contents.keep == Keep::Reference);
+    let Some(version) = others.cloned() else { return reports::at_hand(owner, id, Ok(())) };
+    let (id, registry) = (id.clone(), owner.registry.clone());
+    let work = async move { launch::at_hand(&registry, Some(&version)).await.map(drop) };
+    reporting(owner, "wake", work, move |result| Message::AtHand(id, result.unwrap_or_else(|| Err(broken().into()))));
 }
 
 /// Somebody leaves for another one, which will hear of it: its memory may come back some time after its end.
@@ -291,14 +301,19 @@ fn is_steady(item: &Item, now: Timestamp) -> bool {
 async fn fail(owner: &mut Owner, id: &InstanceId, reason: Reason) {
     let now = owner.world.now;
     let Some(item) = owner.world.items.get(id) else { return };
-    let (name, served, steady) = (item.deployment.clone(), item.ready_at.is_some(), is_steady(item, now));
-    let number = item.revision.number;
+    let (name, number, steady) = (item.deployment.clone(), item.revision.number, is_steady(item, now));
+    let exit = if let Sight::Exited(exit) = &item.sight { Some(exit) } else { None };
+    let is_lost = exit.is_some_and(|exit| exit.lost);
+    // What ended while penstock was down is taken for one that had served: its callers wait, too.
+    let served = item.ready_at.is_some() || (exit.is_some() && item.is_taken_over());
     go(owner, id, Phase::Failed, Some(reason.clone()));
     owner.counters.failures += 1;
     if let Some(wish) = owner.world.wishes.get_mut(&name) {
         wish.failures = if steady { 1 } else { wish.failures.saturating_add(1) };
         let wait = wish.restarts.wait(&reason, served, wish.failures, now);
-        crate::steps::note_failure(wish, number, &reason);
+        if !is_lost {
+            crate::steps::note_failure(wish, number, &reason);
+        }
         wish.failure = Some(reason);
         wish.retry_at = Some(now.plus(wait));
         wish.hand = Hand::Off;

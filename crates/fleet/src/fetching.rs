@@ -81,14 +81,20 @@ impl Fetch {
 /// Why there is no version, with what to do.
 pub(crate) fn unresolved(error: &Error) -> Reason {
     let code = match error {
-        Error::Missing { .. } | Error::NotAFile { .. } | Error::Permission { .. } | Error::NotFound { .. } | Error::NotThere { .. } => {
-            ReasonCode::ModelMissing
-        }
+        Error::Missing { .. }
+        | Error::MissingPart { .. }
+        | Error::Changed { .. }
+        | Error::NotAFile { .. }
+        | Error::Permission { .. }
+        | Error::NotFound { .. }
+        | Error::NotThere { .. } => ReasonCode::ModelMissing,
         Error::UnknownArchitecture { .. } => ReasonCode::ModelUnknown,
         Error::Unreachable { .. }
         | Error::Denied { .. }
         | Error::Answered { .. }
         | Error::BadAnswer { .. }
+        | Error::OtherRange { .. }
+        | Error::List { .. }
         | Error::Moved { .. }
         | Error::BadSource { .. }
         | Error::Stopped => ReasonCode::SourceUnreachable,

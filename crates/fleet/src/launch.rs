@@ -1,7 +1,8 @@
 //! From a decision to a running engine: find its program, write the order and the intent, start it.
 //!
-//! In: an instance that fits. Out: a report to the owner. Fails: as a [`Reason`], with what to do.
-//! The intent is written before the start, so that a crash between the two is found again.
+//! In: an instance that fits. Out: a report to the owner. Fails: as a [`Reason`], with what to do; that the model's files are not what they
+//! were is told apart, since its wish may mean another version by now. The intent is written before the start, so that a crash between the two
+//! is found again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,12 +10,14 @@ use std::time::Duration;
 
 use base::{Fault, Secret, Timestamp};
 use engine::Place;
+use registry::{Held, Registry};
 use runtime::Runtime;
 use runtime::programs::Programs;
-use spec::{Binary, EngineKind, Grant, InstanceId, Order, Reason, ReasonCode, Revision};
+use spec::{Binary, EngineKind, Grant, InstanceId, Keep, Order, Reason, ReasonCode, Revision, Version};
 use store::Kept;
 
 use crate::Error;
+use crate::fetching::unresolved;
 use crate::seam::Store;
 
 /// What a start needs beside the instance.
@@ -35,6 +38,30 @@ pub(crate) struct Start {
     pub(crate) key: Secret,
     pub(crate) created_at: Timestamp,
     pub(crate) grant: Grant,
+}
+
+/// Why a start came to nothing.
+#[derive(Debug)]
+pub enum Unstarted {
+    /// The files of its version, which others keep, are not what they were.
+    Changed(Reason),
+    /// Something else.
+    Failed(Reason),
+}
+
+impl From<Reason> for Unstarted {
+    fn from(reason: Reason) -> Self {
+        Self::Failed(reason)
+    }
+}
+
+/// The files that an engine is about to read are those of its version, and stay.
+pub(crate) async fn at_hand(registry: &Registry, version: Option<&Version>) -> Result<Held, Unstarted> {
+    let Some(version) = version else { return Ok(Held::default()) };
+    registry.at_hand(version).await.map_err(|error| match version.contents.keep {
+        Keep::Reference => Unstarted::Changed(unresolved(&error)),
+        Keep::Blobs => Unstarted::Failed(unresolved(&error)),
+    })
 }
 
 /// Starts it.

@@ -159,19 +159,23 @@ fn ended(exit: &Exit, item: &Item) -> Reason {
     }
     let how = match (exit.code, exit.signal) {
         (Some(code), _) => format!("with status {code}"),
-        (None, Some(SIGKILL)) => "by KILL; the kernel does that when memory runs out".to_owned(),
+        (None, Some(SIGKILL)) => "by KILL".to_owned(),
         (None, Some(signal)) => format!("by signal {signal}"),
         (None, None) => "without a status".to_owned(),
     };
-    let taken_over = item.launched_at.is_none() && item.ready_at.is_none();
     let (when, code) = match item.phase {
         _ if wakes => ("while it woke", ReasonCode::EngineExited),
-        _ if taken_over => ("while penstock was down", ReasonCode::EngineExited),
+        _ if item.is_taken_over() => ("while penstock was down", ReasonCode::EngineExited),
         phase if phase >= Phase::Ready => ("while it served", ReasonCode::EngineExited),
         _ if exit.code.is_some() => ("before it was ready", ReasonCode::EngineRejected),
         _ => ("before it was ready", ReasonCode::EngineExited),
     };
-    Reason::new(code, format!("the engine ended {how} {when}{words}"), format!("see `penstock logs {}` for all that it said", item.id))
+    let perhaps = if exit.signal == Some(SIGKILL) && !exit.lost { "; the kernel does that when memory runs out" } else { "" };
+    Reason::new(
+        code,
+        format!("the engine ended {how} {when}{perhaps}{words}"),
+        format!("see `penstock logs {}` for all that it said", item.id),
+    )
 }
 
 /// What an engine says when it gets no memory; lines that say less follow, so all that is known is looked at.

@@ -11,7 +11,7 @@ use base::Timestamp;
 use board::{Board, Demand};
 use runtime::Runtime;
 use spec::deployment::Record;
-use spec::{InstanceId, Name, RolloutStatus, RouteRecord, RuntimeKind, Seen, SeenState};
+use spec::{InstanceId, Name, Revision, RolloutStatus, RouteRecord, RuntimeKind, Seen, SeenState};
 
 use store::Changes;
 
@@ -55,13 +55,20 @@ fn wish(world: &mut World, record: Record) {
         // One of the same name that was deleted in between is another deployment.
         Some(wish) if wish.record.created_at == record.created_at => {
             let rollout = wish.rollout.aimed_at(record.generation, &record.spec.rollout, now);
+            let interrupted = interrupted(&wish);
             let Wish { demand, hand, stable, refused, wanted, .. } = wish;
-            Wish { demand, hand, stable, refused, wanted, rollout, unsaved: true, ..fresh(record, now) }
+            Wish { demand, hand, stable, refused, wanted, rollout, interrupted, unsaved: true, ..fresh(record, now) }
         }
         Some(wish) => Wish { demand: wish.demand, hand: wish.hand, ..fresh(record, now) },
         None => fresh(record, now),
     };
     world.wishes.insert(name, wish);
+}
+
+/// What a change comes into: a rollout that is under way, or, where that is not frozen, what that came into itself.
+fn interrupted(wish: &Wish) -> Option<(Arc<Revision>, RolloutStatus)> {
+    let Some(revision) = wish.revision() else { return wish.interrupted.clone() };
+    wish.rollout.moves_on().then(|| (Arc::clone(revision), wish.rollout.clone()))
 }
 
 /// Takes in the stored routes; one that did not change stays the same `Arc`.
@@ -95,6 +102,7 @@ fn fresh(record: Record, now: Timestamp) -> Wish {
         stable: None,
         refused: None,
         wanted: Lately::default(),
+        interrupted: None,
     }
 }
 

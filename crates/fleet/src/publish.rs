@@ -78,9 +78,9 @@ fn entry(subject: &Subject<'_>, remote_key: RemoteKey<'_>) -> Entry {
     let Subject { wish, items, old, .. } = *subject;
     let ready: Vec<&Item> = items.iter().copied().filter(|item| item.phase == Phase::Ready).collect();
     let serving = serving(wish, ready);
-    let main = main(wish, &serving);
+    let split = split(wish, &serving);
+    let main = main(split, &serving);
     let revision = main.or_else(|| wish.revision());
-    let percent = wish.rollout.weight(&wish.record.spec.rollout);
     let members = serving.iter().filter_map(|item| {
         let key = if item.runtime == RuntimeKind::External { remote_key(&item.revision) } else { Some(item.key.clone()) };
         let revision = item.revision.number;
@@ -88,12 +88,7 @@ fn entry(subject: &Subject<'_>, remote_key: RemoteKey<'_>) -> Entry {
         let own = is_other.then(|| Arc::new(bare(wish, Some(&item.revision), None)));
         Some(Arc::new(Member { id: item.id.clone(), endpoint: item.endpoint.clone()?, key, slots: item.slots, revision, own }))
     });
-    Entry {
-        state: state(subject, !serving.is_empty()),
-        instances: members.collect(),
-        split: percent.map(|percent| Split { revision: wish.rollout.to, percent }),
-        ..bare(wish, revision, old)
-    }
+    Entry { state: state(subject, !serving.is_empty()), instances: members.collect(), split, ..bare(wish, revision, old) }
 }
 
 /// A deployment as one of its revisions has it, without anybody who serves it. What is as it was is shared with the old entry.
@@ -131,10 +126,18 @@ fn serving<'a>(wish: &Wish, ready: Vec<&'a Item>) -> Vec<&'a Item> {
     if ready.iter().any(is_it) { ready.into_iter().filter(is_it).collect() } else { ready }
 }
 
+/// The share of a canary. Until it is known whether its engines can serve the wish as it is now, they are one of another revision.
+fn split(wish: &Wish, serving: &[&Item]) -> Option<Split> {
+    let status = &wish.rollout;
+    let percent = status.weight(&wish.record.spec.rollout)?;
+    let canary = serving.iter().map(|item| item.revision.number).filter(|number| Some(*number) != status.from).max();
+    Some(Split { revision: canary.unwrap_or(status.to), percent })
+}
+
 /// The revision whose limits the line in front of them heeds: the new one, but that of a canary only when nobody else serves.
-fn main<'a>(wish: &Wish, serving: &[&'a Item]) -> Option<&'a Arc<Revision>> {
-    let is_canary = wish.rollout.weight(&wish.record.spec.rollout).is_some();
-    let rank = |item: &&&Item| (!(is_canary && item.revision.number == wish.rollout.to), item.revision.number);
+fn main<'a>(split: Option<Split>, serving: &[&'a Item]) -> Option<&'a Arc<Revision>> {
+    let is_canary = |number: u64| split.is_some_and(|split| split.revision == number);
+    let rank = |item: &&&Item| (!is_canary(item.revision.number), item.revision.number);
     serving.iter().max_by_key(rank).map(|item| &item.revision)
 }
 

@@ -10,9 +10,12 @@ use std::time::Duration;
 use base::{Fault, Timestamp};
 use spec::{HttpVersion, InstanceId, Name, Order, Phase, Reason, ReasonCode, Revision, RuntimeKind};
 
+use crate::launch::Unstarted;
+use crate::probe::Watched;
+use crate::sleep::Nap;
 use crate::turn::{Owner, Which};
 use crate::world::{Health, Item, Resolve, Start, Wish};
-use crate::{follow, probe, steps};
+use crate::{act, follow, probe, steps};
 
 /// A wish that could not be frozen is tried again after this time.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
@@ -68,7 +71,7 @@ fn unstored(error: &store::Error) -> Reason {
 }
 
 /// A start has been handed to its runtime, or failed.
-pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, Reason>) {
+pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, Unstarted>) {
     let Some(item) = owner.world.items.get_mut(id) else { return };
     match result {
         Ok(order) => {
@@ -81,7 +84,44 @@ pub(crate) fn started(owner: &mut Owner, id: &InstanceId, result: Result<Order, 
                 watch(owner, id);
             }
         }
-        Err(reason) => item.start = Start::Failed(reason),
+        Err(Unstarted::Failed(reason)) => item.start = Start::Failed(reason),
+        Err(Unstarted::Changed(reason)) => {
+            item.start = Start::Failed(reason.clone());
+            changed(owner, id, reason);
+        }
+    }
+}
+
+/// The files of one that is to wake were looked at.
+pub(crate) fn at_hand(owner: &mut Owner, id: &InstanceId, result: Result<(), Unstarted>) {
+    match result {
+        Ok(()) if owner.world.items.get(id).is_some_and(|item| item.nap == Nap::Waking) => {
+            owner.probes.get(id).into_iter().for_each(Watched::wake);
+        }
+        Ok(()) => {} // it goes
+        Err(Unstarted::Changed(reason)) => changed(owner, id, reason),
+        Err(Unstarted::Failed(reason)) => make_way(owner, id, reason),
+    }
+}
+
+/// The files of its version are not what they were. What its wish means is looked at anew: another version is another revision; where there is
+/// none the wish says why, and what runs goes on. Of a revision that is gone back to there is no other version, so there the start has failed.
+fn changed(owner: &mut Owner, id: &InstanceId, reason: Reason) {
+    let Some(item) = owner.world.items.get(id) else { return };
+    let Some(wish) = owner.world.wishes.get_mut(&item.deployment) else { return };
+    let is_wanted = wish.record.generation == item.revision.number;
+    if is_wanted && matches!(wish.resolve, Resolve::Done(_)) {
+        wish.resolve = Resolve::Pending;
+    }
+    if is_wanted || item.phase != Phase::Starting {
+        make_way(owner, id, reason);
+    }
+}
+
+/// Unless it does already.
+fn make_way(owner: &mut Owner, id: &InstanceId, reason: Reason) {
+    if owner.world.items.get(id).is_some_and(|item| item.phase.is_rising()) {
+        act::go(owner, id, Phase::Draining, Some(reason));
     }
 }
 

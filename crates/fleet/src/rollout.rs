@@ -99,6 +99,10 @@ impl<'a> Scene<'a> {
     fn is_ending(&self) -> bool {
         self.world.stopping.is_some() || self.wish.record.deleting
     }
+    /// It is known whether engines that run can serve the new revision: those that do carry its number.
+    fn is_frozen(&self) -> bool {
+        matches!(self.wish.resolve, Resolve::Done(_))
+    }
     /// Whether an instance of this revision can be decided on.
     fn can_create(&self, number: u64) -> bool {
         self.wish.revision_of(number).is_some() && self.wish.retry_at.is_none_or(|at| at <= self.world.now)
@@ -124,7 +128,8 @@ impl<'a> Scene<'a> {
             return None;
         }
         let now = self.world.now;
-        if status.paused {
+        // A pause holds back what comes after the first revision; that one has served once it is complete.
+        if status.paused && (status.from.is_some() || !self.is_complete()) {
             return None;
         }
         if self.is_complete() {
@@ -237,7 +242,7 @@ impl<'a> Scene<'a> {
         self.trim(&new, wanted, decision);
         let needed = wanted.saturating_sub(self.settings().max_unavailable);
         let available = ready(self.serving);
-        let frozen = matches!(self.wish.resolve, Resolve::Done(_));
+        let frozen = self.is_frozen();
         let unready = old.iter().filter(|item| item.phase != Phase::Ready);
         let idle = unready.filter(|item| (frozen && item.waits_for_room()) || available >= needed.max(1));
         decision.leave.extend(idle.map(|item| (*item, self.superseded())));

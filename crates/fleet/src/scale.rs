@@ -98,7 +98,9 @@ fn why_less(wish: &Wish, serving: &[&Item], count: u32) -> Reason {
 
 /// Those that work or did so not long ago, and one more where all are busy.
 fn by_use(wish: &Wish, serving: &[&Item], world: &World) -> u32 {
-    let (current, old): (Vec<&Item>, Vec<&Item>) = serving.iter().copied().partition(|item| item.revision.number == wish.record.generation);
+    // While the newest wish is not frozen, the one before it is still the one that replaces others.
+    let newest = serving.iter().map(|item| item.revision.number).max();
+    let (current, old): (Vec<&Item>, Vec<&Item>) = serving.iter().copied().partition(|item| Some(item.revision.number) == newest);
     let warm = |items: &[&Item]| items.iter().filter(|item| is_warm(item, wish, world.now)).count();
     // Old ones are replaced by as many: both at once must not count as more.
     let warm = warm(&current).max(warm(&old));

@@ -44,18 +44,18 @@ pub(crate) async fn take_up(owner: &mut Owner) -> Result<(), Error> {
             None => None,
         };
         let now = owner.world.now;
-        let refused = match &status.reason {
-            Some(reason) if status.phase == RolloutPhase::RolledBack => {
-                owner.store.get_revision(&name, status.to).await?.map(|revision| (Arc::new(revision), reason.clone()))
-            }
-            _ => None,
+        let unproven = match status.phase {
+            RolloutPhase::Complete => None,
+            _ => owner.store.get_revision(&name, status.to).await?.map(Arc::new),
         };
+        let reason = status.reason.clone().filter(|_| status.phase == RolloutPhase::RolledBack);
         let Some(wish) = owner.world.wishes.get_mut(&name) else { continue };
         let status = not_ahead(status, now);
         let generation = wish.record.generation;
         wish.unsaved = status.to != generation;
+        wish.interrupted = unproven.clone().filter(|_| wish.unsaved && status.moves_on()).map(|revision| (revision, status.clone()));
         wish.rollout = if wish.unsaved { status.aimed_at(generation, &wish.record.spec.rollout, now) } else { status };
-        (wish.stable, wish.refused) = (stable, refused);
+        (wish.stable, wish.refused) = (stable, unproven.zip(reason));
     }
     Ok(())
 }
@@ -104,7 +104,12 @@ pub(crate) async fn frozen(owner: &mut Owner, name: &Name, revision: &Arc<Revisi
             tracing::warn!(instance = %kept.id, error = base::chain(&error), "its new revision could not be stored; the next start finds out anew");
         }
     }
-    let Some(wish) = owner.world.wishes.get(name) else { return };
+    let Some(wish) = owner.world.wishes.get_mut(name) else { return };
+    if let Some((before, status)) = wish.interrupted.take().filter(|(before, _)| !revision.needs_new_engine(before)) {
+        let goes_on = wish.rollout.going_on_from(&status, &revision.spec.rollout, &before.spec.rollout);
+        (wish.rollout, wish.unsaved) = (goes_on, true);
+    }
+    let wish = &*wish;
     let status = &wish.rollout;
     let (Some(from), RolloutPhase::Progressing) = (status.from, status.phase) else { return };
     // What only we heed needs no proof.

@@ -2,6 +2,7 @@
 
 mod evicting;
 mod faults;
+mod files;
 mod footprints;
 pub(crate) mod owner;
 mod placing;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::fresh::Fresh;
 use crate::handle::{Parts, Secrets, StopHow};
 use crate::jobs::Jobs;
-use crate::launch::Yard;
+use crate::launch::{Unstarted, Yard};
 use crate::probe::Watched;
 use crate::recover::Told;
 use crate::reserve::Wanted;
@@ -38,7 +38,9 @@ pub enum Event {
     /// A wish was frozen, or could not be.
     Resolved(Which, Result<Arc<Revision>, Reason>),
     /// A start has been handed to its runtime, or failed.
-    Started(InstanceId, Result<Order, Reason>),
+    Started(InstanceId, Result<Order, Unstarted>),
+    /// The files of one that is to wake are those that it was started with, or not.
+    AtHand(InstanceId, Result<(), Unstarted>),
     /// A probe's answer changed.
     Probed(InstanceId, Health),
     /// An end could not be asked for.
@@ -212,6 +214,7 @@ impl Owner {
         match message {
             Event::Resolved(which, result) => reports::resolved(self, &which, result).await,
             Event::Started(id, result) => reports::started(self, &id, result),
+            Event::AtHand(id, result) => reports::at_hand(self, &id, result),
             Event::Probed(id, health) => reports::probed(self, &id, health),
             Event::NotStopped(id) => reports::not_stopped(self, &id),
             Event::Hand(name, hand, operation) => {
@@ -281,6 +284,7 @@ impl Owner {
         }
         footprints::note(self).await;
         steps::save(self).await;
+        self.registry.news().into_iter().for_each(|event| self.story.tell(event));
         self.story.flush().await;
         jobs::settle(self).await;
         self.show();

@@ -83,6 +83,8 @@ pub struct Wish {
     pub refused: Option<(Arc<Revision>, Reason)>,
     /// How many instances its callers have lately been worth.
     pub wanted: Lately,
+    /// The rollout that a change came into, with its revision, until it is known whether the same engines serve on.
+    pub interrupted: Option<(Arc<Revision>, RolloutStatus)>,
 }
 
 /// How far the freezing of a wish is.
@@ -343,6 +345,10 @@ impl Item {
         if let Some(host) = self.grant.shares.iter_mut().find(|share| share.kind.is_host()) {
             host.bytes += more;
         }
+    }
+    /// It ran before this process did, and has not been seen to serve since.
+    pub fn is_taken_over(&self) -> bool {
+        self.start == Start::Done && self.launched_at.is_none() && self.ready_at.is_none()
     }
     /// It has memory, or is about to: from its start until its engine has ended, however it ends.
     pub fn holds_memory(&self) -> bool {

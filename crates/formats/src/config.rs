@@ -3,13 +3,13 @@
 //! In: a folder. Out: the few facts that Penstock needs; what is not there is none. Fails: on JSON that is none, or too large.
 //! From: the fields that `transformers` writes, also those of models that nest their text part.
 
-use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::open;
 
 /// Published ones have some kilobytes; a tokenizer's with a long template some hundred.
 const LARGEST: u64 = 4 << 20;
@@ -106,9 +106,9 @@ pub(crate) fn json(path: &Path) -> Result<Option<Value>, Error> {
 }
 
 fn text(path: &Path) -> Result<Option<String>, Error> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(Error::read(path))?,
+    let file = match open(path) {
+        Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
     };
     let mut text = String::new();
     file.take(LARGEST + 1).read_to_string(&mut text).map_err(Error::read(path))?;

@@ -19,6 +19,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A pipe, a device or the like.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// Which.
+        path: PathBuf,
+    },
     /// It can run code when it is opened.
     #[error("{} is {code}: whoever opens it runs what its author wrote", path.display())]
     RunsCode {
@@ -91,6 +97,7 @@ impl Error {
         match self {
             Self::Name { .. } => None,
             Self::Read { path, .. }
+            | Self::NotAFile { path }
             | Self::RunsCode { path, .. }
             | Self::Link { path }
             | Self::Corrupt { path, .. }
@@ -122,6 +129,7 @@ impl Fault for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Read { .. } => "check the path, its rights and the disk",
+            Self::NotAFile { .. } => "put the file itself there, or take it out of the folder",
             Self::RunsCode { .. } => "take the same model as safetensors or GGUF, or convert it where you trust its author",
             Self::Name { .. } => "use names such as `model.safetensors` or `onnx/model.onnx`, below the model's own folder",
             Self::Link { .. } => "copy the folder with the files that its links lead to (`cp -rL`), and name the copy",

@@ -1,12 +1,14 @@
 //! Which files make up the model in a folder, and do they go together?
 //!
 //! In: a folder of safetensors, as a hub has it. Out: its files by name, and what their headers say together. Fails: on a link
-//! that leads out, a file that runs code, an index that names what is not there. Blocks: some milliseconds for each file.
+//! that leads out, a file that runs code, an index that names what is not there, a part that is missing. Blocks: some milliseconds for each file.
 //! Bounded: [`MOST_FILES`] files in [`DEEPEST`] folders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::config::{self, Config};
 use crate::error::Error;
@@ -17,6 +19,8 @@ use crate::{safe_name, safetensors};
 const MOST_FILES: usize = 2_000;
 const DEEPEST: usize = 4;
 const INDEX: &str = "model.safetensors.index.json";
+/// Digits of a part's number.
+const DIGITS: usize = 5;
 
 /// The model in a folder.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +82,10 @@ pub fn read(folder: &Path) -> Result<Folder, Error> {
     if names.is_empty() {
         return Err(Error::NoModel { path: folder.to_owned() });
     }
-    check_index(&root.join(INDEX), &names)?;
+    match config::json(&root.join(INDEX))? {
+        Some(index) => check_index((&root.join(INDEX), &index), &names)?,
+        None => check_parts(&root, &names)?,
+    }
     found.files = files;
     Ok(found)
 }
@@ -122,9 +129,8 @@ fn target(root: &Path, entry: &DirEntry) -> Result<PathBuf, Error> {
 }
 
 /// Every tensor of the index is in the file that it names, and that file is here.
-fn check_index(path: &Path, names: &BTreeMap<String, BTreeSet<String>>) -> Result<(), Error> {
-    let Some(index) = config::json(path)? else { return Ok(()) };
-    let Some(map) = index.get("weight_map").and_then(serde_json::Value::as_object) else {
+fn check_index((path, index): (&Path, &Value), names: &BTreeMap<String, BTreeSet<String>>) -> Result<(), Error> {
+    let Some(map) = index.get("weight_map").and_then(Value::as_object) else {
         return Err(Error::corrupt(path, "index", "it has no weight_map"));
     };
     let missing = |what: String| Error::Missing { path: path.to_owned(), what };
@@ -137,6 +143,27 @@ fn check_index(path: &Path, names: &BTreeMap<String, BTreeSet<String>>) -> Resul
         }
     }
     Ok(())
+}
+
+/// Without an index the names alone say how many parts there are.
+fn check_parts(root: &Path, names: &BTreeMap<String, BTreeSet<String>>) -> Result<(), Error> {
+    let named: BTreeMap<(&str, u32), &String> = names.keys().filter_map(|name| Some((parts(name)?, name))).collect();
+    for ((stem, of), name) in named {
+        let mut all = (1..=of).map(|number| format!("{stem}-{number:0DIGITS$}-of-{of:0DIGITS$}.safetensors"));
+        if let Some(missing) = all.find(|part| !names.contains_key(part)) {
+            return Err(Error::Missing { path: root.join(name), what: format!("{of} parts, among them {missing}") });
+        }
+    }
+    Ok(())
+}
+
+/// Of `STEM-00002-of-00003.safetensors` the stem, and how many there are.
+fn parts(name: &str) -> Option<(&str, u32)> {
+    let (rest, of) = name.strip_suffix(".safetensors")?.rsplit_once("-of-")?;
+    let (stem, number) = rest.rsplit_once('-')?;
+    let number_of = |text: &str| (text.len() == DIGITS).then(|| text.parse::<u32>().ok()).flatten();
+    let (number, of) = (number_of(number)?, number_of(of)?);
+    (1 <= number && number <= of).then_some((stem, of))
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@
 //! many fields, and so many bytes of names. From: onnx.proto (the numbers of the fields), protobuf's encoding.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::safe_name;
+use crate::{open, safe_name};
 
 mod walk;
 
@@ -59,7 +58,7 @@ const MOST_TEXT: u64 = 32 << 20;
 
 /// Walks over a file.
 pub fn read(path: &Path) -> Result<Graph, Error> {
-    let file = File::open(path).map_err(Error::read(path))?;
+    let file = open(path)?;
     let length = file.metadata().map_err(Error::read(path))?.len();
     let graph = parse(BufReader::new(file), length).map_err(|what| Error::corrupt(path, FORMAT, what))?;
     graph.files.iter().try_for_each(|name| safe_name(name))?;

@@ -5,13 +5,13 @@
 //! The format's own library reads it; we hold its numbers against the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use safetensors::tensor::Metadata;
 
 use crate::error::Error;
+use crate::open;
 
 const FORMAT: &str = "safetensors";
 /// The largest published models have headers of some hundred kilobytes for each file.
@@ -39,7 +39,7 @@ impl Header {
 
 /// Reads the header of a file.
 pub fn read(path: &Path) -> Result<Header, Error> {
-    let mut file = File::open(path).map_err(Error::read(path))?;
+    let mut file = open(path)?;
     let length = file.metadata().map_err(Error::read(path))?.len();
     let mut size = [0; LENGTH];
     file.read_exact(&mut size).map_err(|_too_short| Error::corrupt(path, FORMAT, "it ends within its first eight bytes"))?;

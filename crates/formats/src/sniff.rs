@@ -4,12 +4,11 @@
 //! writes it, in a tar as it used to. Fails: when it cannot be read. From: CPython's `pickle.py` (the opcodes of each protocol),
 //! PyTorch's `serialization.py` (the magic number, the archive's names).
 
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use crate::error::Error;
-use crate::zip;
+use crate::{open, zip};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,15 +54,10 @@ const LAST_PROTOCOL: u8 = 5;
 
 /// What a file is.
 pub fn sniff(path: &Path) -> Result<Kind, Error> {
-    let failed = Error::read(path);
-    let read = || -> std::io::Result<(Vec<u8>, u64, File)> {
-        let mut file = File::open(path)?;
-        let mut head = Vec::with_capacity(HEAD);
-        file.by_ref().take(HEAD as u64).read_to_end(&mut head)?;
-        let length = file.seek(SeekFrom::End(0))?;
-        Ok((head, length, file))
-    };
-    let (head, length, mut file) = read().map_err(failed)?;
+    let mut file = open(path)?;
+    let mut head = Vec::with_capacity(HEAD);
+    file.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::read(path))?;
+    let length = file.seek(SeekFrom::End(0)).map_err(Error::read(path))?;
     if let Some(code) = code(&head, path) {
         return Ok(Kind::Code(code));
     }

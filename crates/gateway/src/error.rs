@@ -195,9 +195,25 @@ pub enum Error {
         /// Its id.
         id: String,
     },
-    /// Too many responses are made in the background.
-    #[error("{most} responses are being made in the background already")]
+    /// The response to go on with is too long for that.
+    #[error("the conversation that it goes on with has {bytes} bytes with this request, and a call at most {limit}")]
+    LongConversation {
+        /// Of both.
+        bytes: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
+    /// Too many responses of one owner are made in the background.
+    #[error("{most} responses of {whose} are being made in the background already")]
     Background {
+        /// The bound.
+        most: usize,
+        /// The owner, in words.
+        whose: &'static str,
+    },
+    /// The same of all together.
+    #[error("{most} responses of all callers are being made in the background, which is as many as may")]
+    BackgroundFull {
         /// The bound.
         most: usize,
     },

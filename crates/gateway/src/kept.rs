@@ -2,11 +2,14 @@
 //!
 //! In: responses as they begin and end. Out: the same, to those who made them; others learn nothing. Fails: when there
 //! is none of this id, or when the store cannot say. Holds: the latest in memory, up to a bound of bytes; all are
-//! written to the store behind the caller's back, so that they survive a restart. Nobody waits for the store but who asks
-//! for an id that memory does not have, and who deletes.
+//! written to the store behind the caller's back, so that they survive a restart, and none leaves memory before. Nobody waits for the
+//! store but who asks for an id that memory does not have, who deletes, and who comes when more waits to be written than may: for a few
+//! seconds, then what he makes is kept in memory only. A store that stands still stops no call.
 
 mod memory;
 mod remember;
+mod shelf;
+mod story;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -17,19 +20,23 @@ use std::time::Duration;
 
 use access::Caller;
 use base::Timestamp;
-use serde::{Deserialize, Serialize};
+use base::tasks::{self, Task};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use store::{KeptResponse, Store};
 use tokio_util::sync::CancellationToken;
 
-use memory::{Memory, Slot};
 pub(crate) use remember::Remember;
-use writer::{Change, Writer};
+use shelf::Shelf;
+use story::Telling;
+pub(crate) use story::{Story, conversation_bytes};
 
 use crate::error::Error;
 
 /// Answers that may be in the making without anybody listening.
 const MOST_RUNNING: usize = 256;
+/// Those of one owner: nobody takes the places of all.
+const MOST_OF_ONE: usize = MOST_RUNNING / 4;
 /// A store that does not answer must not hold a caller for ever.
 const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -51,49 +58,27 @@ impl Default for Keeping {
     }
 }
 
-/// What is kept of one response.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct Story {
-    /// The response object.
-    pub(crate) response: Value,
-    /// The items of the conversation before its output.
-    pub(crate) items: Vec<Value>,
-    /// The first of them that came with the response itself.
-    pub(crate) own: usize,
-}
-
-/// The same, to be written.
-#[derive(Serialize)]
-struct Telling<'a> {
-    response: &'a Value,
-    items: &'a [Value],
-    own: usize,
-}
-
-impl Story {
-    /// The conversation that another response goes on with.
-    pub(crate) fn conversation(self) -> Vec<Value> {
-        let mut items = self.items;
-        if let Value::Object(mut response) = self.response
-            && let Some(Value::Array(output)) = response.remove("output")
-        {
-            items.extend(output);
-        }
-        items
-    }
-}
-
 /// The answers that are kept; cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    memory: Mutex<Memory>,
-    /// By id: the wish that it ends, and that it has.
-    running: Mutex<HashMap<String, (CancellationToken, CancellationToken)>>,
+    shelf: Arc<Shelf>,
+    /// By id.
+    running: Mutex<HashMap<String, Making>>,
     store: Store,
-    writer: Writer,
+    _writer: Task,
+}
+
+/// A response that is made without a listener.
+#[derive(Debug)]
+struct Making {
+    owner: Arc<str>,
+    /// Somebody wants it to end.
+    cancelled: CancellationToken,
+    /// It has.
+    over: CancellationToken,
 }
 
 /// Who may see what this caller made: its project, else its token alone, else its user.
@@ -104,6 +89,21 @@ pub(crate) fn owner(caller: &Caller) -> String {
         (None, None, Some(user)) => format!("user:{}", user.id()),
         (None, None, None) => String::new(),
     }
+}
+
+/// The same in words.
+fn whose(owner: &str) -> &'static str {
+    match owner.split_once(':') {
+        Some(("project", _)) => "this project",
+        Some(("token", _)) => "this token",
+        Some(_) => "this user",
+        None => "callers without a token",
+    }
+}
+
+fn unknown(id: &str) -> Error {
+    const SHOWN: usize = 100; // characters: an id may be any text
+    Error::UnknownResponse { id: id.chars().take(SHOWN).collect() }
 }
 
 /// The right to go on without a listener; gives itself back when dropped.
@@ -126,87 +126,90 @@ impl Drop for Running {
 impl Kept {
     /// Starts the writer behind it; must be called within a tokio runtime.
     pub(crate) fn start(store: Store, keeping: Keeping) -> Self {
-        let writer = Writer::start(store.clone(), keeping);
-        let memory = Mutex::new(Memory::new(keeping.memory_bytes));
-        Self(Arc::new(Inner { memory, running: Mutex::default(), store, writer }))
+        let shelf = Arc::new(Shelf::new(keeping.memory_bytes));
+        let writer = tasks::spawn("keep-responses", writer::write(Arc::clone(&shelf), store.clone(), keeping));
+        Self(Arc::new(Inner { shelf, running: Mutex::default(), store, _writer: writer }))
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.0.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn running(&self) -> MutexGuard<'_, HashMap<String, (CancellationToken, CancellationToken)>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<String, Making>> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps a response as it stands now, unless it has been deleted.
-    fn put(&self, ticket: &Ticket, response: &Value) {
-        let story = Telling { response, items: &ticket.items, own: ticket.own };
-        let Ok(body) = serde_json::to_string(&story) else { return };
-        let (id, owner) = (ticket.id.clone(), ticket.owner.to_string());
-        let change = Change::Put(KeptResponse { id, owner, created_at: ticket.created, body: body.clone() });
-        let mut memory = self.memory();
-        if memory.is_gone(&ticket.id) {
-            return;
-        }
-        memory.put(&ticket.id, Slot::here(Arc::clone(&ticket.owner), body.into()));
-        self.0.writer.post(change); // within the lock: whoever deletes it next says so to the store after this
-    }
-
-    /// What is kept under this id for this owner.
-    pub(crate) async fn get(&self, id: &str, owner: &str) -> Result<Story, Error> {
-        let unknown = || Error::UnknownResponse { id: id.chars().take(100).collect() };
-        let slot = self.memory().get(id);
-        let slot = match slot {
-            Some(slot) => slot,
-            None => self.fetch(id).await?.ok_or_else(unknown)?,
+    /// What is kept under this id for this owner, as it was written.
+    pub(crate) async fn find(&self, id: &str, owner: &str) -> Result<Arc<KeptResponse>, Error> {
+        let told = self.0.shelf.memory().get(id);
+        let told = match told {
+            Some(told) => told,
+            None => self.fetch(id).await?,
         };
-        let body = slot.body.filter(|_| *slot.owner == *owner).ok_or_else(unknown)?;
-        let mut story: Story = serde_json::from_str(&body).map_err(|_unreadable| unknown())?;
-        let unfinished = ["queued", "in_progress"].iter().any(|status| story.response["status"] == *status);
-        if unfinished && !self.running().contains_key(id) {
-            story.response["status"] = "failed".into();
-            story.response["error"] =
-                serde_json::json!({ "code": "server_error", "message": "the server was restarted in the meantime; ask again" });
-        }
-        Ok(story)
+        told.filter(|told| told.owner == owner).ok_or_else(|| unknown(id))
     }
 
-    async fn fetch(&self, id: &str) -> Result<Option<Slot>, Error> {
+    async fn fetch(&self, id: &str) -> Result<Option<Arc<KeptResponse>>, Error> {
         let found = tokio::time::timeout(STORE_PATIENCE, self.0.store.get_response(id)).await.map_err(|_elapsed| Error::StoreSlow)??;
-        Ok(found.map(|found| {
-            let slot = Slot::here(found.owner.into(), found.body.into());
-            self.memory().put_if_absent(id, slot.clone());
-            slot
-        }))
+        let found = found.map(Arc::new);
+        if found.is_some() {
+            self.0.shelf.memory().put_if_absent(id, found.clone());
+        }
+        Ok(found)
+    }
+
+    /// What is kept under this id for this owner, made into something.
+    pub(crate) async fn get<T: Send + 'static>(
+        &self,
+        id: &str,
+        owner: &str,
+        make: impl FnOnce(Story) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let runs = self.running().contains_key(id); // before it is looked at: it is kept as it ended, then it no longer runs
+        let told = self.find(id, owner).await?;
+        let bytes = told.body.len();
+        let work = move || {
+            let mut story = Story::read(&told)?;
+            if !runs {
+                story.settle();
+            }
+            Ok(make(story))
+        };
+        aside(bytes, work).await
+    }
+
+    /// Waits until there is room for what is to be written; `false` where there is none for long.
+    pub(crate) async fn room(&self) -> bool {
+        self.0.shelf.room().await
     }
 
     /// Forgets it.
     pub(crate) async fn delete(&self, id: &str, owner: &str) -> Result<(), Error> {
-        self.get(id, owner).await?;
+        self.find(id, owner).await?;
+        if !self.room().await {
+            return Err(Error::StoreSlow);
+        }
         self.end(id).await; // so that nothing of it is kept after this, though memory may forget that it is gone
-        self.memory().put(id, Slot::gone(owner.into()));
-        self.0.writer.post_surely(Change::Delete(id.to_owned())).await;
+        self.0.shelf.delete(id);
         Ok(())
     }
 
     /// Lets a response be made without a listener.
-    pub(crate) fn run(&self, id: &str) -> Result<Running, Error> {
+    pub(crate) fn run(&self, id: &str, owner: &Arc<str>) -> Result<Running, Error> {
         let mut running = self.running();
+        if running.values().filter(|making| making.owner == *owner).count() >= MOST_OF_ONE {
+            return Err(Error::Background { most: MOST_OF_ONE, whose: whose(owner) });
+        }
         if running.len() >= MOST_RUNNING {
-            return Err(Error::Background { most: MOST_RUNNING });
+            return Err(Error::BackgroundFull { most: MOST_RUNNING });
         }
         let (cancelled, over) = (CancellationToken::new(), CancellationToken::new());
-        running.insert(id.to_owned(), (cancelled.clone(), over.clone()));
+        running.insert(id.to_owned(), Making { owner: Arc::clone(owner), cancelled: cancelled.clone(), over: over.clone() });
         Ok(Running { kept: self.clone(), id: id.to_owned(), cancelled, over })
     }
 
     /// Ends it, if it is in the making.
     fn cancel(&self, id: &str) -> Option<CancellationToken> {
         let running = self.running();
-        let (cancelled, over) = running.get(id)?;
-        cancelled.cancel();
-        Some(over.clone())
+        let making = running.get(id)?;
+        making.cancelled.cancel();
+        Some(making.over.clone())
     }
 
     /// Ends it, and waits until it has.
@@ -219,7 +222,7 @@ impl Kept {
 
     /// Waits until all that was kept so far is in the store.
     pub(crate) async fn flush(&self) {
-        self.0.writer.flush().await;
+        self.0.shelf.flush().await;
     }
 }
 
@@ -232,10 +235,11 @@ pub(crate) struct Ticket {
     pub(crate) created: Timestamp,
     /// Whose echo the response is, and how it stands.
     pub(crate) object: wire::responses::Object,
-    pub(crate) items: Arc<[Value]>,
+    /// The conversation before its output, where the client wants it kept.
+    pub(crate) items: Option<Arc<RawValue>>,
     pub(crate) own: usize,
-    /// The client wants it kept.
-    pub(crate) stored: bool,
+    /// There was room for it when it began: it is written, whatever has come since.
+    pub(crate) surely: bool,
     /// The client fetches it later.
     pub(crate) background: bool,
 }
@@ -243,8 +247,16 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// Keeps the response as it stands, if it is to be kept and has not been deleted.
     pub(crate) fn keep(&self, response: &Value) {
-        if self.stored {
-            self.kept.put(self, response);
-        }
+        let Some(items) = &self.items else { return };
+        let Ok(body) = serde_json::to_string(&Telling { response, items, own: self.own }) else { return };
+        let (id, owner) = (self.id.clone(), self.owner.to_string());
+        let told = KeptResponse { id, owner, created_at: self.created, body };
+        self.kept.0.shelf.put(told, self.surely);
     }
+}
+
+/// Works on so many bytes of JSON: off the async threads where they are many.
+pub(crate) async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    const LARGE: usize = 64 << 10; // takes about half a millisecond
+    if bytes > LARGE { tasks::blocking("read-response", work).await.unwrap_or(Err(Error::Lost)) } else { work() }
 }

@@ -2,7 +2,7 @@
 //!
 //! it comes in (`entrance`), from no page of another site (`pages`), and gets an id (`layer`, `passage`); its head is checked and, once it is known who sends it
 //! (`identify`), its body is read and scanned (`http`) into a `call`; its prompt is measured
-//! (`prompt`), what it will take is set aside (`admit`), a slot of an instance is found, or
+//! (`prompt`; a long one bit by bit, `tally`), what it will take is set aside (`admit`), a slot of an instance is found, or
 //! waited for (`choose`), the call is sent there (`send`), and the answer comes back as the
 //! client's connection pulls it (`relay`). However it ends, `account` writes it down. `walk`
 //! names these steps once; `routes` say which paths take them; what goes wrong is an [`Error`].
@@ -32,6 +32,8 @@ mod call;
 mod prompt;
 
 mod count;
+
+mod tally;
 
 mod admit;
 
@@ -80,6 +82,7 @@ use metrics::Metrics;
 use routes::status::numbers;
 use send::Sender;
 use stop::Stop;
+use tally::Turns;
 
 /// What the gateway is made of.
 pub struct Parts {
@@ -163,6 +166,7 @@ struct House {
     board: Arc<Board>,
     access: Access,
     counts: Arc<Counts>,
+    turns: Turns,
     config: Config,
     status: Status,
     metrics: Arc<Metrics>,
@@ -196,6 +200,7 @@ impl Gateway {
             board,
             access,
             counts,
+            turns: Turns::default(),
             config,
             status,
             metrics,
@@ -272,6 +277,9 @@ impl Gateway {
     }
     fn counts(&self) -> &Arc<Counts> {
         &self.0.counts
+    }
+    fn turns(&self) -> &Turns {
+        &self.0.turns
     }
     fn config(&self) -> &Config {
         &self.0.config

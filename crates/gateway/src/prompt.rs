@@ -3,8 +3,8 @@
 //! In: a scanned body; the model's counter if it is at hand. Out: an estimate for every call, made
 //! without a copy of its text, and a true count where one is needed: for a caller whose tokens are
 //! limited, and for a text that may be longer than the context. Fails: when it is. Holds: nothing;
-//! long counts run off the async threads. Only text is counted, without the words that a chat
-//! template adds, so a count over the limit is over the limit.
+//! counts run off the async threads, long ones in turns. Only text is counted, without the words that a chat
+//! template adds, so a count over the limit is over the limit; what of tools gets into the prompt is estimated.
 
 #[cfg(test)]
 mod tests;
@@ -15,12 +15,14 @@ use std::sync::Arc;
 use base::tasks;
 use board::Entry;
 use spec::Version;
-use tokens::{Counter, Counts};
+use tokens::{Counter, Counts, PIECE};
 use wire::openai::Shape;
 use wire::scan::{self, Kind, Member, Scan, Span};
 
+use crate::Gateway;
 use crate::call::Call;
 use crate::error::Error;
+use crate::tally::{self, Counted, Texts};
 
 /// What a chat template puts around one message, about.
 const PER_MESSAGE: u64 = 4;
@@ -42,7 +44,12 @@ pub(crate) struct Prompts {
     ids: u64,
     all_ids: u64,
     messages: u64,
+    /// Tokens of what stands beside the texts, about.
+    beside: u64,
 }
+
+/// What the model reads of a message: its content, and beside it its thoughts and the calls of tools.
+const READ: [&str; 4] = ["content", "reasoning_content", "tool_calls", "function_call"];
 
 /// A part of a prompt.
 enum Piece {
@@ -50,6 +57,8 @@ enum Piece {
     Message,
     /// Here is a text as it is written, with its quotes.
     Text(Span),
+    /// Here is what the template makes a text of, as it is written.
+    Beside(Span),
     /// So many token ids.
     Ids(usize),
     /// The prompt ends.
@@ -68,9 +77,12 @@ fn each_piece(shape: Shape, scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
 fn chat(scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
     // What is no array of objects holds no text, and that is all there is to say of it here.
     let is_text = |member: &Member| member.kind == Kind::String;
-    if let Some(messages) = scan.get("messages") {
-        let _ = scan.rows(messages.value_span, ["content"], |[content]| {
+    let [messages, tools, functions] = scan.pick(["messages", "tools", "functions"]);
+    beside([tools, functions], take);
+    if let Some(messages) = messages {
+        let _ = scan.rows(messages.value_span, READ, |[content, more @ ..]| {
             take(Piece::Message);
+            beside(more, take);
             match content {
                 Some(content) if is_text(&content) => take(Piece::Text(content.value_span)),
                 Some(content) if content.kind == Kind::Array => {
@@ -85,6 +97,11 @@ fn chat(scan: &Scan<'_>, take: &mut impl FnMut(Piece)) {
         });
     }
     take(Piece::End);
+}
+
+fn beside<const N: usize>(members: [Option<Member>; N], take: &mut impl FnMut(Piece)) {
+    let said = members.into_iter().flatten().filter(|member| member.kind != Kind::Null);
+    said.for_each(|member| take(Piece::Beside(member.value_span)));
 }
 
 fn list(scan: &Scan<'_>, key: &str, take: &mut impl FnMut(Piece)) {
@@ -123,7 +140,7 @@ fn unquoted(raw: &str) -> &str {
     raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw)
 }
 
-/// Of a text without its quotes.
+/// Of what lies here.
 fn estimate(scan: &Scan<'_>, text: Span) -> u64 {
     let bytes = scan.bytes().get(text.start..text.end).unwrap_or_default();
     match bytes.get(..SAMPLE) {
@@ -144,6 +161,7 @@ impl Prompts {
                 prompts.bytes += text.len();
                 prompts.texts += estimate(scan, text);
             }
+            Piece::Beside(span) => prompts.beside += estimate(scan, span),
             Piece::Ids(len) => {
                 prompts.ids = prompts.ids.max(len as u64);
                 prompts.all_ids += len as u64;
@@ -159,41 +177,53 @@ impl Prompts {
     }
 
     fn with(&self, texts: u64) -> u64 {
-        texts + self.all_ids + self.messages * PER_MESSAGE
+        texts + self.beside + self.all_ids + self.messages * PER_MESSAGE
     }
 }
 
-/// Tokens that were counted.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counted {
-    all: u64,
-    longest: u64,
-}
-
-/// Counts the texts of a body. Messages count one by one: the template stands between them.
-fn count(shape: Shape, scan: &Scan<'_>, counter: &Counter) -> Counted {
-    let (mut counted, mut this, mut text) = (Counted::default(), 0_u64, Cow::Borrowed(""));
-    let mut close = |text: &mut Cow<'_, str>, this: &mut u64| {
-        let tokens = if text.is_empty() { 0 } else { counter.count(text) };
-        *text = Cow::Borrowed("");
-        *this += tokens;
-        counted.all += tokens;
-    };
-    let mut longest = 0;
+/// Goes through the texts that count one by one, the template stands between them: those of a message are one. `None` ends a prompt.
+fn each_text<'a>(shape: Shape, scan: &Scan<'a>, take: &mut impl FnMut(Option<Cow<'a, str>>)) {
+    let mut text = Cow::Borrowed("");
     each_piece(shape, scan, &mut |piece| match piece {
-        Piece::Message => close(&mut text, &mut this),
         Piece::Text(raw) => {
             let raw = scan.at(raw);
             let more = scan::decode(raw).unwrap_or(Cow::Borrowed(unquoted(raw)));
             if text.is_empty() { text = more } else { text.to_mut().push_str(&more) }
         }
-        Piece::Ids(_) => {}
-        Piece::End => {
-            close(&mut text, &mut this);
-            longest = longest.max(std::mem::take(&mut this));
+        Piece::Message | Piece::End => {
+            if !text.is_empty() {
+                take(Some(std::mem::take(&mut text)));
+            }
+            if matches!(piece, Piece::End) {
+                take(None);
+            }
         }
+        Piece::Beside(_) | Piece::Ids(_) => {}
     });
-    Counted { longest, ..counted }
+}
+
+/// Counts the texts of a body, of which none is longer than a piece.
+fn count(shape: Shape, scan: &Scan<'_>, counter: &Counter) -> Counted {
+    let mut counted = Counted::default();
+    each_text(shape, scan, &mut |text| match text {
+        Some(text) => counted.add(counter.count_start(&text).0),
+        None => counted.end_prompt(),
+    });
+    counted
+}
+
+/// Counts those of a long one, until one of its prompts has more tokens than this.
+async fn count_long(gateway: &Gateway, call: &Call, counter: Arc<Counter>, limit: Option<u64>) -> Option<Counted> {
+    let (turns, caller) = (gateway.turns(), &*call.caller);
+    let (shape, body) = (call.ask.shape, call.body.clone());
+    let read = move || {
+        let scan = scan::object(&body).ok()?;
+        let mut texts = Texts::new();
+        each_text(shape, &scan, &mut |text| texts.push_back(text.map(Cow::into_owned)));
+        Some(texts)
+    };
+    let texts = turns.take(caller, read).await.flatten()?;
+    tally::count(turns, caller, counter, texts, limit).await
 }
 
 /// Tokens that one call of this deployment may have, as far as is known.
@@ -203,7 +233,7 @@ pub(crate) fn context(entry: &Entry) -> Option<u64> {
 
 /// The tokens of all prompts: counted if that is asked for and the model's counter is at hand, else
 /// estimated. Refuses a prompt that cannot fit, when that can be told from here; else the engine will tell.
-pub(crate) async fn measure(counts: &Arc<Counts>, call: &Call, prompts: &Prompts, entry: &Entry, exact: bool) -> Result<u64, Error> {
+pub(crate) async fn measure(gateway: &Gateway, call: &Call, prompts: &Prompts, entry: &Entry, exact: bool) -> Result<u64, Error> {
     let limit = context(entry);
     let check = |tokens| match limit {
         Some(limit) if tokens > limit => Err(Error::TooLong { model: entry.name.clone(), tokens, limit, param: param(call.ask.shape) }),
@@ -215,21 +245,22 @@ pub(crate) async fn measure(counts: &Arc<Counts>, call: &Call, prompts: &Prompts
     if prompts.bytes == 0 || !(exact || may_be_too_long) {
         return Ok(prompts.estimate());
     }
+    let counts = gateway.counts();
     let Some(counter) = entry.version.as_ref().and_then(|version| counts.ready(&version.prompt_key())) else {
         fetch(counts, entry);
         return Ok(prompts.estimate());
     };
     let shape = call.ask.shape;
     let counted = if prompts.bytes <= LONG {
-        count(shape, &call.scan(), &counter)
-    } else {
+        Some(count(shape, &call.scan(), &counter))
+    } else if prompts.bytes <= PIECE {
         let body = call.body.clone();
         let work = move || scan::object(&body).map(|scan| count(shape, &scan, &counter)).ok();
-        match tasks::blocking("count-tokens", work).await.flatten() {
-            Some(counted) => counted,
-            None => return Ok(prompts.estimate()),
-        }
+        tasks::blocking("count-tokens", work).await.flatten()
+    } else {
+        Box::pin(count_long(gateway, call, counter, limit)).await
     };
+    let Some(counted) = counted else { return Ok(prompts.estimate()) };
     check(counted.longest)?;
     Ok(prompts.with(counted.all))
 }

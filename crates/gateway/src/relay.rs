@@ -84,7 +84,7 @@ async fn whole(call: &Call, reply: Reply, (clock, streams, lease): (&Clock, bool
     let waited = lease.waited;
     match (streams, &call.manner) {
         (true, Manner::Plain | Manner::Vectors { .. } | Manner::Embedded { .. }) => {
-            let fold = Fold::new(call.ask.shape).prompt_estimate(account.prompt_estimate());
+            let fold = Fold::new(call.ask.shape).prompts(call.ask.prompts).prompt_estimate(account.prompt_estimate());
             Box::pin(whole::fold(reply.flow, fold, clock, account)).await
         }
         (true, _) => {

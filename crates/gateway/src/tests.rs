@@ -5,7 +5,7 @@ mod door;
 mod fake;
 mod fallbacks;
 mod faults;
-mod house;
+pub(crate) mod house;
 mod limits;
 mod lines;
 mod messages;

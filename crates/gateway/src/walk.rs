@@ -202,7 +202,7 @@ async fn let_in(gateway: &Gateway, call: &Call, prompts: Prompts, account: &mut 
 }
 
 async fn let_in_for(gateway: &Gateway, call: &Call, prompts: &Prompts, entry: &Entry, account: &mut Account) -> Result<(), Error> {
-    let input = prompt::measure(gateway.counts(), call, prompts, entry, is_metered(call, entry)).await?;
+    let input = prompt::measure(gateway, call, prompts, entry, is_metered(call, entry)).await?;
     admit(gateway.access(), call, entry, input, account)
 }
 

@@ -52,7 +52,7 @@ impl Way {
     /// The call is about to go to this deployment: another than the one it was let in for has to let it in as well.
     pub(crate) async fn enter(&self, gateway: &Gateway, call: &Call, entry: &Entry, account: &mut Account) -> Result<(), Error> {
         if is_elsewhere(entry, account) {
-            Box::pin(prompt::measure(gateway.counts(), call, &self.prompts, entry, false)).await?;
+            Box::pin(prompt::measure(gateway, call, &self.prompts, entry, false)).await?;
         }
         go_to(gateway.access(), entry, account)
     }

@@ -3,7 +3,7 @@
 //! In: a name, where the files are, what is said of them. Out: the model with the new version, its tags moved. Fails: on what
 //! cannot be used, before anything is stored; on a model that changed hands while the version came. What is here already is not stored
 //! twice; its tags move all the same.
-//! Bounded: [`MOST_VERSIONS`] of a model; then the oldest one goes that no tag and no revision names.
+//! Bounded: so many versions of a model; then the oldest one goes that nobody names ([`crate::forget`]).
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,8 +24,6 @@ use crate::place;
 use crate::progress::Progress;
 use crate::registry::Registry;
 
-/// Versions of one model that are remembered.
-const MOST_VERSIONS: usize = 100;
 /// Tries of a change while others change the same model.
 const TRIES: usize = 8;
 /// Looks at whether the disk has the database's last change for good, and the time between two.
@@ -202,11 +200,8 @@ impl Registry {
                 self.must_be(allowed, (name, before.as_ref()), &bringing.tags).await?;
             }
             let model = spoken_of(before, (name, source), bringing)?;
-            let (mut model, moves) = with_version(model, source, &version, bringing);
-            self.make_room(&mut model).await?;
-            match self.inner.store.put_model(&model, &moves).await {
-                Err(store::Error::StaleModel { .. }) => {}
-                stored => return Ok(stored?),
+            if let Some(stored) = self.put_version(with_version(model, source, &version, bringing), &bringing.by).await? {
+                return Ok(stored);
             }
         }
         Err(Error::Busy(name.clone()))
@@ -222,11 +217,20 @@ impl Registry {
     /// The file of a model has become another one: its newest version, unless somebody has changed the model since it was read.
     pub(crate) async fn note_change(&self, read: &Model, version: &Version, by: &str) -> Result<bool, Error> {
         let _alone = self.inner.one_writer.acquire().await;
-        let (mut model, moves) = with_version(read.clone(), &read.source, version, &Bringing::by(by));
-        self.make_room(&mut model).await?;
+        let stored = self.put_version(with_version(read.clone(), &read.source, version, &Bringing::by(by)), by).await?;
+        Ok(stored.is_some())
+    }
+
+    /// Stores a model with one more version, in the place of one that nobody names where there are too many; none when somebody was faster.
+    async fn put_version(&self, (mut model, moves): (Model, Vec<TagMove>), by: &str) -> Result<Option<Model>, Error> {
+        let gone = self.make_room(&mut model).await?;
         match self.inner.store.put_model(&model, &moves).await {
-            Err(store::Error::StaleModel { .. }) => Ok(false),
-            stored => Ok(stored.map(|_| true)?),
+            Err(store::Error::StaleModel { .. }) => Ok(None),
+            stored => {
+                let stored = stored?;
+                self.tell_gone(&stored.name, &gone, by);
+                Ok(Some(stored))
+            }
         }
     }
 
@@ -255,20 +259,6 @@ impl Registry {
         }
         for FileStamp { path, .. } in files {
             std::fs::remove_file(path).map_err(|source| Error::io(path.clone(), source))?;
-        }
-        Ok(())
-    }
-
-    /// Forgets the oldest versions that nobody names.
-    async fn make_room(&self, model: &mut Model) -> Result<(), Error> {
-        let mut at = model.versions.len();
-        while model.versions.len() > MOST_VERSIONS && at > 1 {
-            at -= 1;
-            let Some(digest) = model.versions.get(at).map(|listed| listed.version.digest.clone()) else { break };
-            let tagged = model.tags.values().any(|tagged| *tagged == digest);
-            if !tagged && self.inner.store.revisions_of_digest(&digest).await?.is_empty() {
-                model.versions.remove(at);
-            }
         }
         Ok(())
     }

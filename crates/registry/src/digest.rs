@@ -5,7 +5,6 @@
 //! Fails: when the file changes meanwhile. Holds: one file is hashed at a time, so that two callers
 //! do not read the same 40 GB twice. Dropping the future ends the reading.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use spec::{Contents, Format, Keep, Part, Version};
 use store::FileStamp;
 
 use crate::error::Error;
-use crate::inspect::Seen;
+use crate::inspect::{Seen, of_format};
 use crate::parts;
 use crate::progress::Progress;
 use crate::registry::Registry;
@@ -129,7 +128,7 @@ impl Drop for Wanted {
 
 fn hash(path: &Path, progress: &Progress, wanted: &AtomicBool) -> Result<String, Error> {
     let failed = |source| Error::io(path.to_owned(), source);
-    let mut file = File::open(path).map_err(failed)?;
+    let mut file = formats::open(path).map_err(|error| of_format(path, error))?;
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     while wanted.load(Ordering::Relaxed) {

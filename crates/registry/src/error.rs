@@ -240,6 +240,24 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// Another part of the file came than was asked for.
+    #[error("{host} answers with another part of {url} than the one from byte {at} on")]
+    OtherRange {
+        /// Who was asked.
+        host: String,
+        /// What for.
+        url: String,
+        /// From which byte on.
+        at: u64,
+    },
+    /// The other side's list of files has no end that we see.
+    #[error("the list of files at {host} {what}")]
+    List {
+        /// Who was asked.
+        host: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The file changed while it came.
     #[error("{url} changed while it was fetched")]
     Moved {

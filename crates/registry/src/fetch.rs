@@ -14,7 +14,7 @@ use base::{Secret, Timestamp};
 use blobs::web::{Patience, Web};
 use blobs::{Blob, BucketConfig, Digest};
 use net::Guard;
-use spec::{Card, Source, Version};
+use spec::{Card, Format, Source, Version};
 use store::{Fetched, FetchedFile};
 
 use crate::asker::Asker;
@@ -89,6 +89,9 @@ pub struct Pulled {
     pub fetched: u64,
 }
 
+/// What is fetched, and the format that somebody says it has.
+type Meant<'a> = (&'a Source, Option<Format>);
+
 impl Registry {
     /// What a source beyond this machine meant when it was last fetched; it is fetched if it never was, or is not whole.
     pub(crate) async fn resolve_remote(&self, source: &Source, progress: &Progress) -> Result<Version, Error> {
@@ -96,13 +99,16 @@ impl Registry {
         if let Some(version) = self.remembered(source, progress).await? {
             return Ok(version);
         }
-        self.flown(source, progress, None).await.map(|pulled| pulled.version)
+        self.flown((source, None), progress, None).await.map(|pulled| pulled.version)
     }
 
-    /// Fetches what a source means now, for somebody. Files that have come from there do not come again, nor those that they may have all the same.
-    pub async fn pull(&self, source: &Source, by: &Asker, progress: &Progress) -> Result<Pulled, Error> {
+    /// Fetches what a source means now, for somebody who may have said of which format it is. Files that have come from there do not come again, nor those
+    /// that they may have all the same.
+    pub async fn pull(&self, source: &Source, declared: Option<Format>, by: &Asker, progress: &Progress) -> Result<Pulled, Error> {
         match source {
-            Source::Hub(_) | Source::Http(_) | Source::S3(_) | Source::Ollama(_) => self.flown(source, progress, Some(by)).await,
+            Source::Hub(_) | Source::Http(_) | Source::S3(_) | Source::Ollama(_) => {
+                self.flown((source, declared), progress, Some(by)).await
+            }
             _ => Ok(Pulled { version: self.resolve_watched(source, progress).await?, card: None, fetched: 0 }),
         }
     }
@@ -120,11 +126,11 @@ impl Registry {
         progress.begin(known.files.iter().map(|file| file.size).sum());
         progress.jump(0, progress.total());
         self.inner.store.touch_fetched(&source.to_string()).await?;
-        self.of_blobs(&files, None).await.map(Some)
+        self.of_blobs(&files, known.format).await.map(Some)
     }
 
     /// One fetches, and the others wait and look on. For somebody it is looked at anew, for a wish only if it never was.
-    async fn flown(&self, source: &Source, progress: &Progress, by: Option<&Asker>) -> Result<Pulled, Error> {
+    async fn flown(&self, (source, declared): Meant<'_>, progress: &Progress, by: Option<&Asker>) -> Result<Pulled, Error> {
         let flight = self.inner.flights.join(&source.to_string());
         progress.follow(&flight.progress);
         let _turn = flight.turn().await?;
@@ -134,23 +140,23 @@ impl Registry {
             return Ok(Pulled { version, card: None, fetched: 0 });
         }
         for _ in 1..STATES {
-            match self.fetch(source, by, &flight.progress).await {
+            match self.fetch((source, declared), by, &flight.progress).await {
                 Err(Error::Moved { url }) => tracing::info!(url, "it changed while it was fetched; its new state is fetched instead"),
                 done => return done,
             }
         }
-        self.fetch(source, by, &flight.progress).await
+        self.fetch((source, declared), by, &flight.progress).await
     }
 
-    async fn fetch(&self, source: &Source, by: Option<&Asker>, progress: &Progress) -> Result<Pulled, Error> {
+    async fn fetch(&self, (source, declared): Meant<'_>, by: Option<&Asker>, progress: &Progress) -> Result<Pulled, Error> {
         let plan = self.planned(source).await?;
         self.refuse_too_large(source, &plan)?;
         progress.begin(plan.files.iter().filter_map(|file| file.size).sum());
         let Came { files, named, fetched, is_sure, holds: _held } = self.bring_files(source, &plan.files, by, progress).await?;
-        let version = self.of_blobs(&named, None).await?;
+        let version = self.of_blobs(&named, declared).await?;
         // What nobody has seen come from there is remembered of nobody's word: who asks next shall have the same only if they may.
         if is_sure {
-            let fetched = Fetched { files, revision: plan.revision, at: Timestamp::now() };
+            let fetched = Fetched { files, revision: plan.revision, format: declared, at: Timestamp::now() };
             self.inner.store.put_fetched(&source.to_string(), &fetched).await?;
         }
         tracing::info!(source = source.told(), bytes = fetched, digest = version.digest, "model fetched");

@@ -84,7 +84,7 @@ fn look_at_file(path: &Path, declared: Option<Format>) -> Result<Seen, Error> {
 }
 
 /// What the system said keeps its own words.
-fn of_format(path: &Path, error: formats::Error) -> Error {
+pub(crate) fn of_format(path: &Path, error: formats::Error) -> Error {
     match error {
         formats::Error::Read { source, .. } => Error::io(path.to_owned(), source),
         error => Error::Format(error),

@@ -5,7 +5,7 @@
 //! (`parts`). Their headers are read (`inspect`) and their content is hashed, once for as long
 //! as it stays the same (`digest`), with [`Progress`] for those who wait. What comes out is a
 //! [`spec::Version`]. What is here already is had by those who may ([`Asker`]). It comes under a name (`arrive`), its files where they are or as blobs, and is
-//! remembered with its tags (`models`), which people change by [`edits`]; a folder full of files is
+//! remembered with its tags (`models`), which people change by [`edits`]; what goes to make room for it is told (`forget`); a folder full of files is
 //! gone through by `scan`. [`Registry`] is the handle to all of it, and what goes wrong is an [`Error`].
 
 mod arrive;
@@ -14,6 +14,7 @@ mod digest;
 pub mod edits;
 mod error;
 mod fetch;
+mod forget;
 mod held;
 mod inspect;
 mod models;

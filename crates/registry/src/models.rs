@@ -231,7 +231,8 @@ impl Registry {
         Ok(Version { path: found.path, ..served.clone() })
     }
 
-    async fn unchanged(&self, wanted: &Version, progress: &Progress) -> Result<Version, Error> {
+    /// What it was when it was registered; of files that others keep, that they still are.
+    pub(crate) async fn unchanged(&self, wanted: &Version, progress: &Progress) -> Result<Version, Error> {
         let Keep::Reference = wanted.contents.keep else { return self.kept(wanted).await };
         let found = self.resolve_file(&wanted.path, Some(wanted.format), progress).await?;
         if found.digest == wanted.digest {

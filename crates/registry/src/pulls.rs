@@ -154,7 +154,7 @@ impl Registry {
     }
 
     async fn bring(&self, pull: &Pull, progress: &Progress) -> Result<Model, Error> {
-        let pulled = self.pull(&pull.source, &pull.by, progress).await?;
+        let pulled = self.pull(&pull.source, pull.bringing.format, &pull.by, progress).await?;
         let card = pull.bringing.card.clone().or(pulled.card);
         self.note(&pull.name, &pull.source, pulled.version, &Bringing { card, ..pull.bringing.clone() }).await
     }

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::error::Error;
 use crate::fetch::Fetching;
 use crate::fetch::flights::Flights;
+use crate::forget::News;
 use crate::inspect::Seen;
 use crate::progress::Progress;
 use crate::pulls::Pulls;
@@ -61,6 +62,8 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights,
     /// Pulls that somebody asked for.
     pub(crate) pulls: Pulls,
+    /// What happened by itself.
+    pub(crate) news: News,
 }
 
 impl Registry {
@@ -81,6 +84,7 @@ impl Registry {
             web,
             flights,
             pulls: Pulls::default(),
+            news: News::default(),
         };
         Self { inner: Arc::new(inner) }
     }

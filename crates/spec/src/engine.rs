@@ -89,11 +89,14 @@ impl std::fmt::Display for EngineKind {
 }
 
 /// How a 500 of llama.cpp's server begins whose cause stands in the body that it was sent.
-const LLAMA_BLAMES_ITSELF: [&str; 7] = [
+const LLAMA_BLAMES_ITSELF: [&str; 10] = [
     "[json.exception.",
     "Failed to parse messages: ",
     "Failed to parse tools: ",
     "Failed to parse tool call arguments as JSON: ",
+    "\"prompt\" elements must be ",
+    "Unknown reasoning format: ",
+    "Cannot use both json_schema and grammar",
     "image input is not supported",
     "audio input is not supported",
     "video input is not supported",

@@ -190,4 +190,7 @@ pub struct Exit {
     pub last_lines: Vec<String>,
     /// When.
     pub at: Timestamp,
+    /// Its keeper was killed, and it with it: nothing of this was seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }

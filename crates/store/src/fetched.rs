@@ -4,6 +4,7 @@
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
+use spec::Format;
 
 use crate::error::Error;
 use crate::open::Store;
@@ -19,6 +20,9 @@ pub struct Fetched {
     pub files: Vec<FetchedFile>,
     /// What the other side calls this state of it: a commit, the digest of a manifest.
     pub revision: String,
+    /// The format that was said of them; found out where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     /// When it was fetched.
     pub at: Timestamp,
 }

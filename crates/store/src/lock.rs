@@ -25,7 +25,7 @@ pub(crate) struct Lock(File);
 impl Lock {
     /// Takes the lock, or says who has it.
     pub(crate) fn take(database: &Path) -> Result<Self, Error> {
-        let path = beside(database);
+        let path = beside(database, ".lock");
         let failed = |source| Error::NotWritable { path: path.clone(), source };
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(&path).map_err(failed)?;
         match file.try_lock() {
@@ -45,9 +45,10 @@ impl Lock {
     }
 }
 
-fn beside(database: &Path) -> PathBuf {
+/// A file of the database's name with something behind it.
+pub(crate) fn beside(database: &Path, ending: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
-    path.push(".lock");
+    path.push(ending);
     path.into()
 }
 

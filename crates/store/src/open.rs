@@ -16,11 +16,11 @@ use std::time::Duration;
 use base::tasks::Task;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::error::Error;
 use crate::fold::{self, Fold};
-use crate::lock::{Lock, PRIVATE};
+use crate::lock::{Lock, PRIVATE, beside};
 use crate::threads;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -44,8 +44,8 @@ struct Inner {
     folder: SqlitePool,
     fold: Arc<Fold>,
     _folding: Task,
-    // Last, so that it is dropped after the connections.
-    lock: Lock,
+    // Last, so that it is dropped after the connections. Who only reads has none.
+    lock: Option<Lock>,
 }
 
 impl Store {
@@ -68,9 +68,35 @@ impl Store {
         let (folder, fold) = (pool(1).connect_lazy_with(options.clone()), Arc::new(Fold::default()));
         let reader = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
         let folding = fold::follow(Arc::clone(&fold), folder.clone());
-        let store = Self { inner: Arc::new(Inner { writer, reader, folder, fold, _folding: folding, lock }) };
+        let store = Self { inner: Arc::new(Inner { writer, reader, folder, fold, _folding: folding, lock: Some(lock) }) };
         store.name_installation().await?;
         Ok(store)
+    }
+
+    /// Opens what is there only to be read, whoever has it, and makes nothing; where there is nothing, an empty one that is forgotten.
+    /// `None` where an older Penstock wrote it, since it would have to be brought up to date first.
+    pub async fn look(place: impl AsRef<Path>) -> Result<Option<Self>, Error> {
+        let path = local(place.as_ref())?;
+        let options = SqliteConnectOptions::new().thread_name(threads::name).busy_timeout(PATIENCE);
+        let connection = if path.metadata().is_ok_and(|found| found.len() > 0) {
+            // Without a log all is in the file, and nothing has to be made beside it.
+            let options = options.filename(&path).read_only(true).immutable(!beside(&path, "-wal").exists());
+            let connection = pool(1).connect_with(options).await?;
+            let found: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(&connection).await?;
+            match (found.unwrap_or(0), last_known()) {
+                (found, known) if found > known => return Err(Error::Newer { path, found, known }),
+                (found, known) if found < known => return Ok(None),
+                _ => connection,
+            }
+        } else {
+            let connection = pool(1).connect_with(options).await?;
+            MIGRATIONS.run(&connection).await.map_err(|error| not_migrated(error, &path))?;
+            connection
+        };
+        let fold = Arc::new(Fold::default());
+        let folding = fold::follow(Arc::clone(&fold), connection.clone());
+        let (writer, reader) = (connection.clone(), connection.clone());
+        Ok(Some(Self { inner: Arc::new(Inner { writer, reader, folder: connection, fold, _folding: folding, lock: None }) }))
     }
 
     /// Finishes what is under way, folds the log into the file and gives the lock back, whoever
@@ -79,7 +105,9 @@ impl Store {
         self.inner.folder.close().await;
         self.inner.reader.close().await;
         self.inner.writer.close().await;
-        self.inner.lock.release();
+        if let Some(lock) = &self.inner.lock {
+            lock.release();
+        }
     }
 
     /// Has what was committed put on the disk for good; `false` when somebody who reads keeps it from
@@ -100,7 +128,8 @@ impl Store {
 
     /// A change of several rows; dropped without a commit it leaves nothing.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        Ok(self.writer().begin().await?)
+        // Said in full, it is refused within another change, in which it would be lost.
+        Ok(self.writer().begin_with("BEGIN").await?)
     }
 }
 
@@ -112,10 +141,20 @@ impl std::fmt::Debug for Store {
 
 fn pool(most: u32) -> SqlitePoolOptions {
     let options = SqlitePoolOptions::new().max_connections(most).acquire_timeout(PATIENCE).idle_timeout(None).max_lifetime(None);
-    options.after_connect(|_, _| {
+    let options = options.after_connect(|_, _| {
         threads::database_makes_way();
         Box::pin(std::future::ready(Ok(())))
-    })
+    });
+    options.after_release(|connection, _| Box::pin(has_ended(connection)))
+}
+
+/// Whether nothing is under way on this connection any more; otherwise it is closed, and the next caller gets a new one. SQLite itself takes
+/// back a change for which there is no room; sqlx knows nothing of that and takes all that follows for a part of it.
+async fn has_ended(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        connection.ping().await?; // behind what is to be taken back
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 fn local(place: &Path) -> Result<PathBuf, Error> {
@@ -153,12 +192,15 @@ fn make_private(database: &Path) -> Result<(), Error> {
 }
 
 fn not_migrated(error: MigrateError, path: &Path) -> Error {
-    let known = MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0);
-    match error {
-        MigrateError::VersionMissing(found) if found > known => Error::Newer { path: path.to_owned(), found, known },
-        MigrateError::Execute(source) => source.into(),
-        other => Error::Migration(other),
+    match (error, last_known()) {
+        (MigrateError::VersionMissing(found), known) if found > known => Error::Newer { path: path.to_owned(), found, known },
+        (MigrateError::Execute(source), _) => source.into(),
+        (other, _) => Error::Migration(other),
     }
+}
+
+fn last_known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! In: [`KeptResponse`]s; one of the same id is replaced. Out: the same. Fails: as the database does.
 //! Holds: as many, and for as long, as [`Store::trim_responses`] is told.
 
+use std::borrow::Borrow;
+
 use base::Timestamp;
 
 use crate::error::Error;
@@ -24,9 +26,10 @@ pub struct KeptResponse {
 
 impl Store {
     /// Stores answers, all or none.
-    pub async fn put_responses(&self, responses: &[KeptResponse]) -> Result<(), Error> {
+    pub async fn put_responses<R: Borrow<KeptResponse> + Sync>(&self, responses: &[R]) -> Result<(), Error> {
         let mut change = self.begin().await?;
         for response in responses {
+            let response = response.borrow();
             sqlx::query(
                 "INSERT INTO responses (id, owner, created_at, body) VALUES (?, ?, ?, ?)
                  ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, created_at = excluded.created_at, body = excluded.body",

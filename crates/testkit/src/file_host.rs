@@ -49,6 +49,8 @@ pub struct HostedFile {
     pub statuses: Vec<u16>,
     /// The next answer comes to a halt after so many bytes.
     pub stall: Option<u64>,
+    /// The next ranges begin so many bytes before what was asked for.
+    pub shifts: Vec<usize>,
     /// Bytes for each second; a change holds for answers under way too.
     pub rate: Option<u64>,
 }
@@ -174,6 +176,7 @@ fn answer(state: &Arc<Mutex<State>>, request: &Request<Incoming>) -> Response<Bo
         return serve::empty(file.statuses.remove(0));
     }
     let cut = if asked.method == "GET" && !file.cuts.is_empty() { Some(file.cuts.remove(0)) } else { None };
+    let shift = if asked.range.is_some() && !file.shifts.is_empty() { file.shifts.remove(0) } else { 0 };
     let stall = if asked.method == "GET" { file.stall.take() } else { None };
     let file = file.clone();
     drop(held);
@@ -181,7 +184,7 @@ fn answer(state: &Arc<Mutex<State>>, request: &Request<Incoming>) -> Response<Bo
     let rate: Rate = Arc::new(move || lock(&shared).files.get(&of)?.rate);
     let shared = Arc::clone(state);
     let count: Count = Arc::new(move |bytes| *lock(&shared).sent.entry(key.clone()).or_default() += bytes);
-    serve::file(&file, &asked, header("if-range").as_deref(), serve::Way { cut, stall, count, rate })
+    serve::file(&file, &asked, header("if-range").as_deref(), serve::Way { cut, stall, shift, count, rate })
 }
 
 /// Of a kind that only says whether two are the same.

@@ -112,6 +112,14 @@ impl FakeRuntime {
             exit.spawn_error = Some("told that it never began".to_owned());
         }
     }
+    /// Ends an engine along with its keeper.
+    pub fn lose(&self, id: &InstanceId) {
+        const SIGKILL: i32 = 9;
+        self.shared.end(id, None, false, vec!["told that its keeper was killed".to_owned()]);
+        if let Some(SeenState::Exited(exit)) = self.shared.lock().engines.get_mut(id).map(|engine| &mut engine.seen.state) {
+            (exit.signal, exit.lost) = (Some(SIGKILL), true);
+        }
+    }
     /// So many stops from now on fail.
     pub fn fail_stops(&self, count: usize) {
         self.shared.lock().failing_stops = count;
@@ -137,7 +145,8 @@ impl Shared {
             engine.task.take();
             engine.seen.pid = None;
             engine.seen.resident = None;
-            engine.seen.state = SeenState::Exited(Exit { code, signal: None, asked, spawn_error: None, last_lines, at: Timestamp::now() });
+            let (signal, spawn_error, at, lost) = (None, None, Timestamp::now(), false);
+            engine.seen.state = SeenState::Exited(Exit { code, signal, asked, spawn_error, last_lines, at, lost });
         }
         self.tick();
     }

@@ -30,12 +30,17 @@ pub(crate) fn build(vocabulary: &Vocabulary) -> Result<Tokenizer, Error> {
     let model = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(true).cache_capacity(CACHED_WORDS).build()?;
     let mut tokenizer = Tokenizer::new(model);
     let mut steps: Vec<NormalizerWrapper> = Vec::new();
-    if vocabulary.add_space_prefix.unwrap_or(true) {
+    if is_prefixed(vocabulary) {
         steps.push(Prepend::new(SPACE.to_owned()).into());
     }
     steps.push(Replace::new(" ", SPACE)?.into());
     tokenizer.with_normalizer(Some(Sequence::new(steps)));
     Ok(tokenizer)
+}
+
+/// Whether a space is put before every text.
+pub(crate) fn is_prefixed(vocabulary: &Vocabulary) -> bool {
+    vocabulary.add_space_prefix.unwrap_or(true)
 }
 
 /// Every way to make a token of two others, best token first.

@@ -7,12 +7,13 @@ use base::{Fault as _, Kind};
 use gguf::Vocabulary;
 use gguf::sample::Sample;
 use gguf::vocabulary::TokenType;
+use proptest::collection::vec;
 use proptest::prelude::*;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _, PreTokenizerWrapper};
 
 use crate::byte_level::cutters;
 use crate::splits::cut;
-use crate::{Counter, Counts, Error, estimate};
+use crate::{Count, Counter, Counts, Error, PIECE, estimate};
 
 const TEXTS: [&str; 9] = [
     "What is the capital of France?",
@@ -41,6 +42,31 @@ fn written(folder: &tempfile::TempDir, sample: &Sample) -> std::path::PathBuf {
     bytes.resize(usize::try_from(sample.file_len()).unwrap(), 0);
     std::fs::write(&path, bytes).unwrap();
     path
+}
+
+/// A small vocabulary with scores.
+fn sentence_pieces() -> Sample {
+    let scores = [0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -21.0, -22.0, -23.0, -2.0, -1.0, -3.0, -4.0];
+    let types = [2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1];
+    let sample = Sample::of("llama").text("tokenizer.ggml.model", "llama").texts("tokenizer.ggml.tokens", &SENTENCE_PIECES);
+    let sample = sample.reals("tokenizer.ggml.scores", &scores).numbers("tokenizer.ggml.token_type", &types);
+    sample.number("tokenizer.ggml.bos_token_id", 1)
+}
+
+/// Its tokens.
+const SENTENCE_PIECES: [&str; 13] =
+    ["<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u{2581}", "a", "b", "c", "ab", "bc", "\u{2581}a", "\u{2581}abc"];
+
+/// Counted by pieces of so many bytes.
+fn by_pieces(counter: &Counter, text: &str, most: usize) -> Count {
+    let (mut sum, mut rest) = (Count::default(), text);
+    while !rest.is_empty() {
+        let (count, more) = counter.count_piece(rest, most);
+        sum = Count { tokens: sum.tokens + count.tokens, unsure: sum.unsure + count.unsure };
+        assert!(rest.len() - more.len() <= most + 1, "a piece of at most so many bytes, and a space");
+        rest = more;
+    }
+    sum
 }
 
 /// What cuts under this name.
@@ -162,17 +188,7 @@ fn every_known_name_gives_expressions_that_compile() {
 
 #[test]
 fn sentence_piece_merges_the_best_score_first_and_falls_back_to_bytes() {
-    let letters = ["<unk>", "<s>", "</s>", "<0xC3>", "<0xA9>", "\u{2581}", "a", "b", "c"];
-    let merged = ["ab", "bc", "\u{2581}a", "\u{2581}abc"];
-    let tokens: Vec<&str> = letters.into_iter().chain(merged).collect();
-    let scores = [0.0, 0.0, 0.0, 0.0, 0.0, -20.0, -21.0, -22.0, -23.0, -2.0, -1.0, -3.0, -4.0];
-    let types = [2, 3, 3, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1];
-    let sample = Sample::of("llama")
-        .text("tokenizer.ggml.model", "llama")
-        .texts("tokenizer.ggml.tokens", &tokens)
-        .reals("tokenizer.ggml.scores", &scores)
-        .numbers("tokenizer.ggml.token_type", &types)
-        .number("tokenizer.ggml.bos_token_id", 1);
+    let (tokens, sample) = (SENTENCE_PIECES, sentence_pieces());
     let counter = Counter::new(&vocabulary(&sample)).unwrap();
     let spelt = |text: &str| -> Vec<&str> { counter.encode(text).unwrap().iter().map(|id| tokens[*id as usize]).collect() };
     // `bc` goes first, then `_a`, then both.
@@ -273,19 +289,62 @@ proptest! {
         let tokens = counter.encode(&text).unwrap();
         prop_assert_eq!(counter.tokenizer.decode(&tokens, false).unwrap(), text);
     }
+
+    #[test]
+    fn words_counted_by_pieces_are_as_many_tokens_as_at_once(words in vec("[a-zA-Z0-9.,'!?é日]{1,4}(\n{1,2}[ ]{0,2}[a-c]{1,3})?", 0..16)) {
+        static COUNTERS: LazyLock<Vec<Counter>> = LazyLock::new(|| {
+            let tiny = Vocabulary::read(tiny()).unwrap();
+            let names = [None, Some("gpt-2"), Some("smollm"), Some("llama-bpe"), Some("minicpm5"), Some("qwen2"), Some("qwen35"), Some("deepseek-v3"),
+                Some("gpt-4o"), Some("tekken")];
+            names.map(|pre| Counter::new(&Vocabulary { pre: pre.map(str::to_owned), ..tiny.clone() }).unwrap()).into()
+        });
+        let text = words.join(" ");
+        for counter in &*COUNTERS {
+            prop_assert_eq!(by_pieces(counter, &text, 40).tokens, counter.encode(&text).unwrap().len() as u64);
+        }
+    }
+
+    #[test]
+    fn so_are_those_of_sentence_piece(words in vec("[abcé]{1,9}", 0..80)) {
+        static COUNTERS: LazyLock<[Counter; 2]> = LazyLock::new(|| {
+            let sample = sentence_pieces();
+            let bare = sample.clone().flag("tokenizer.ggml.add_space_prefix", false);
+            [sample, bare].map(|sample| Counter::new(&vocabulary(&sample)).unwrap())
+        });
+        let text = words.join(" ");
+        for counter in &*COUNTERS {
+            prop_assert_eq!(by_pieces(counter, &text, 40).tokens, counter.encode(&text).unwrap().len() as u64);
+        }
+    }
+}
+
+#[test]
+fn of_a_long_text_without_a_space_only_what_is_sure_is_said_to_be() {
+    let counter = Counter::from_gguf(tiny()).unwrap();
+    for (word, spaced) in [("tokens", false), ("日本語", false), ("=", false), (" ", false), ("Paris is large. ", true)] {
+        let text = word.repeat(3 * PIECE / word.len());
+        let (whole, sum) = (counter.encode(&text).unwrap().len() as u64, by_pieces(&counter, &text, PIECE));
+        assert!(sum.at_least() <= whole && sum.unsure > 0, "{word}: {sum:?} {whole}");
+        assert!(sum.tokens.abs_diff(whole) <= if spaced { 0 } else { 8 }, "{word}: {sum:?} {whole}");
+        assert_eq!(counter.count(&text), sum.tokens);
+    }
+    let (first, rest) = counter.count_start("What is the capital of France?");
+    assert_eq!((first.unsure, rest), (0, ""));
 }
 
 #[test]
 fn a_chat_is_counted_as_the_engine_reads_it() {
     let counter = Counter::from_gguf(tiny()).unwrap();
+    let count =
+        |messages: &str, tools: Option<&str>| counter.write_chat(messages, tools).map(|chat| counter.count(&chat.text) + chat.around);
     let messages = r#"[{"role":"user","content":"What is the capital of France?"}]"#;
     // By llama-server's own usage of this question.
-    assert_eq!(counter.count_chat(messages, None), Some(15));
+    assert_eq!(count(messages, None), Some(15));
     let parts = r#"[{"role":"user","content":[{"type":"text","text":"What is the capital of France?"}]}]"#;
-    assert_eq!(counter.count_chat(parts, None), Some(15));
+    assert_eq!(count(parts, None), Some(15));
     let tools = r#"[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}]"#;
-    assert!(counter.count_chat(messages, Some(tools)).is_some_and(|tokens| tokens > 15));
-    assert_eq!(counter.count_chat("no list", None), None);
+    assert!(count(messages, Some(tools)).is_some_and(|tokens| tokens > 15));
+    assert_eq!(count("no list", None), None);
 }
 
 #[test]
@@ -295,7 +354,7 @@ fn a_template_that_never_ends_or_asks_for_too_much_is_given_up() {
     let odd = Sample::llama().text("tokenizer.chat_template", "{{ messages | nonsense }}");
     for sample in [endless, odd] {
         let counter = Counter::new(&vocabulary(&sample)).unwrap();
-        assert_eq!(counter.count_chat("[]", None), None);
+        assert_eq!(counter.write_chat("[]", None), None);
     }
 }
 

@@ -18,6 +18,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The master key's file cannot be read or written for a rotation.
+    #[error("the master key in {} cannot be rotated", path.display())]
+    Rotation {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The text is none.
     #[error("there is no master key in {from}: it is 32 bytes in base64")]
     NoKey {
@@ -57,9 +65,25 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+impl Error {
+    /// Of a rotation: whoever asks for it has not named the file.
+    pub(crate) fn of_rotation(self) -> Self {
+        match self {
+            Self::File { path, source } => Self::Rotation { path, source },
+            other => other,
+        }
+    }
+
+    /// Whether it is for want of room on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Rotation { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
 impl Fault for Error {
     fn kind(&self) -> Kind {
         match self {
+            Self::Rotation { .. } => Kind::Unavailable,
             Self::File { .. } | Self::NoKey { .. } | Self::WrongKey { .. } | Self::Size { .. } => Kind::Invalid,
             Self::Unknown(_) => Kind::NotFound,
             Self::Broken { .. } | Self::Random => Kind::Internal,
@@ -69,8 +93,17 @@ impl Fault for Error {
     fn retry(&self) -> Retry {
         if let Self::Store(error) = self { error.retry() } else { Retry::No }
     }
+    fn public(&self) -> String {
+        match self {
+            Self::Rotation { source, .. } => format!("the file of the master key cannot be read or written: {source}"),
+            other if other.kind() == Kind::Internal => "something went wrong inside; the log has the request id".to_owned(),
+            other => other.to_string(),
+        }
+    }
     fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Rotation { .. } if self.is_disk_full() => "free some space on that disk, and rotate it again".to_owned(),
+            Self::Rotation { .. } => "check the file, its disk and its rights, and rotate it again".to_owned(),
             Self::File { .. } => "give this user the right to read and write it, or name another file in PENSTOCK_MASTER_KEY_FILE".to_owned(),
             Self::NoKey { .. } => "make one with `openssl rand -base64 32`; after a rotation the older ones may stand behind it".to_owned(),
             Self::WrongKey { .. } => {

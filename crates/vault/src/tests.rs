@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use base::Secret;
+use base::{Fault as _, Kind, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use spec::Name;
@@ -162,6 +162,48 @@ async fn a_rotation_that_was_cut_off_is_mended_wherever_it_was() {
     fs::write(place.path("master-key"), &both).unwrap();
     assert_eq!(says(&place.open(place.own()).await.unwrap(), "a").as_deref(), Some("sk-secret"));
     assert_eq!(fs::read_to_string(place.path("master-key")).unwrap().trim(), key(9));
+}
+
+#[tokio::test]
+async fn a_rotation_that_the_disk_does_not_let_happen_is_no_fault_of_whoever_asks_and_changes_nothing() {
+    let place = Place::new();
+    let vault = place.open(place.own()).await.unwrap();
+    put(&vault, "a", "sk-secret").await;
+    let before = fs::read_to_string(place.path("master-key")).unwrap();
+    let beside = place.path("master-key.new");
+    fs::create_dir(&beside).unwrap();
+    let failed = vault.rotate().await.unwrap_err();
+    assert!(failed.kind() == Kind::Unavailable && !failed.is_disk_full(), "{failed:?}");
+    fs::remove_dir(&beside).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+    let failed = vault.rotate().await.unwrap_err();
+    assert!(failed.kind() == Kind::Unavailable && failed.is_disk_full(), "{failed:?}");
+    assert!(!failed.public().contains("master-key"), "where it lies is nobody's business: {}", failed.public());
+    assert_eq!(fs::read_to_string(place.path("master-key")).unwrap(), before);
+    fs::remove_file(&beside).unwrap();
+    assert_eq!(vault.rotate().await.unwrap(), 1);
+    drop(vault);
+    let nowhere = MasterKey::File(place.path("nowhere"));
+    assert_eq!(place.open(nowhere).await.unwrap_err().kind(), Kind::Invalid, "whoever starts it has named the file");
+}
+
+#[tokio::test]
+async fn after_a_rotation_that_failed_the_keys_are_those_of_the_file() {
+    let place = Place::new();
+    let store = place.store().await;
+    let vault = Vault::open(store.clone(), place.own()).await.unwrap();
+    put(&vault, "a", "sk-secret").await;
+    let row = store.list_secrets().await.unwrap().remove(0);
+    store.put_secret(&store::KeptSecret { wrapped: Vec::new(), ..row.clone() }).await.unwrap();
+    assert!(matches!(vault.rotate().await, Err(Error::Broken { .. })));
+    assert_eq!(fs::read_to_string(place.path("master-key")).unwrap().lines().count(), 2);
+    put(&vault, "b", "sk-other").await;
+    let newer = store.list_secrets().await.unwrap().into_iter().find(|row| row.name == "b").unwrap();
+    assert_ne!(newer.master, row.master, "by the first key in the file, which the next rotation leaves in it");
+    store.put_secret(&row).await.unwrap();
+    assert_eq!(vault.rotate().await.unwrap(), 2);
+    let vault = Vault::open(store, place.own()).await.unwrap();
+    assert_eq!((says(&vault, "a").as_deref(), says(&vault, "b").as_deref()), (Some("sk-secret"), Some("sk-other")));
 }
 
 #[tokio::test]

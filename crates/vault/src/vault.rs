@@ -57,10 +57,7 @@ impl Vault {
         let rows = store.list_secrets().await?;
         let mut keys = master.keys(rows.is_empty())?;
         let mut values = BTreeMap::new();
-        let strange: Vec<&KeptSecret> = rows.iter().filter(|row| keys.named(&row.master).is_none()).collect();
-        if let Some(first) = strange.first() {
-            return Err(Error::WrongKey { count: strange.len(), name: first.name.clone() });
-        }
+        all_named(&rows, &keys)?;
         for row in &rows {
             let value = opened(row, &data_key(row, &keys)?)?;
             let broken = || Error::Broken { name: row.name.clone() };
@@ -70,6 +67,15 @@ impl Vault {
         wrap_anew(&store, rows, &keys).await?;
         master.forget_older(&mut keys)?;
         Ok(Self(Arc::new(Inner { store, master, known: RwLock::new(Known { keys, values }), turn: Semaphore::new(1) })))
+    }
+
+    /// Whether it could be opened with this master key; nothing is made or written.
+    pub async fn check(store: &Store, master: &MasterKey) -> Result<(), Error> {
+        let rows = store.list_secrets().await?;
+        match master {
+            MasterKey::Own(_) if rows.is_empty() => Ok(()),
+            master => all_named(&rows, &master.keys(false)?),
+        }
     }
 
     /// What it says.
@@ -123,11 +129,14 @@ impl Vault {
     pub async fn rotate(&self) -> Result<usize, Error> {
         let _turn = self.turn().await;
         let now = self.0.known.read().unwrap_or_else(PoisonError::into_inner).keys.clone();
-        let mut next = self.0.master.next(&now)?;
+        let mut next = self.0.master.next(&now).map_err(Error::of_rotation)?;
+        if next.named(&now.present.name).is_some() {
+            self.known().keys = next.clone(); // both are there from now on, however far this comes: the next rotation leaves none out
+        }
         let rows = self.0.store.list_secrets().await?;
         let count = rows.len();
         wrap_anew(&self.0.store, rows, &next).await?;
-        self.0.master.forget_older(&mut next)?;
+        self.0.master.forget_older(&mut next).map_err(Error::of_rotation)?;
         self.known().keys = next;
         Ok(count)
     }
@@ -138,6 +147,15 @@ impl Vault {
 
     async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.0.turn.acquire().await.ok() // it is never closed
+    }
+}
+
+/// Whether each of them is wrapped by one of these.
+fn all_named(rows: &[KeptSecret], keys: &Keys) -> Result<(), Error> {
+    let strange: Vec<&KeptSecret> = rows.iter().filter(|row| keys.named(&row.master).is_none()).collect();
+    match strange.first() {
+        Some(first) => Err(Error::WrongKey { count: strange.len(), name: first.name.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -186,6 +186,11 @@ impl Webhook {
         (self.kinds.is_empty() && event.kind != EventKind::Audit) || self.kinds.iter().any(|topic| topic.takes(event))
     }
 
+    /// Whether there is what events for it are signed with.
+    pub fn check_secret(&self, secret: &dyn Fn(&str) -> Option<Secret>) -> Result<(), Error> {
+        self.keys(secret).map(drop)
+    }
+
     /// The keys that sign for it, newest first as they are given.
     pub(crate) fn keys(&self, secret: &dyn Fn(&str) -> Option<Secret>) -> Result<Vec<Key>, Error> {
         let (from, found) = match (&self.secret_env, &self.secret_file) {

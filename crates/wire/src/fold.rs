@@ -59,6 +59,13 @@ impl Fold {
         }
     }
 
+    /// Tells it of how many prompts the call is.
+    #[must_use]
+    pub fn prompts(mut self, prompts: u64) -> Self {
+        self.tally.of_prompts(prompts);
+        self
+    }
+
     /// Gives the fold our own count of the prompt, for an engine that sends no usage.
     #[must_use]
     pub fn prompt_estimate(mut self, tokens: u64) -> Self {

@@ -101,6 +101,13 @@ impl Filter {
         }
     }
 
+    /// Tells it of how many prompts the call is.
+    #[must_use]
+    pub fn prompts(mut self, prompts: u64) -> Self {
+        self.tally.of_prompts(prompts);
+        self
+    }
+
     /// Gives the filter our own count of the prompt, for a client that wants a usage from an engine that sends none.
     #[must_use]
     pub fn prompt_estimate(mut self, tokens: u64) -> Self {

@@ -128,6 +128,11 @@ impl ProviderConfig {
         Invalid::from_problems(found)
     }
 
+    /// Whether Penstock's secret at the provider is where it is said to be.
+    pub fn check_secret(&self, of_variable: &dyn Fn(&str) -> Option<Secret>) -> Result<(), Error> {
+        self.secret(of_variable).map(drop)
+    }
+
     /// Penstock's secret at the provider.
     pub(crate) fn secret(&self, of_variable: &dyn Fn(&str) -> Option<Secret>) -> Result<Option<Secret>, Error> {
         let missing = |from: String| Error::NoSecret { provider: self.name.clone(), from };

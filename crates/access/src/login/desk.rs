@@ -16,7 +16,7 @@ use super::code::{self, Answer, Arrived, Begun, Carried};
 use super::config::ProviderConfig;
 use super::device::{Devices, Shown};
 use super::error::Error as Trouble;
-use super::jwt::Jwts;
+use super::jwt::{Jwts, Word};
 use super::net::Net;
 use super::proof;
 use super::provider::Provider;
@@ -51,7 +51,7 @@ impl Config {
     }
 }
 
-/// A token that is made for a program out of another one lasts so long at most.
+/// A token that is made for a program out of another one lasts so long at most, and never longer than that one.
 const EXCHANGED: Duration = Duration::from_hours(1);
 /// Digits that tell one wrong answer from another, which may look the same.
 const ONE_TRY: usize = 16;
@@ -248,7 +248,7 @@ impl Logins {
         let person = self.0.devices.ask(device_code).await?;
         let user = self.0.access.arrive(person, Timestamp::now(), came).await?;
         self.0.access.tell(vec![story::of_login(&By::user(&user), "for a program")]);
-        self.token(user, NewToken::named(name), self.0.config.login_token, came).await
+        self.token(user, NewToken::named(name), self.login_end(), came).await
     }
 
     /// A short-lived token of ours for a token of a provider (RFC 7523). Who brings many wrong ones from one address has to wait, as with tokens
@@ -257,14 +257,15 @@ impl Logins {
         self.0.access.check_tries(came.from)?;
         let strange = || Trouble::Untrusted { provider: "?".to_owned(), what: "it is of no provider whose tokens are taken".to_owned() };
         let proven = if Jwts::looks_like(assertion) { self.0.jwts.person(assertion).await } else { None };
-        let (person, since) = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, came.from))?;
+        let proven = proven.unwrap_or_else(|| Err(strange())).map_err(|error| self.0.access.tried(error, assertion, came.from));
+        let Word { person, since, until } = proven?;
         let user = self.0.access.arrive(person, since, came).await?;
         let wanted = NewToken { exchanged: true, ..NewToken::named("exchanged") };
-        self.token(user, wanted, EXCHANGED, came).await
+        self.token(user, wanted, Timestamp::now().plus(EXCHANGED).min(until), came).await
     }
 
-    async fn token(&self, user: User, wanted: NewToken, lasts: Duration, came: &Came) -> Result<(Token, Secret), Error> {
-        let expires_at = Some(Timestamp::now().plus(lasts));
+    async fn token(&self, user: User, wanted: NewToken, until: Timestamp, came: &Came) -> Result<(Token, Secret), Error> {
+        let expires_at = Some(until);
         let scopes = vec![Scope::Admin]; // all that its owner may, and never more
         let wanted = NewToken { owner: Some(user.id.clone()), scopes, expires_at, from_login: true, ..wanted };
         let (access, came) = (self.0.access.clone(), came.clone());
@@ -277,9 +278,14 @@ impl Logins {
         .await
     }
 
+    /// When the token of a login that is made now ends.
+    fn login_end(&self) -> Timestamp {
+        Timestamp::now().plus(self.0.config.login_token)
+    }
+
     #[cfg(test)]
     pub(super) async fn login_token(&self, user: &User) -> Result<(Token, Secret), Error> {
-        self.token(user.clone(), NewToken::named("login"), self.0.config.login_token, &Came::default()).await
+        self.token(user.clone(), NewToken::named("login"), self.login_end(), &Came::default()).await
     }
 
     #[cfg(test)]
@@ -316,3 +322,6 @@ impl Logins {
         Some(request.http_get_url())
     }
 }
+
+#[cfg(test)]
+mod tests;

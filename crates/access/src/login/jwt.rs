@@ -1,9 +1,9 @@
 //! Whose is a token that a provider has made?
 //!
 //! In: a JWT that came in the place of a token of ours. Out: the [`Caller`] of the user whom it speaks of. Fails: when it is not proven,
-//! and with [`Error::Coming`] when first something has to be asked: the provider for a new key, the store for somebody who has not called before. Holds: what
-//! was proven, by the hash of the token, until its time is over, at most [`MOST`]; who is who, at most as many. A token that
-//! is known is found with one look under a short lock, and waits for nobody. From: RFC 9068.
+//! and with [`Error::Coming`] when first something has to be asked: the provider for a new key, the store for somebody who has not called before; with
+//! [`Error::Away`] when the provider cannot be asked. Holds: what was proven, by the hash of the token, until its time is over, at most [`MOST`]; who
+//! is who, at most as many. A token that is known is found with one look under a short lock, and waits for nobody. From: RFC 9068.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,8 +11,6 @@ use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::Timestamp;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use spec::{Grants, User, UserId};
@@ -20,7 +18,7 @@ use spec::{Grants, User, UserId};
 use super::code::untrusted;
 use super::error::Error;
 use super::person::Person;
-use super::proof::{Court, Doubt, Fact, Token};
+use super::proof::{Court, Doubt, Fact, Token, part};
 use super::provider::Provider;
 
 /// Tokens that are known, and people.
@@ -47,6 +45,17 @@ pub(crate) struct Jwts {
 pub(crate) struct Known {
     pub(crate) user: UserId,
     /// Its end.
+    pub(crate) until: Timestamp,
+}
+
+/// What a token was proven to say.
+#[derive(Debug)]
+pub(crate) struct Word {
+    /// Of whom.
+    pub(crate) person: Person,
+    /// When it was said.
+    pub(crate) since: Timestamp,
+    /// Until when it holds.
     pub(crate) until: Timestamp,
 }
 
@@ -91,7 +100,7 @@ impl Jwts {
     pub(crate) fn user(&self, text: &str) -> Option<Result<Known, Error>> {
         let now = Timestamp::now();
         let provider = self.provider_of(text)?;
-        Some(self.prove(provider, text).and_then(|(person, since, until)| {
+        Some(self.prove(provider, text).and_then(|Word { person, since, until }| {
             let coming = || Error::Coming { provider: provider.name().to_owned() };
             let user = self.known_user(&person, since).ok_or_else(coming)?;
             let known = Known { user, until };
@@ -101,14 +110,14 @@ impl Jwts {
     }
 
     /// Whom it speaks of, when all that can be asked has been.
-    pub(crate) async fn person(&self, text: &str) -> Option<Result<(Person, Timestamp), Error>> {
+    pub(crate) async fn person(&self, text: &str) -> Option<Result<Word, Error>> {
         let provider = self.provider_of(text)?;
         if let Err(Error::Coming { .. }) = self.prove(provider, text)
             && let Err(error) = provider.once_more().await
         {
             return Some(Err(error));
         }
-        Some(self.prove(provider, text).map(|(person, since, _)| (person, since)))
+        Some(self.prove(provider, text))
     }
 
     /// Somebody is in the store, with just the roles that are stored as of then.
@@ -130,12 +139,11 @@ impl Jwts {
         self.providers.iter().find(|provider| provider.config.issuer == iss)
     }
 
-    /// Whom it speaks of, since when, and until when it may.
-    fn prove(&self, provider: &Provider, text: &str) -> Result<(Person, Timestamp, Timestamp), Error> {
-        let coming = || Error::Coming { provider: provider.name().to_owned() };
+    fn prove(&self, provider: &Provider, text: &str) -> Result<Word, Error> {
+        let tries = provider.tries();
         let Some(known) = provider.known_now() else {
             provider.want_keys();
-            return Err(coming());
+            return Err(Error::Coming { provider: provider.name().to_owned() });
         };
         let wrong = |what: String| untrusted(provider, Doubt::Wrong(what));
         let token = Token::from_str(text).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
@@ -143,36 +151,37 @@ impl Jwts {
         match court.access(&token, &provider.config.allowed_audiences) {
             Ok(Fact { said, since, until }) => {
                 let [since, until] = [since, until].map(|at| Timestamp::from_millis(at.timestamp_millis()));
-                Ok((said.person(&provider.config), since, until))
+                Ok(Word { person: said.person(&provider.config), since, until })
             }
-            Err(Doubt::UnknownKey) if self.is_worth_asking(provider, text) => Err(coming()),
+            Err(Doubt::UnknownKey) => Err(self.strange_key(provider, tries, text)),
             Err(doubt) => Err(untrusted(provider, doubt)),
         }
     }
 
-    /// A key that is not known may be a new one: the provider is asked once for each.
-    fn is_worth_asking(&self, provider: &Provider, text: &str) -> bool {
-        let Some(Head { kid: Some(kid) }) = part(text, 0) else { return false };
+    /// A key that was not known after so many tries may be a new one: the provider is asked once for each. While it cannot be asked nobody can tell, so
+    /// that none is remembered then.
+    fn strange_key(&self, provider: &Provider, tries: u64, text: &str) -> Error {
+        let unknown = || untrusted(provider, Doubt::UnknownKey);
+        let Some(Head { kid: Some(kid) }) = part(text, 0) else { return unknown() };
+        if let Some(away) = provider.unasked() {
+            provider.want_keys();
+            return away;
+        }
         let key = format!("{} {kid}", provider.name());
-        let (mut strange, tries) = (lock(&self.strange), provider.tries());
+        let mut strange = lock(&self.strange);
         if strange.len() >= MOST_KEYS && !strange.contains_key(&key) {
             strange.clear();
         }
-        let since = *strange.entry(key).or_insert(tries);
-        if since == tries {
-            provider.want_keys();
+        if *strange.entry(key).or_insert(tries) != tries {
+            return unknown();
         }
-        since == tries
+        provider.want_keys();
+        Error::Coming { provider: provider.name().to_owned() }
     }
 }
 
 fn digest(text: &str) -> Digest {
     Sha256::digest(text).into()
-}
-
-/// A part of a token, as JSON.
-fn part<T: serde::de::DeserializeOwned>(text: &str, index: usize) -> Option<T> {
-    serde_json::from_slice(&BASE64.decode(text.split('.').nth(index)?).ok()?).ok()
 }
 
 /// One more; when there are too many, those that are not needed go, else any.

@@ -85,8 +85,8 @@ impl Said {
 
     fn name(&self, config: &ProviderConfig) -> String {
         let own = config.name_claim.as_deref().and_then(|claim| self.others.text(claim));
-        let name = own.or(self.username.as_deref()).or(self.email.as_deref()).unwrap_or(&self.subject);
-        name.trim().chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect()
+        let all = [own, self.username.as_deref(), self.email.as_deref(), Some(self.subject.as_str())];
+        all.into_iter().flatten().map(seen).find(|name| !name.is_empty()).unwrap_or_default()
     }
 }
 
@@ -118,6 +118,12 @@ impl Claims {
             _ => None,
         }
     }
+}
+
+/// What is seen of a name.
+fn seen(name: &str) -> String {
+    let letters = name.chars().filter(|c| !base::is_unseen(*c)).skip_while(|c| c.is_whitespace());
+    letters.take(LONGEST_NAME).collect::<String>().trim_end().to_owned()
 }
 
 fn grants(config: &ProviderConfig, groups: &BTreeSet<String>) -> Grants {
@@ -181,6 +187,10 @@ mod tests {
         assert_eq!(name(&said, &open), "ann@example.org");
         said.username = Some("ann".to_owned());
         assert_eq!(name(&said, &open), "ann");
-        assert_eq!(name(&said, &ProviderConfig { name_claim: Some("nick".to_owned()), ..open }), "anni");
+        assert_eq!(name(&said, &ProviderConfig { name_claim: Some("nick".to_owned()), ..open.clone() }), "anni");
+        said.username = Some("\u{202e}nna\u{2069}\u{200b} ".to_owned());
+        assert_eq!(name(&said, &open), "nna", "nobody is called what only looks like a name");
+        said.username = Some("\u{202e}\u{200b}".to_owned());
+        assert_eq!(name(&said, &open), "ann@example.org", "of that name nothing is seen");
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! In: a token of a provider, the provider's keys, the time. Out: what it says. Fails: as [`Doubt`]: a signature by another
 //! key, by none or by a shared secret; another issuer; another audience; too late, too early; a kind of token that proves
-//! something else. Clocks may differ by [`SKEW`]. From: OpenID Connect Core 3.1.3.7, RFC 9068, RFC 8725.
+//! something else; a date that is no number. Clocks may differ by [`SKEW`]. From: OpenID Connect Core 3.1.3.7, RFC 7519, RFC 9068, RFC 8725.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use chrono::{DateTime, TimeDelta, Utc};
 use openidconnect::core::{
     CoreGenderClaim, CoreJsonWebKey, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm as Algorithm,
@@ -14,6 +16,7 @@ use openidconnect::{
     Audience, ClaimsVerificationError, ClientId, IdTokenVerifier, IssuerUrl, JsonWebTokenType, Nonce, NormalizedJsonWebTokenType,
     SignatureVerificationError,
 };
+use serde_json::{Map, Value};
 
 use super::person::{Claims, Said};
 
@@ -36,6 +39,9 @@ const ALGORITHMS: [Algorithm; 9] = [
     Algorithm::EcdsaP384Sha384,
     Algorithm::EdDsa,
 ];
+
+/// What a token tells of dates: numbers, with a fraction or without (RFC 7519, 2).
+const DATES: [&str; 3] = ["iat", "exp", "nbf"];
 
 /// Why it is not proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +81,7 @@ impl Court<'_> {
             _ => Ok(()),
         };
         let claims = token.claims(&verifier, nonce).map_err(doubt)?;
-        self.times(claims)?;
+        self.times(token, claims)?;
         match claims.authorized_party() {
             Some(party) if party != client => Err(Doubt::Wrong("it was made for another client".to_owned())),
             _ => Ok(said(claims)),
@@ -88,7 +94,7 @@ impl Court<'_> {
         // The audience is looked at below: any of several is right.
         let verifier = self.verifier(&ClientId::new(String::new())).require_audience_match(false).set_allowed_jose_types(types);
         let claims = token.claims(&verifier, |_: Option<&Nonce>| Ok(())).map_err(doubt)?;
-        self.times(claims)?;
+        self.times(token, claims)?;
         if !claims.audiences().iter().any(|audience| audiences.iter().any(|wanted| *wanted == **audience)) {
             return Err(Doubt::Wrong("it was made for another audience".to_owned()));
         }
@@ -111,7 +117,12 @@ impl Court<'_> {
             .set_time_fn(move || late)
     }
 
-    fn times(&self, claims: &Proven) -> Result<(), Doubt> {
+    fn times(&self, token: &Token, claims: &Proven) -> Result<(), Doubt> {
+        // As they were written: elsewhere a date may be text, and is read as well as can be.
+        let written: Map<String, Value> = part(&token.to_string(), 1).unwrap_or_default();
+        if let Some(date) = DATES.iter().find(|date| written.get(**date).is_some_and(|value| !value.is_number())) {
+            return Err(Doubt::Wrong(format!("its `{date}` is no number")));
+        }
         let soon = self.now + skew();
         let not_before = claims.additional_claims().seconds("nbf");
         if claims.issue_time() > soon || not_before.is_some_and(|at| at > soon.timestamp()) {
@@ -122,6 +133,11 @@ impl Court<'_> {
         }
         Ok(())
     }
+}
+
+/// A part of a token, as JSON.
+pub(super) fn part<T: serde::de::DeserializeOwned>(text: &str, index: usize) -> Option<T> {
+    serde_json::from_slice(&BASE64.decode(text.split('.').nth(index)?).ok()?).ok()
 }
 
 /// Compared in constant time.
@@ -156,4 +172,4 @@ fn said(claims: &Proven) -> Said {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

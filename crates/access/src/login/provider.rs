@@ -162,18 +162,24 @@ impl Provider {
         }
     }
 
-    /// What is known after it was asked once more, or cannot be asked again so soon.
+    /// What is known after it was asked once more.
     pub(crate) async fn once_more(&self) -> Result<Arc<Known>, Error> {
         let mut seen = self.seen.clone();
         let tries = seen.borrow_and_update().tries;
         self.wanted.notify_one();
         let next = seen.wait_for(|seen| seen.tries > tries);
         let late = tokio::time::timeout(WAIT, next).await.is_err();
-        let seen = self.seen.borrow().clone();
-        seen.known.ok_or_else(|| {
-            let what = if late { "it does not answer".to_owned() } else { seen.trouble.unwrap_or_default() };
-            Error::Away { provider: self.name().to_owned(), what }
-        })
+        let Seen { known, trouble, .. } = self.seen.borrow().clone();
+        match (known, trouble) {
+            (Some(known), None) if !late => Ok(known),
+            (_, trouble) => Err(self.unusable(trouble.unwrap_or_else(|| "it does not answer".to_owned()))),
+        }
+    }
+
+    /// Why the last try to ask it failed, whatever is known from before.
+    pub(crate) fn unasked(&self) -> Option<Error> {
+        let trouble = self.seen.borrow().trouble.clone();
+        trouble.map(|what| self.unusable(what))
     }
 
     /// Somebody has met a key that is not known.
@@ -202,6 +208,10 @@ impl Provider {
     pub(crate) fn away(&self, error: &(dyn std::error::Error + 'static)) -> Error {
         let what = base::chain(error);
         tracing::warn!(provider = self.name(), error = what, "an identity provider does not do what it should");
+        self.unusable(what)
+    }
+
+    fn unusable(&self, what: String) -> Error {
         Error::Away { provider: self.name().to_owned(), what }
     }
 }
@@ -231,7 +241,7 @@ impl Asker {
             };
             idle = if is_new || !woken { 0 } else { idle.saturating_add(1) };
             if woken {
-                let pause = if failed { AWAY.first } else { KEYS.ceiling(idle.max(1)) };
+                let pause = pause(self.told.borrow().known.is_some(), idle);
                 tokio::time::sleep_until(asked + pause).await;
             }
         }
@@ -284,5 +294,11 @@ impl Asker {
     }
 }
 
+/// Between a question and one that somebody wants: a login of whom nothing is known waits least, and who brings unknown keys waits the longer the more
+/// of the questions before brought nothing new, whether or not they were answered.
+fn pause(is_known: bool, idle: u32) -> Duration {
+    if is_known { KEYS.ceiling(idle.max(1)) } else { AWAY.first }
+}
+
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

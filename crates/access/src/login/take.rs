@@ -11,7 +11,7 @@ use spec::User;
 use store::Store;
 
 use super::error::Error as Trouble;
-use super::jwt::{Jwts, Known};
+use super::jwt::{Jwts, Known, Word};
 use super::person::Person;
 use crate::access::Access;
 use crate::caller::Caller;
@@ -58,7 +58,7 @@ impl Access {
     pub async fn settle(&self, text: &str, came: &Came) -> Result<(), Error> {
         let Some(jwts) = self.inner.jwts.get() else { return Ok(()) };
         if let Some(proven) = jwts.person(text).await {
-            let (person, since) = proven.map_err(|error| self.tried(error, text, came.from))?;
+            let Word { person, since, .. } = proven.map_err(|error| self.tried(error, text, came.from))?;
             self.arrive(person, since, came).await?;
         }
         Ok(())
@@ -74,6 +74,7 @@ impl Access {
             return Err(nothing().into());
         }
         let user = match known {
+            Some(user) if user.disabled => return Err(Error::Disabled { user: user.name }),
             Some(user) if user.last_login_at.is_some_and(|last| last > as_of) => user,
             _ => self.login_user(person.clone().said_at(as_of), came).await?,
         };

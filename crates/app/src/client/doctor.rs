@@ -3,7 +3,7 @@
 //! In: this machine, its config and the server. Out: one line for each check: ok, warn or fail, and
 //! what to do. Fails: when a check does.
 
-use base::Fault as _;
+use base::{ByteSize, Fault as _};
 use serde_json::{Value, json};
 use spec::{EngineKind, Program};
 
@@ -22,7 +22,7 @@ struct Check {
 
 pub(crate) fn doctor(globals: &Globals) -> Result<(), Failure> {
     let (settings, config) = config();
-    let mut checks = vec![config, engine(&settings), memory(), data_dir(globals)];
+    let mut checks = vec![config, engine(&settings), memory(), data_dir(globals, settings.config.blobs.reserve)];
     checks.extend(server(globals));
     let failed = checks.iter().filter(|check| check.verdict == "fail").count();
     let rows: Vec<Value> =
@@ -83,7 +83,7 @@ fn engine(settings: &Settings) -> Check {
 }
 
 fn memory() -> Check {
-    const LITTLE: base::ByteSize = base::ByteSize::mib(1024);
+    const LITTLE: ByteSize = ByteSize::mib(1024);
     let (total, available) = runtime::host::memory();
     let found = format!("{available} free of {total}, {} cores", runtime::host::cores());
     if available < LITTLE {
@@ -92,15 +92,28 @@ fn memory() -> Check {
     ok("memory", found)
 }
 
-fn data_dir(globals: &Globals) -> Check {
+fn data_dir(globals: &Globals, reserve: ByteSize) -> Check {
     let what = "data directory";
     let Some(dir) = &globals.data_dir else { return ok(what, "none is needed".to_owned()) };
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(dir);
     if existing.is_dir() && nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok() {
-        return ok(what, dir.display().to_string());
+        let Ok(free) = blobs::free(existing) else { return ok(what, dir.display().to_string()) };
+        let (verdict, to_do) = room(free, reserve);
+        return Check { what, verdict, found: format!("{}, {free} free", dir.display()), to_do: to_do.to_owned() };
     }
     let found = format!("{} cannot be written", existing.display());
     Check { what, verdict: "fail", found, to_do: "choose another with data_dir or --data-dir".to_owned() }
+}
+
+/// Whether what is free of the disk is enough, and what to do.
+pub(super) fn room(free: ByteSize, reserve: ByteSize) -> (&'static str, &'static str) {
+    /// As much as the log of the database grows at once.
+    const NEXT_TO_NOTHING: ByteSize = ByteSize::mib(16);
+    match free {
+        free if free < NEXT_TO_NOTHING => ("fail", "free some space on this disk: without it every change is refused"),
+        free if free < reserve => ("warn", "free some space on this disk, or lower blobs.reserve: no model can be sent or fetched"),
+        _ => ("ok", ""),
+    }
 }
 
 fn server(globals: &Globals) -> Vec<Check> {
@@ -111,7 +124,9 @@ fn server(globals: &Globals) -> Vec<Check> {
         Err(failure) => return vec![fail("server", &failure)],
     };
     match server.alive() {
-        Err(failure @ Failure::NoServer { .. }) => return vec![Check { verdict: "warn", ..fail("server", &failure) }],
+        Err(failure @ (Failure::NoServer { .. } | Failure::Stranger { .. })) => {
+            return vec![Check { verdict: "warn", ..fail("server", &failure) }];
+        }
         Err(failure) => return vec![fail("server", &failure)],
         Ok(()) => {}
     }

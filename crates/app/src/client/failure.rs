@@ -23,6 +23,14 @@ pub enum Failure {
         /// What the network said.
         source: Box<ureq::Error>,
     },
+    /// Somebody answers, and knows nothing of what every Penstock knows.
+    #[error("what answers at {url} is no Penstock: it says {status}")]
+    Stranger {
+        /// Where it was looked for.
+        url: String,
+        /// What it said.
+        status: u16,
+    },
     /// The server said no.
     #[error("{what}")]
     Refused {
@@ -77,6 +85,15 @@ impl Failure {
         let hint = text(&parsed["hint"]).or(listed).map(|hint| in_our_words(&hint));
         Self::Refused { status, code, what, hint }
     }
+    /// The same, said at this address: a missing page without a word of ours was said by something else.
+    pub(super) fn by(self, url: &str) -> Self {
+        match self {
+            Self::Refused { status: status @ (404 | 405 | 501), code, hint: None, .. } if code.is_empty() => {
+                Self::Stranger { url: url.to_owned(), status }
+            }
+            other => other,
+        }
+    }
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
@@ -84,7 +101,7 @@ impl Failure {
             Self::NoServer { source, .. } if super::trust::is_distrust(source) => Some(
                 "say where the server is with --server, by a name that its certificate has, and name the authority of that with --cacert".to_owned(),
             ),
-            Self::NoServer { .. } => Some("start one with `penstock serve`, or say where it is with --server or PENSTOCK_URL".to_owned()),
+            Self::NoServer { .. } | Self::Stranger { .. } => Some("start one with `penstock serve`, or say where it is with --server or PENSTOCK_URL".to_owned()),
             Self::Refused { status: 401, .. } => Some(
                 "say `penstock login`, say --token TOKEN, or set PENSTOCK_TOKEN; the first token stands in the server's data directory, in admin-token".to_owned(),
             ),
@@ -110,7 +127,7 @@ impl Failure {
             Self::Misused { .. } | Self::Refused { status: 400 | 422, .. } => 2,
             Self::Refused { status: 404, .. } => 3,
             Self::Refused { status: 401 | 403, .. } => 4,
-            Self::NoServer { .. } => 5,
+            Self::NoServer { .. } | Self::Stranger { .. } => 5,
             Self::Refused { .. } | Self::Broken(_) | Self::Io { .. } | Self::Failed { .. } => 1,
         })
     }
@@ -125,9 +142,23 @@ fn problem(problem: &Value) -> String {
 
 /// The server speaks to programs; people get the verb that does the same.
 fn in_our_words(hint: &str) -> String {
-    const LISTS: [(&str, &str); 5] =
-        [("models", "model list"), ("deployments", "list"), ("instances", "ps"), ("tokens", "token list"), ("projects", "project list")];
+    const LISTS: [(&str, &str); 11] = [
+        ("models", "model list"),
+        ("deployments", "list"),
+        ("instances", "ps"),
+        ("nodes", "top"),
+        ("projects", "project list"),
+        ("roles", "role list"),
+        ("routes", "route list"),
+        ("secrets", "secret list"),
+        ("tokens", "token list"),
+        ("users", "user list"),
+        ("webhooks", "webhook list"),
+    ];
     let is_of = |noun: &str| hint.starts_with(&format!("GET /api/v1/{noun} ")) || hint.starts_with(&format!("list the {noun} "));
+    if let Some(name) = hint.strip_prefix("GET /api/v1/deployments/").and_then(|rest| rest.split_once("/revisions ")) {
+        return format!("`penstock rollout history {}` shows what there is", name.0);
+    }
     let list = LISTS.iter().find(|(noun, _)| is_of(noun));
     list.map_or_else(|| hint.to_owned(), |(_, verb)| format!("`penstock {verb}` shows what there is"))
 }

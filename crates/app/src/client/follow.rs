@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::explain::cause;
 use super::http::{Server, segment};
 use super::look::{items, path};
-use super::out::{answer, line, table, text};
+use super::out::{answer, cell, foreign, line, table, text};
 use super::{Failure, Output};
 
 /// Whose log.
@@ -42,7 +42,7 @@ pub struct Events {
 pub(crate) fn logs(server: &Server, words: &Logs) -> Result<(), Failure> {
     let tail = words.tail.map(|tail| format!("&tail={tail}")).unwrap_or_default();
     let query = format!("logs?follow={}{tail}", u8::from(words.follow));
-    let print = |text: &str| line(text).map(|()| true);
+    let print = |text: &str| foreign(&format!("{text}\n")).map(|()| true);
     let of_deployment = server.lines(&format!("{}/{query}", path(&words.name)), None, print);
     let log = match of_deployment {
         Err(failure) if failure.is_missing() => match instance(server, &words.name)? {
@@ -88,7 +88,7 @@ fn watched(raw: &str, output: Output) -> Result<bool, Failure> {
     if let Some(data) = raw.strip_prefix("data:") {
         let event: Value = serde_json::from_str(data.trim()).map_err(|error| Failure::Broken(error.into()))?;
         match output {
-            Output::Table => line(row(&event).join("  ").trim_end())?,
+            Output::Table => line(row(&event).map(|text| cell(&text)).join("  ").trim_end())?,
             Output::Json => line(&event.to_string())?,
             Output::Yaml | Output::Csv => answer(output, &event, |_| String::new())?,
         }

@@ -3,9 +3,10 @@
 //! In: a path and perhaps a body. Out: JSON, or lines as they come. Fails: as [`Failure`]. Holds:
 //! this thread, until the answer is there; a stream has no time limit, since a person can end it.
 
+use std::fs::{File, TryLockError};
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -22,6 +23,8 @@ use super::{Failure, Globals};
 pub(crate) struct Server {
     url: String,
     token: Option<String>,
+    /// Where its admin token should stand, and does not.
+    lost: Option<PathBuf>,
     agent: Agent,
 }
 
@@ -30,7 +33,12 @@ type Answered = Result<Response<Body>, ureq::Error>;
 
 /// Where a server listens when nothing else is said.
 const DEFAULT: &str = "http://127.0.0.1:8080";
+/// In the data directory: where a server of this machine listens, and its admin token.
+const ADDRESS: &str = "address";
+const TOKEN: &str = "admin-token";
 const CONNECT: Duration = Duration::from_secs(5);
+/// Whoever is asked what there is says something within this time; a server that stands still does not.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A longer answer than this is not meant for a terminal.
 const LONGEST: u64 = 64 << 20;
 
@@ -45,6 +53,7 @@ impl Server {
         }
         if server.token.is_none() && here.is_some_and(|here| here == server.url.replace("//localhost:", "//127.0.0.1:")) {
             server.token = globals.data_dir.as_deref().and_then(token_of);
+            server.lost = globals.data_dir.as_ref().map(|dir| dir.join(TOKEN)).filter(|_| server.token.is_none());
         }
         Ok(server)
     }
@@ -58,6 +67,11 @@ impl Server {
         if let (None, Some(fault)) = (&globals.server, &globals.fault) {
             let hint = "mend the config, or name the server with --server URL".to_owned();
             return Err(Failure::Misused { what: format!("where the server is cannot be told: {fault}"), hint });
+        }
+        if let (None, None, Some(dir)) = (&globals.server, here, &globals.data_dir)
+            && File::open(dir.join(ADDRESS)).is_ok()
+        {
+            note(&format!("no server runs for {}: the one whose address stands there was killed", dir.display()));
         }
         let url = globals.server.as_ref().or(here).or(stored.latest.as_ref()).map_or(DEFAULT, String::as_str);
         Self::trusting(url, globals.token.clone(), globals.cacert.as_deref())
@@ -87,11 +101,19 @@ impl Server {
             config = config.tls_config(super::trust::tls(cacert)?);
         }
         let agent = config.build().new_agent();
-        Ok(Self { url, token, agent })
+        Ok(Self { url, token, lost: None, agent })
     }
     /// Where it is.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+    /// The same server over connections of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self { agent: Agent::new_with_config(self.agent.config().clone()), ..self.clone() }
+    }
+    /// Ends what is being asked over these connections, in whichever thread; nothing more can be asked over them.
+    pub(crate) fn hang_up(&self) {
+        self.agent.clone().shutdown();
     }
     /// Whether somebody answers there; fails as nobody does.
     pub(crate) fn alive(&self) -> Result<(), Failure> {
@@ -100,11 +122,11 @@ impl Server {
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.json(&Method::GET, path, None)
     }
-    /// A text as it is.
+    /// A text as it is; what is no UTF-8 in it becomes U+FFFD.
     pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
-        let mut text = String::new();
-        self.send(&Method::GET, path, None)?.take(LONGEST).read_to_string(&mut text).map_err(|error| Failure::Broken(error.into()))?;
-        Ok(text)
+        let mut bytes = Vec::new();
+        self.send(&Method::GET, path, None)?.take(LONGEST).read_to_end(&mut bytes).map_err(|error| Failure::Broken(error.into()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.json(&Method::POST, path, Some(body))
@@ -130,7 +152,8 @@ impl Server {
     pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.json(&Method::DELETE, path, None)
     }
-    /// Hands over each line of an answer as it comes, until there are no more or `each` says so.
+    /// Hands over each line of an answer as it comes, until there are no more or `each` says so. An engine's log may hold any bytes: what is
+    /// no UTF-8 becomes U+FFFD.
     pub(crate) fn lines(
         &self,
         path: &str,
@@ -139,11 +162,11 @@ impl Server {
     ) -> Result<(), Failure> {
         let method = if body.is_some() { Method::POST } else { Method::GET };
         let mut reader = BufReader::new(self.send(&method, path, body)?);
-        let mut line = String::new();
+        let mut line = Vec::new();
         loop {
             line.clear();
-            let read = reader.read_line(&mut line).map_err(|error| Failure::Broken(error.into()))?;
-            if read == 0 || !each(line.trim_end_matches(['\r', '\n']))? {
+            let read = reader.read_until(b'\n', &mut line).map_err(|error| Failure::Broken(error.into()))?;
+            if read == 0 || !each(String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']))? {
                 return Ok(());
             }
         }
@@ -182,7 +205,7 @@ impl Server {
     fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<impl Read + use<>, Failure> {
         let mut sent = self.ask(method, path, body);
         // A server may hang up on a kept connection just as it is used again; a GET can be asked twice.
-        if matches!(sent, Ok(Err(_))) && *method == Method::GET {
+        if matches!(&sent, Ok(Err(error)) if !matches!(error, ureq::Error::Timeout(_))) && *method == Method::GET {
             sent = self.ask(method, path, body);
         }
         Ok(self.judged(sent)?.into_body().into_reader())
@@ -200,8 +223,12 @@ impl Server {
             }
             return Ok(answer);
         }
+        if let (401, Some(path)) = (status.as_u16(), &self.lost) {
+            note(&format!("there is no token in {}: start penstock once with PENSTOCK_ADMIN_TOKEN set to a new one", path.display()));
+        }
         let text = answer.into_body().read_to_string().unwrap_or_default();
-        Err(Failure::refused(status.as_u16(), &text))
+        let refused = Failure::refused(status.as_u16(), &text);
+        Err(if text.is_empty() { refused } else { refused.by(&self.url) }) // a HEAD is refused without words
     }
 
     fn request(&self, method: &Method, path: &str) -> Builder {
@@ -219,6 +246,10 @@ impl Server {
                 let request = request.header("content-type", "application/json").body(body.to_string().into_bytes())?;
                 Ok(self.agent.run(request))
             }
+            None if *method == Method::GET => {
+                let request = self.agent.configure_request(request.body(())?);
+                Ok(self.agent.run(request.timeout_recv_response(Some(PATIENCE)).build()))
+            }
             None => Ok(self.agent.run(request.body(())?)),
         }
     }
@@ -226,14 +257,18 @@ impl Server {
 
 /// The URL of a server on this machine that runs on this data directory.
 pub(crate) fn address_of(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join("address")).ok()?;
+    let mut file = File::open(data_dir.join(ADDRESS)).ok()?;
+    // Its server holds it until it ends, however it ends.
+    let Err(TryLockError::WouldBlock) = file.try_lock_shared() else { return None };
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
     let (scheme, address) = text.trim().split_once("://").unwrap_or(("http", text.trim()));
     Some(format!("{scheme}://{}", address.parse::<SocketAddr>().ok()?))
 }
 
 /// The admin token of a server on this machine, if this user may read it.
 pub(crate) fn token_of(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join("admin-token")).ok()?;
+    let text = std::fs::read_to_string(data_dir.join(TOKEN)).ok()?;
     Some(text.trim().to_owned()).filter(|token| !token.is_empty())
 }
 

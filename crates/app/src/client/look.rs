@@ -107,7 +107,8 @@ fn calls(status: &Value) -> String {
 pub(super) fn near(server: &Server, name: &str, failure: Failure) -> Failure {
     let Failure::Refused { status, code, what, hint } = failure else { return failure };
     let is_missing = matches!(code.as_str(), "not_found" | "model_not_found");
-    if !is_missing {
+    let is_this = [format!("`{name}`"), format!("'{name}'")].iter().any(|quoted| what.contains(quoted));
+    if !is_missing || !is_this {
         return Failure::Refused { status, code, what, hint };
     }
     let all = server.get("/api/v1/deployments").unwrap_or_default();

@@ -1,7 +1,8 @@
 //! What the person sees: tables, JSON, YAML, complaints.
 
+use std::borrow::Cow;
 use std::error::Error as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use base::Timestamp;
 use comfy_table::TableStyle;
@@ -21,6 +22,22 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
+/// What a model or an engine wrote: a terminal gets no more of it than text, a file or a pipe all of it.
+pub(crate) fn foreign(text: &str) -> Result<(), Failure> {
+    print(&if io::stdout().is_terminal() { plain(text) } else { Cow::Borrowed(text) })
+}
+
+/// Without what a terminal would obey, such as a colour, a title, or a way back over what stands there.
+fn plain(text: &str) -> Cow<'_, str> {
+    let is_obeyed = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    if text.contains(is_obeyed) { Cow::Owned(text.replace(is_obeyed, "\u{FFFD}")) } else { Cow::Borrowed(text) }
+}
+
+/// A text of the answer as a cell, which has one line.
+pub(crate) fn cell(text: &str) -> String {
+    text.replace('\n', " ")
+}
+
 /// One line beside the output.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}"); // nobody reads it: fine
@@ -34,9 +51,9 @@ pub(crate) fn complain(failure: &Failure) {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    note(&text);
+    note(&plain(&text));
     if let Some(hint) = failure.hint() {
-        note(&format!("hint:  {hint}"));
+        note(&plain(&format!("hint:  {hint}")));
     }
 }
 
@@ -45,17 +62,20 @@ pub(crate) fn answer(output: Output, value: &Value, people: impl FnOnce(&Value) 
     match output {
         Output::Table => print(&people(value)),
         Output::Json => line(&serde_json::to_string_pretty(value).map_err(|error| Failure::Broken(error.into()))?),
-        Output::Csv => Err(Failure::Misused {
-            what: "only `penstock usage` is printed as csv".to_owned(),
-            hint: "use -o table, -o json or -o yaml".to_owned(),
-        }),
+        Output::Csv => Err(no_csv()),
         Output::Yaml => print(&serde_saphyr::to_string(value).map_err(|error| Failure::Broken(error.into()))?),
     }
 }
 
+/// For what is no table of numbers.
+pub(crate) fn no_csv() -> Failure {
+    let what = "only `penstock usage` is printed as csv".to_owned();
+    Failure::Misused { what, hint: "use -o table, -o json or -o yaml".to_owned() }
+}
+
 /// Rows under headings, without borders.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
-    columns(headings, rows)
+    columns(headings, rows.into_iter().map(|row| row.map(|text| cell(&text))))
 }
 
 /// The same where the columns are only known when it is asked for.
@@ -75,14 +95,15 @@ pub(crate) fn columns<R: Into<Row>>(headings: impl Into<Row>, rows: impl IntoIte
 /// Pairs of a name and a value.
 pub(crate) fn pairs(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
-    rows.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name:<width$}{value}\n")).collect::<Vec<_>>().concat()
+    let row = |(name, value): &(&str, String)| format!("{name:<width$}{}\n", value.replace('\n', &format!("\n{:width$}", "")));
+    rows.iter().filter(|(_, value)| !value.is_empty()).map(row).collect::<Vec<_>>().concat()
 }
 
 /// A text of the answer; empty when it is not there.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => plain(text).into_owned(),
         other => other.to_string(),
     }
 }

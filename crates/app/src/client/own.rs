@@ -36,7 +36,10 @@ impl Own {
         let child = Command::new(program)
             .args(["serve", "--temporary", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&dir)
-            .env_remove("PENSTOCK_ADMIN_TOKEN") // it makes its own, which is read from its directory
+            // It makes its own, in its directory.
+            .env_remove("PENSTOCK_ADMIN_TOKEN")
+            .env_remove("PENSTOCK_MASTER_KEY")
+            .env_remove("PENSTOCK_MASTER_KEY_FILE")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

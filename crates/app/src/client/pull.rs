@@ -30,6 +30,9 @@ pub struct Pull {
     /// Do not wait for it: print the operation, which goes on by itself
     #[arg(short, long)]
     detach: bool,
+    /// The format, where it is not found out by itself: opaque
+    #[arg(long)]
+    format: Option<String>,
     /// What is said of this version
     #[arg(long, value_name = "WORDS")]
     note: Option<String>,
@@ -76,17 +79,21 @@ pub(super) fn bring(server: &Server, wanted: &Value) -> Result<Value, Failure> {
     Err(Failure::Failed { what: text(&reason["message"]), hint: text(&reason["remedy"]) })
 }
 
+/// The format that is never found out, so that somebody has said it of the model.
+const SAID: &str = "opaque";
+
 /// The registration that fetches it.
 fn wanted(server: &Server, words: &Pull) -> Result<Value, Failure> {
     let misused = |what: String, hint: &str| Failure::Misused { what, hint: hint.to_owned() };
     let source = Source::parse(&words.source).map_err(|error| misused(error.to_string(), "see `penstock pull --help`"))?;
-    let (source, usual) = match source {
+    let (source, usual, known) = match source {
         Source::Registry { name, .. } => {
             let model = server.get(&path(name.as_str()));
             let model = model.map_err(|failure| if failure.is_missing() { nothing(&words.source) } else { failure })?;
-            (text(&model["spec"]["source"]), Some(name.to_string()))
+            let format = text(&model["status"]["versions"][0]["format"]);
+            (text(&model["spec"]["source"]), Some(name.to_string()), Some(format).filter(|format| format == SAID))
         }
-        remote if remote.is_remote() => (remote.to_string(), remote.suggested_name().map(|name| name.to_string())),
+        remote if remote.is_remote() => (remote.to_string(), remote.suggested_name().map(|name| name.to_string()), None),
         _ => {
             return Err(misused(
                 format!("`{}` is a file of this machine", words.source),
@@ -103,7 +110,8 @@ fn wanted(server: &Server, words: &Pull) -> Result<Value, Failure> {
     let mut wanted = json!({ "name": name, "source": source, "tags": tag.map(|tag| vec![tag]).unwrap_or_default() });
     if let Some(fields) = wanted.as_object_mut() {
         fields.extend(words.card.patch()?);
-        fields.extend(words.note.as_ref().map(|note| ("note".to_owned(), json!(note))));
+        let said = [("format", words.format.as_ref().or(known.as_ref())), ("note", words.note.as_ref())];
+        fields.extend(said.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?)))));
     }
     Ok(wanted)
 }

@@ -111,9 +111,11 @@ fn undo(server: &Server, name: &str, to: Option<u64>, output: Output) -> Result<
     answer(output, &stored, |stored| format!("{name}: goes back, as revision {}\n", text(&stored["generation"])))
 }
 
-fn follows_the_file(stored: &Value, output: Output) {
+/// Says how long a change of what stands in the config holds.
+pub(super) fn follows_the_file(stored: &Value, output: Output) {
     if output == Output::Table && stored["status"]["origin"] == "config" {
-        note(&format!("`{}` stands in the server's config: the next start follows the file again", text(&stored["name"])));
+        let until = "the file holds again from the next start, or from a HUP once its entry there has changed";
+        note(&format!("`{}` stands in the server's config: {until}", text(&stored["name"])));
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::http::{Server, segment};
 use super::look::items;
 use super::out::{answer, note, pairs, table, text};
+use super::rollout::follows_the_file;
 use super::{Failure, Output};
 
 /// What to do with routes.
@@ -61,9 +62,7 @@ pub(crate) fn route(server: &Server, verb: Route, output: Output) -> Result<(), 
             let targets = targets.iter().map(|word| target(word)).collect::<Result<Vec<_>, _>>()?;
             let wanted = json!({ "targets": targets, "fallback": fallback, "affinity": affinity });
             let stored = server.put(&path(&name), &wanted)?;
-            if output == Output::Table && stored["status"]["origin"] == "config" {
-                note(&format!("`{name}` stands in the server's config: the next start follows the file again"));
-            }
+            follows_the_file(&stored, output);
             answer(output, &stored, |stored| format!("{name}: {}\n", shares(&stored["status"])))
         }
     }

@@ -42,8 +42,10 @@ pub(crate) fn run(words: &Run, globals: &Globals) -> Result<(), Failure> {
     let running = Server::of(globals)?;
     let own = match running.alive() {
         Ok(()) => None,
-        Err(Failure::NoServer { .. }) if is_file(&words.model) && globals.server.is_none() => Some(own(&running)?),
-        Err(Failure::NoServer { .. }) if is_model_file(&words.model) => return Err(no_file(&words.model)),
+        Err(Failure::NoServer { .. } | Failure::Stranger { .. }) if is_file(&words.model) && globals.server.is_none() => {
+            Some(own(&running)?)
+        }
+        Err(Failure::NoServer { .. } | Failure::Stranger { .. }) if is_model_file(&words.model) => return Err(no_file(&words.model)),
         Err(failure) => return Err(failure),
     };
     if is_path(&words.model) && !Path::new(bare(&words.model)).exists() {

@@ -15,7 +15,8 @@ use rustyline::error::ReadlineError;
 use serde_json::json;
 
 use super::chat::{Answer, Question, ask, broke_off};
-use super::out::{answer, complain, line, note, print};
+use super::look::near;
+use super::out::{answer, complain, foreign, line, note};
 use super::{Failure, Output};
 
 /// A talk with one model.
@@ -52,7 +53,11 @@ impl Talk {
         match self.ask() {
             Ok(said) => {
                 self.show(&said)?;
-                self.question.messages.push(json!({ "role": "assistant", "content": said.text }));
+                if said.text.is_empty() {
+                    self.question.messages.pop();
+                } else {
+                    self.question.messages.push(json!({ "role": "assistant", "content": said.text }));
+                }
                 Ok(())
             }
             Err(failure) => {
@@ -80,13 +85,16 @@ impl Talk {
     /// The answer; what there is of it when it was interrupted.
     fn ask(&self) -> Result<Answer, Failure> {
         let (tell, said) = sync_channel(AHEAD);
-        let (question, began) = (self.question.clone(), Instant::now());
+        let server = self.question.server.apart();
+        let (question, began) = (Question { server: server.clone(), ..self.question.clone() }, Instant::now());
         let asking = std::thread::Builder::new().name("ask".to_owned()).spawn(move || tell_all(&question, &tell));
         asking.map_err(Failure::io("a thread cannot be started"))?;
         let spinner = spinner(&self.question.model);
         let mut cut_short = String::new();
         let ended = loop {
             if self.interrupted.swap(false, Ordering::Relaxed) {
+                server.hang_up();
+                spinner.finish_and_clear();
                 return Ok(Answer { text: cut_short, whole: began.elapsed(), ..Answer::default() });
             }
             match said.recv_timeout(LOOK) {
@@ -94,7 +102,7 @@ impl Talk {
                     spinner.finish_and_clear();
                     cut_short.push_str(&piece);
                     if self.output == Output::Table {
-                        print(&piece)?;
+                        foreign(&piece)?;
                     }
                 }
                 Ok(Said::End(ended)) => break ended,
@@ -136,7 +144,7 @@ impl Talk {
                 words => {
                     let _ = editor.add_history_entry(words); // a full history is no reason to stop
                     if let Err(failure) = self.turn(words) {
-                        complain(&failure);
+                        complain(&near(&self.question.server, &self.question.model, failure));
                     }
                 }
             }

@@ -1,13 +1,24 @@
 //! What people see, and the statuses that scripts see.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+
 use base::Timestamp;
 use serde_json::json;
 
-use super::http::segment;
+use super::http::{Server, segment};
 use super::{Failure, allocation, chat, deploy, doctor, explain, follow, look, out, project, run, token, usage, webhook};
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_600_000);
 const THEN: &str = "2023-11-14T22:13:20.000Z";
+
+#[test]
+fn a_disk_is_judged_by_what_can_still_be_done_with_it() {
+    let [nothing, little, enough] = [0, 100, 512].map(|mib| doctor::room(base::ByteSize::mib(mib), base::ByteSize::mib(512)));
+    assert!(nothing.0 == "fail" && nothing.1.contains("every change is refused"), "{nothing:?}");
+    assert!(little.0 == "warn" && little.1.contains("blobs.reserve"), "{little:?}");
+    assert_eq!(enough, ("ok", ""));
+}
 
 #[test]
 fn deployments_as_a_table() {
@@ -132,6 +143,41 @@ fn a_problem_becomes_its_detail_and_hint_and_a_status_for_scripts() {
     assert_eq!(Failure::refused(400, many).to_string(), "a: is bad\n       b: is worse");
     assert_eq!(Failure::refused(502, r#"{"error":{"message":"upstream"}}"#).to_string(), "upstream");
     assert_eq!(Failure::refused(500, "<html>").to_string(), "the server answered with status 500");
+    assert!(Failure::refused(404, r#"{"detail":"there is none","code":"not_found"}"#).by("http://h").is_missing());
+}
+
+#[test]
+fn what_is_no_penstock_is_told_from_one_that_misses_something() {
+    let failure = Failure::refused(404, "<html>").by("http://127.0.0.1:8080");
+    assert_eq!(failure.to_string(), "what answers at http://127.0.0.1:8080 is no Penstock: it says 404");
+    assert!(!failure.is_missing() && failure.hint().is_some());
+}
+
+#[test]
+fn a_terminal_gets_text_and_nothing_that_it_obeys() {
+    let said = json!("\u{1b}]0;title\u{7}red\nline 2\tend\r");
+    assert_eq!(out::text(&said), "\u{fffd}]0;title\u{fffd}red\nline 2\tend\u{fffd}");
+    assert_eq!(out::pairs(&[("note", "one\ntwo".to_owned())]), "note  one\n      two\n");
+    assert_eq!(out::table(["A", "B"], [["one\ntwo".to_owned(), "3".to_owned()]]), "A        B\none two  3\n");
+}
+
+#[test]
+fn who_hangs_up_ends_what_is_asked_over_those_connections_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::at(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+    let apart = server.apart();
+    let asking = std::thread::spawn({
+        let apart = apart.clone();
+        move || apart.lines("/silent", None, |_line| Ok(true))
+    });
+    let (mut caller, _) = listener.accept().unwrap();
+    let mut head = [0; 1024];
+    assert!(caller.read(&mut head).unwrap() > 0);
+    apart.hang_up();
+    assert!(asking.join().unwrap().is_err());
+    let left = std::iter::repeat_with(|| caller.read(&mut head)).find(|read| !matches!(read, Ok(more) if *more > 0)).unwrap();
+    assert!(matches!(left, Ok(0)), "the server sees that nobody listens: {left:?}");
+    assert!(apart.get("/more").is_err());
 }
 
 #[test]
@@ -141,6 +187,30 @@ fn a_streamed_error_ends_the_answer_and_done_is_no_event() {
     assert!(chat::event(r#"data: {"choices":[]}"#).unwrap().is_some());
     let error = chat::event(r#"data: {"error":{"message":"the engine ended"}}"#).unwrap_err();
     assert_eq!(error.to_string(), "the engine ended");
+}
+
+#[test]
+fn bytes_that_are_no_text_end_no_log() {
+    const SAID: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\nk\xe4se\r\nnext\n";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::at(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+    let serving = std::thread::spawn(move || {
+        for caller in listener.incoming().take(2) {
+            let mut caller = caller.unwrap();
+            let head = BufReader::new(&caller).lines().map_while(Result::ok);
+            assert!(head.take_while(|line| !line.is_empty()).count() > 0);
+            caller.write_all(SAID).unwrap();
+        }
+    });
+    let mut lines = Vec::new();
+    let each = |line: &str| {
+        lines.push(line.to_owned());
+        Ok(true)
+    };
+    server.lines("/log", None, each).unwrap();
+    assert_eq!(lines, ["k\u{fffd}se", "next"]);
+    assert_eq!(server.text("/log").unwrap(), "k\u{fffd}se\r\nnext\n");
+    serving.join().unwrap();
 }
 
 #[test]
@@ -169,6 +239,8 @@ fn a_hint_for_programs_becomes_one_for_people() {
     let hint = |hint: &str| Failure::refused(404, &json!({"detail": "no", "hint": hint}).to_string()).hint();
     assert_eq!(hint("GET /api/v1/deployments lists what there is").as_deref(), Some("`penstock list` shows what there is"));
     assert_eq!(hint("list the tokens to see which there are").as_deref(), Some("`penstock token list` shows what there is"));
+    let revisions = "GET /api/v1/deployments/tiny/revisions lists what there is";
+    assert_eq!(hint(revisions).as_deref(), Some("`penstock rollout history tiny` shows what there is"));
     assert_eq!(hint("check the path").as_deref(), Some("check the path"));
 }
 

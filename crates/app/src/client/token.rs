@@ -26,9 +26,12 @@ pub enum Token {
         /// And these verbs on a kind: get,list:models
         #[arg(long = "right", value_name = "VERBS:KIND", value_parser = super::user::right)]
         rights: Vec<(String, Vec<String>)>,
-        /// Whose it will be: the name or the id of a user or a service account
+        /// Whose it will be, when not yours: the name or the id of a user or a service account
         #[arg(long, value_name = "USER")]
         user: Option<String>,
+        /// Nobody's, not even yours: it stays when you are shut out
+        #[arg(long, conflicts_with = "user")]
+        nobody: bool,
         /// A model that it may use; all when none is given
         #[arg(long = "model", value_name = "NAME")]
         models: Vec<String>,
@@ -97,7 +100,9 @@ fn whole(server: &Server, path: &str, query: &str) -> Result<Value, Failure> {
 }
 
 fn wanted(server: &Server, create: Token) -> Result<Value, Failure> {
-    let Token::Create { name, scopes, role, rights, user, models, project, allowance, expires } = create else { return Ok(Value::Null) };
+    let Token::Create { name, scopes, role, rights, user, nobody, models, project, allowance, expires } = create else {
+        return Ok(Value::Null);
+    };
     let mut wanted = Value::Object(allowance.onto(&Value::Null));
     wanted["name"] = json!(name);
     if !scopes.is_empty() {
@@ -111,6 +116,9 @@ fn wanted(server: &Server, create: Token) -> Result<Value, Failure> {
     }
     if let Some(user) = user {
         wanted["owner"] = json!(id_of(server, &user)?);
+    }
+    if nobody {
+        wanted["owner"] = Value::Null;
     }
     if !models.is_empty() {
         wanted["models"] = json!(models);

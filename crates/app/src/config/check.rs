@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use access::login;
 use base::ByteSize;
-use spec::{Deployment, Invalid, check};
+use spec::route::Map;
+use spec::{Deployment, Invalid, Name, check};
 
 use super::problem::Problem;
 use super::settings::Config;
@@ -30,6 +31,9 @@ pub(super) fn check(config: &Config, root: &Node) -> Vec<Problem> {
     responses(config, &mut found);
     depots(config, &mut found);
     times(config, &mut found);
+    if found.problems.is_empty() {
+        names(config, &mut found);
+    }
     if config.max_body_bytes.0 == 0 {
         found.add("max_body_bytes", "0 would refuse every call", "leave it out for 32 MiB");
     }
@@ -251,7 +255,7 @@ fn times(config: &Config, found: &mut Findings<'_>) {
 fn deployments(config: &Config, found: &mut Findings<'_>) {
     let mut names = BTreeSet::new();
     for (index, deployment) in config.deployments.iter().enumerate() {
-        let here = vec![Step::Key("deployments".to_owned()), Step::Index(index)];
+        let here = place("deployments", index);
         if !names.insert(&deployment.name) {
             let what = format!("deployments[{index}]: there is another deployment `{}`", deployment.name);
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
@@ -263,13 +267,34 @@ fn deployments(config: &Config, found: &mut Findings<'_>) {
 fn routes(config: &Config, found: &mut Findings<'_>) {
     let mut names: BTreeSet<_> = config.deployments.iter().map(|deployment| &deployment.name).collect();
     for (index, route) in config.routes.iter().enumerate() {
-        let here = vec![Step::Key("routes".to_owned()), Step::Index(index)];
+        let here = place("routes", index);
         if !names.insert(&route.name) {
             let what = format!("routes[{index}]: there is a deployment or another route `{}`", route.name);
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));
         }
         found.add_all(route.check(), &here, &format!("routes[{index}]"));
     }
+}
+
+/// What leads in a circle, or to a route where a deployment has to stand. A name that nothing here has may be that of a file of `models_dir`, or
+/// of what was made through the API: the server looks for it when it starts.
+fn names(config: &Config, found: &mut Findings<'_>) {
+    let (deployments, routes) = (&config.deployments, &config.routes);
+    let here: BTreeSet<&Name> = deployments.iter().map(|one| &one.name).chain(routes.iter().map(|one| &one.name)).collect();
+    let targets = routes.iter().flat_map(|route| route.targets.iter().map(|target| &target.deployment).chain(&route.fallback));
+    let named = targets.chain(deployments.iter().flat_map(|deployment| &deployment.fallback));
+    let elsewhere: Vec<Deployment> = named.filter(|name| !here.contains(name)).map(|name| Deployment::named(name.clone())).collect();
+    let map = Map::new(deployments.iter().chain(&elsewhere), routes);
+    for (index, route) in routes.iter().enumerate() {
+        found.add_all(map.check_route(route), &place("routes", index), &format!("routes[{index}]"));
+    }
+    for (index, deployment) in deployments.iter().enumerate() {
+        found.add_all(map.check_deployment(deployment), &place("deployments", index), &format!("deployments[{index}]"));
+    }
+}
+
+fn place(list: &str, index: usize) -> Vec<Step> {
+    vec![Step::Key(list.to_owned()), Step::Index(index)]
 }
 
 fn auth(config: &Config, found: &mut Findings<'_>) {
@@ -300,7 +325,7 @@ fn auth(config: &Config, found: &mut Findings<'_>) {
 fn webhooks(config: &Config, found: &mut Findings<'_>) {
     let mut names = BTreeSet::new();
     for (index, webhook) in config.webhooks.iter().enumerate() {
-        let here = vec![Step::Key("webhooks".to_owned()), Step::Index(index)];
+        let here = place("webhooks", index);
         if !names.insert(&webhook.name) {
             let what = format!("webhooks[{index}]: there is another webhook `{}`", webhook.name);
             found.problems.push(Problem::new(found.root.origin(&here), what, "give each a name of its own"));

@@ -6,7 +6,7 @@
 #![expect(clippy::result_large_err, reason = "a fault carries its path and place, and a config is read once")]
 
 use serde::de::value::StrDeserializer;
-use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer as _, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Error as _, IntoDeserializer as _, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::problem::Problem;
@@ -87,7 +87,16 @@ impl Source<'_> {
             Value::Map(entries) => visitor.visit_map(Entries { entries, value: None }),
         }
     }
-    /// A word that is to be a number or a truth value becomes one.
+    /// `yes`, `on` and their like are truth values only where one is asked for.
+    fn truth(&self) -> Option<bool> {
+        let (Value::Text(word) | Value::Word(word)) = &self.0.value else { return None };
+        match word.trim().to_ascii_lowercase().as_str() {
+            "true" | "yes" | "y" | "on" => Some(true),
+            "false" | "no" | "n" | "off" => Some(false),
+            _ => None,
+        }
+    }
+    /// A word that is to be a number becomes one.
     fn parsed<'de, T: std::str::FromStr, V: Visitor<'de>>(
         self,
         visitor: V,
@@ -118,8 +127,13 @@ impl<'de> de::Deserializer<'de> for Source<'_> {
         let at = self.0.at.clone();
         self.any(visitor).map_err(|fault| fault.at(at))
     }
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.truth() {
+            Some(yes) => visitor.visit_bool(yes),
+            None => self.deserialize_any(visitor),
+        }
+    }
     numbers! {
-        deserialize_bool visit_bool bool,
         deserialize_u8 visit_u64 u64, deserialize_u16 visit_u64 u64, deserialize_u32 visit_u64 u64, deserialize_u64 visit_u64 u64,
         deserialize_i8 visit_i64 i64, deserialize_i16 visit_i64 i64, deserialize_i32 visit_i64 i64, deserialize_i64 visit_i64 i64,
         deserialize_f32 visit_f64 f64, deserialize_f64 visit_f64 f64
@@ -145,6 +159,10 @@ impl<'de> de::Deserializer<'de> for Source<'_> {
         // A key with nothing behind it is a group with nothing in it.
         if matches!(self.0.value, Value::Null) {
             return visitor.visit_map(Entries { entries: &[], value: None }).map_err(|fault: Fault| fault.at(self.0.at.clone()));
+        }
+        // Serde would take its items for the values of the first keys.
+        if matches!(self.0.value, Value::List(_)) {
+            return Err(Fault::invalid_type(Unexpected::Seq, &visitor).at(self.0.at.clone()));
         }
         self.deserialize_any(visitor)
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base::Fault;
+
 use super::tree::Origin;
 
 /// One thing that is wrong.
@@ -46,6 +48,13 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+impl<F: Fault> FromIterator<F> for Problems {
+    fn from_iter<I: IntoIterator<Item = F>>(faults: I) -> Self {
+        let told = |fault: F| Problem::new(Origin::Nowhere, base::chain(&fault), fault.hint().unwrap_or_default());
+        Self(faults.into_iter().map(told).collect())
+    }
+}
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {

@@ -44,6 +44,8 @@ fn text(path: &Path) -> std::io::Result<String> {
 pub(super) fn yaml(name: &Arc<str>, text: &str) -> Result<Node, Problem> {
     let mut options = serde_saphyr::Options::default();
     options.with_snippet = false;
+    // Whether `off` is a word or means false is known to whoever reads it.
+    options.strict_booleans = true;
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => Ok(placed(name, raw)),
         Err(error) => {

@@ -253,9 +253,13 @@ environment variable; a flag comes before a variable, a variable before the file
 nobody knows and values that cannot be used are refused at the start, all at once, each with its line.
 
 Paths in the file count from the folder of the file, those of flags and variables from the working folder. Durations
-are `500ms`, `30s`, `5m`, `1h`; sizes are `512MiB`, `8GiB` or a number of bytes. `SIGHUP` reads the deployments, routes and webhooks again.
+are `500ms`, `30s`, `5m`, `1h`; sizes are `512MiB`, `8GiB` or a number of bytes. `SIGHUP` reads the deployments, routes and webhooks again; those
+that have not changed here stay as the API has left them, and a file that is empty at that moment takes nothing away.
 
-`PENSTOCK_ADMIN_TOKEN` sets the admin token that is otherwise made at the first start; `PENSTOCK_LLAMA_SERVER` names the
+`penstock config check` says what would keep a server from starting with the config: what is wrong with the file, and certificates, secrets, folders
+and names that are not there. It reads what the server has stored beside it, and writes nothing.
+
+`PENSTOCK_ADMIN_TOKEN` sets the admin token that is otherwise made at the first start, also where that was lost; `PENSTOCK_LLAMA_SERVER` names the
 llama-server to use when the config does not. Keys that begin with `llama_`, `vram_` and `cors_` are those of older control planes.
 
 | key | takes | default | what it does | flag | variable |

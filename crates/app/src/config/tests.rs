@@ -133,6 +133,58 @@ fn flags_that_penstock_owns_are_refused_and_those_that_reach_files_are_the_owner
 }
 
 #[test]
+fn off_and_on_are_words_where_words_are_wanted_and_truth_values_where_those_are() {
+    let text = "access_log: off\nlog: { level: off }\nadopt: yes\ncors_enabled: Off\ncors_origins: [no]\n\
+        deployments:\n  - { name: on, model: file:x.gguf, args: [--flash-attn, on], embeddings: true }\n";
+    let config = load("a.yaml", text, &[("PENSTOCK_CORS_ENABLED", "on")], &[]).expect("a config").config;
+    assert_eq!((config.access_log, config.log.level), (AccessLog::Off, super::Level::Off));
+    assert_eq!((config.adopt, config.cors_enabled, config.cors_origins), (true, true, vec!["no".to_owned()]));
+    let deployment = &config.deployments[0];
+    assert_eq!((deployment.name.as_str(), deployment.args[1].as_str(), deployment.embeddings), ("on", "on", true));
+    assert!(!load("a.yaml", text, &[], &[]).expect("a config").config.cors_enabled);
+}
+
+#[test]
+fn a_list_is_no_group_of_keys() {
+    for (name, text, at) in [
+        ("a.yaml", "[]\n", "DIR/a.yaml:1: a list stands where a group of keys is needed"),
+        ("a.json", "[]", "DIR/a.json:1: a list stands where a group of keys is needed"),
+        ("a.yaml", "adopt: true\nmemory: [1GiB]\n", "DIR/a.yaml:2: memory: a list stands where a group of keys is needed"),
+    ] {
+        assert_eq!(load(name, text, &[], &[]).expect_err(text), at);
+    }
+    assert!(load("a.yaml", "nonsense\n", &[], &[]).is_err());
+}
+
+#[test]
+fn a_file_that_is_empty_when_it_is_read_again_takes_nothing_away() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.yaml");
+    let flags = Flags { config: Some(file.clone()), values: Vec::new() };
+    let write = |text: &str| std::fs::write(&file, text).expect("a file");
+    write(YAML);
+    let settings = Settings::load(&flags, &environment(folder.path(), &[])).expect("a config");
+    for empty in ["", "\n", "# later\n"] {
+        write(empty);
+        let refused = settings.again(&flags).expect_err("it is empty").to_string();
+        assert!(refused.contains("a.yaml is empty") && refused.contains("deployments: []"), "{refused}");
+    }
+    write("deployments: []\n");
+    let nothing = settings.again(&flags).expect("it was written");
+    assert!(nothing.config.deployments.is_empty());
+    write("");
+    Settings::load(&flags, &environment(folder.path(), &[])).expect("an empty config").again(&flags).expect("which it was before");
+}
+
+#[test]
+fn what_leads_in_a_circle_is_told_with_its_line_and_what_may_be_elsewhere_is_not_missed() {
+    let text = "deployments:\n  - name: a\n    engine: echo\n    fallback: [r]\n  - { name: b, engine: echo, fallback: [lies-in-models-dir] }\n\
+        routes:\n  - { name: q, targets: [{ deployment: made-by-the-api }] }\n  - name: r\n    targets:\n      - deployment: b\n      \
+        - deployment: q\n    fallback:\n      - a\n";
+    insta::assert_snapshot!(load("a.yaml", text, &[], &[]).expect_err("faults"));
+}
+
+#[test]
 fn the_key_of_a_remote_engine_is_not_printed() {
     let config = load("a.yaml", "llama_url: http://127.0.0.1:1\nllama_api_key: verysecret\n", &[], &[]).expect("a config").config;
     assert!(config.llama_api_key.is_some());

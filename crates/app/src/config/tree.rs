@@ -84,6 +84,15 @@ impl Node {
         Self { at, value: Value::Map(Vec::new()) }
     }
 
+    /// Nothing is said in it.
+    pub(super) fn is_empty(&self) -> bool {
+        match &self.value {
+            Value::Null => true,
+            Value::Map(entries) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
     /// The node at a path.
     pub(super) fn find(&self, steps: &[Step]) -> Option<&Self> {
         let Some((first, rest)) = steps.split_first() else { return Some(self) };

@@ -34,17 +34,18 @@ use vault::{MasterKey, Vault};
 use webhooks::{Tell, Webhooks};
 
 use super::keys::Keys;
-use super::{depot, door, status, story, token, wishes};
+use super::wishes::Wishes;
+use super::{depot, door, status, story, token};
 use crate::config::{Config, Mode, Placement, Settings};
 use crate::error::Error;
 
 /// The database in the data directory.
-const DATABASE: &str = "penstock.db";
+pub(super) const DATABASE: &str = "penstock.db";
 /// The folder of the usage journal in the data directory.
 const JOURNAL: &str = "journal";
 /// The folder of instances in the data directory.
 const INSTANCES: &str = "instances";
-const BLOBS: &str = "blobs";
+pub(super) const BLOBS: &str = "blobs";
 /// The master key of the secrets, in the data directory, where the operator gives none.
 const MASTER_KEY: &str = "master-key";
 const PRIVATE: u32 = 0o700;
@@ -59,6 +60,7 @@ pub(super) struct Rooms {
     pub(super) housekeeping: Housekeeping,
     pub(super) access: Access,
     pub(super) registry: Registry,
+    pub(super) wishes: Wishes,
     pub(super) board: Arc<Board>,
     pub(super) fleet: fleet::Handle,
     pub(super) fleet_task: Task,
@@ -88,7 +90,8 @@ impl Rooms {
         // Before anything happens, so that receivers and the events file are told of all of it.
         let before = store.newest_event().await?;
         let receivers = Webhooks::open(&store, &settings.config.webhooks, &|name| settings.environment.secret(name)).await?;
-        story::tell_at_start(&store, wishes::store(&store, &registry, settings).await?).await?;
+        let wishes = Wishes::read(&registry, settings).await?;
+        story::tell_at_start(&store, wishes.store(&store, &Wishes::default()).await?).await?;
         let vault = vault(&store, settings, &data_dir).await?;
         let keys = Keys::new(settings, &vault);
         let found = keys.clone();
@@ -114,6 +117,7 @@ impl Rooms {
             housekeeping,
             access,
             registry,
+            wishes,
             board,
             fleet,
             fleet_task,
@@ -293,13 +297,17 @@ pub(crate) fn programs(settings: &Settings) -> Programs {
 
 /// The secrets that this server keeps; their master key is the operator's, else one of ours.
 async fn vault(store: &Store, settings: &Settings, data_dir: &Path) -> Result<Vault, Error> {
+    Ok(Vault::open(store.clone(), master_key(settings, data_dir)).await?)
+}
+
+/// Where the master key is.
+pub(super) fn master_key(settings: &Settings, data_dir: &Path) -> MasterKey {
     let environment = &settings.environment;
-    let master = match (environment.secret("PENSTOCK_MASTER_KEY"), environment.path("PENSTOCK_MASTER_KEY_FILE")) {
+    match (environment.secret("PENSTOCK_MASTER_KEY"), environment.path("PENSTOCK_MASTER_KEY_FILE")) {
         (Some(given), _) => MasterKey::Given(given),
         (None, Some(file)) => MasterKey::File(environment.absolute(&file, &environment.folder)),
         (None, None) => MasterKey::Own(data_dir.join(MASTER_KEY)),
-    };
-    Ok(Vault::open(store.clone(), master).await?)
+    }
 }
 
 fn fleet_config(settings: &Settings, data_dir: &Path) -> fleet::Config {

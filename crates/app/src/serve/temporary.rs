@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 use crate::error::Error;
 
 const PRIVATE: u32 = 0o700;
@@ -63,14 +63,24 @@ impl Drop for Temporary {
 }
 
 impl Settings {
-    /// The same machine with nothing to serve and nothing to leave behind.
-    pub(crate) fn for_a_while(mut self) -> Self {
-        let config = &mut self.config;
-        config.deployments.clear();
-        config.models_dir = None;
-        config.llama_url = None;
-        config.events_file = None;
-        config.adopt = false;
-        self
+    /// The same machine with nothing to serve, nobody to tell and nothing to leave behind.
+    pub(crate) fn for_a_while(self) -> Self {
+        let Config { listen, data_dir, log, engines, memory, vram_budget_mb, vram_margin_mb, llama_bin, llama_threads, .. } = self.config;
+        let machine = Config {
+            listen,
+            data_dir,
+            log,
+            engines,
+            memory,
+            vram_budget_mb,
+            vram_margin_mb,
+            llama_bin,
+            llama_threads,
+            ..Config::default()
+        };
+        Self { config: machine, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests;

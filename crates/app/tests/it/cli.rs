@@ -4,6 +4,7 @@
 //! find it by themselves), verb after verb, and all that was said, without what differs from run to
 //! run, as a snapshot.
 
+mod config;
 mod models;
 mod reference;
 mod rollout;
@@ -158,6 +159,23 @@ async fn a_token_is_made_listed_used_within_its_scope_and_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_a_user_makes_is_theirs_or_with_that_word_nobodys() {
+    let stage = Stage::new();
+    let _server = Process::start(&stage, ECHO).await;
+    let made = |words: &[&str]| -> serde_json::Value {
+        let made = output(&stage, &[words, &["-o", "json"]].concat());
+        serde_json::from_slice(&made.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {made:?}"))
+    };
+    let ann = made(&["user", "create", "ann", "--role", "admin"]);
+    let own = made(&["token", "create", "own", "--user", "ann", "--scope", "admin"]);
+    let own = own["token"].as_str().expect("a token");
+    assert_eq!(made(&["token", "create", "laptop", "--token", own])["owner"], ann["id"]);
+    assert!(made(&["token", "create", "machine", "--nobody", "--token", own])["owner"].is_null());
+    assert!(made(&["token", "create", "first"])["owner"].is_null(), "the first token is nobody's, and so is what it makes");
+    assert_eq!(output(&stage, &["token", "create", "both", "--nobody", "--user", "ann"]).status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_project_is_made_changed_looked_at_and_removed() {
     let stage = Stage::new();
     let mut terminal = Terminal::of(&stage);
@@ -189,6 +207,24 @@ async fn the_local_token_is_shown_to_the_local_server_only() {
     assert_ne!(ended(&listed), 0);
     let request = heard.recv().expect("a request").to_lowercase();
     assert!(request.starts_with("get /api/v1/deployments") && !request.contains("authorization"), "{request}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_local_token_is_shown_to_nobody_who_listens_where_a_server_was_killed() {
+    let stage = Stage::new();
+    let mut server = Process::start(&stage, ECHO).await;
+    server.signal(nix::sys::signal::Signal::SIGKILL);
+    server.ended().await;
+    let (port, heard) = said::listener();
+    std::fs::write(stage.data_dir().join("address"), format!("127.0.0.1:{port}\n")).expect("the file that was left");
+    let listed = output(&stage, &["list"]);
+    assert_eq!(ended(&listed), 5, "{listed:?}");
+    let told = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(told.starts_with("no server runs for ") && told.contains("was killed"), "{told}");
+    assert!(heard.try_recv().is_err(), "it is not asked");
+    let named = output(&stage, &["list", "--server", &format!("http://127.0.0.1:{port}")]);
+    let request = heard.recv().expect("a request").to_lowercase();
+    assert!(ended(&named) != 0 && !request.contains("authorization"), "{request}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,6 +195,52 @@ async fn limits_change_at_once_and_no_engine_starts_anew_by_api_and_by_a_reload(
     stop(house).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_back_what_the_api_has_changed_only_where_the_file_has_changed() {
+    const CONFIG: &str = "\
+deployments:
+  - { name: m, engine: echo, parallel: 8, replicas: { min: 1 } }
+  - { name: gone, engine: echo }
+routes:
+  - { name: r, targets: [{ deployment: m }] }
+";
+    let stage = Stage::new();
+    let mut house = stage.house(CONFIG).await;
+    let client = stage.client(&house);
+    let bad = CONFIG.replace("parallel: 8", "parallel: 1");
+    stage.write_config(&bad);
+    house.reload(&app::config::Flags::default()).await.expect("a config");
+    reaches(&client, "m", "complete", 2).await;
+    let undone = client.post("/api/v1/deployments/m/rollout/undo", &json!({})).await;
+    assert_eq!(undone.status, 202, "{}", undone.text);
+    reaches(&client, "m", "complete", 3).await;
+    let routed = json!({"targets": [{"deployment": "m", "weight": 7}]});
+    let routed = client.ask(Method::PUT, "/api/v1/routes/r", routed.to_string().into()).await;
+    assert_eq!(routed.status, 200, "{}", routed.text);
+    assert_eq!(client.ask(Method::DELETE, "/api/v1/deployments/gone", "".into()).await.status, 202);
+    until("it is gone", async || (client.get("/api/v1/deployments/gone").await.status == 404).then_some(())).await;
+
+    house.reload(&app::config::Flags::default()).await.expect("the same config");
+    let of = async |path: &str| client.get(path).await.json();
+    let (m, r) = (of("/api/v1/deployments/m").await, of("/api/v1/routes/r").await);
+    assert_eq!((&m["generation"], &m["spec"]["parallel"]), (&json!(3), &json!(8)), "the undo holds");
+    assert_eq!((&r["generation"], &r["spec"]["targets"][0]["weight"]), (&json!(2), &json!(7)), "the route as well");
+    assert_eq!(client.get("/api/v1/deployments/gone").await.status, 404);
+
+    stage.write_config(&bad.replace("parallel: 1", "parallel: 2"));
+    house.reload(&app::config::Flags::default()).await.expect("a config");
+    let (m, r) = (of("/api/v1/deployments/m").await, of("/api/v1/routes/r").await);
+    assert_eq!((&m["generation"], &m["spec"]["parallel"]), (&json!(4), &json!(2)), "a changed entry is followed");
+    assert_eq!(r["generation"], 2, "and no other");
+    stop(house).await;
+
+    let house = stage.house(CONFIG).await;
+    let client = stage.client(&house);
+    assert_eq!(client.get("/api/v1/routes/r").await.json()["spec"]["targets"][0]["weight"], 1, "a start follows the file");
+    assert_eq!(client.get("/api/v1/deployments/gone").await.status, 200);
+    stop(house).await;
+}
+
 /// A remote engine behind a canary.
 async fn canary(stage: &Stage, upstream: &Upstream, more: &str) -> (app::serve::House, Client) {
     let by = format!("rollout: {{ strategy: canary, canary: {{ {more} }} }}");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::Method;
 use serde_json::json;
 
-use crate::process::Process;
+use crate::process::{Process, penstock};
 use crate::stage::{Stage, stop};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +41,20 @@ async fn a_given_admin_token_is_the_only_one_and_is_written_nowhere() {
     let process = Process::start_with(&stage, "", &[("PENSTOCK_ADMIN_TOKEN", given)]).await;
     assert_eq!(process.client.with_token(Some(given)).get("/api/v1/tokens").await.status, 200);
     assert!(stage.token().is_none() && !process.log().contains(given));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_token_that_was_lost_is_told_with_what_brings_a_new_one() {
+    let stage = Stage::new();
+    let process = Process::start(&stage, "").await;
+    assert!(!process.log().contains("PENSTOCK_ADMIN_TOKEN"));
+    drop(process);
+    std::fs::write(stage.data_dir().join("admin-token"), "").expect("the file");
+    let process = Process::start(&stage, "").await;
+    assert!(process.log().contains("PENSTOCK_ADMIN_TOKEN"), "{}", process.log());
+    let listed = penstock(&stage).arg("list").output().expect("penstock");
+    let told = String::from_utf8_lossy(&listed.stderr).into_owned();
+    assert!(listed.status.code() == Some(4) && told.contains("PENSTOCK_ADMIN_TOKEN"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

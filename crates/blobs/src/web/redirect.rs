@@ -4,6 +4,7 @@
 //! `https` to `http`.
 
 use http::{Response, Uri, header};
+use url::Url;
 
 use crate::error::Error;
 
@@ -11,8 +12,8 @@ use crate::error::Error;
 pub(super) fn next<B>(from: &Uri, answer: &Response<B>) -> Result<Option<Uri>, Error> {
     let moved = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     let Some(place) = answer.headers().get(header::LOCATION).filter(|_| moved) else { return Ok(None) };
-    let place = place.to_str().unwrap_or_default();
-    let next = resolve(from, place).ok_or_else(|| Error::BadUrl(shown(place)))?;
+    let place = String::from_utf8_lossy(place.as_bytes());
+    let next = resolve(from, &place).ok_or_else(|| Error::BadUrl(shown(&place)))?;
     if from.scheme_str() == Some("https") && next.scheme_str() == Some("http") {
         return Err(Error::Downgraded { from: host(from), to: host(&next) });
     }
@@ -21,7 +22,15 @@ pub(super) fn next<B>(from: &Uri, answer: &Response<B>) -> Result<Option<Uri>, E
 
 /// Another host, port or scheme: what was meant for the first one is not for it.
 pub(super) fn leaves(from: &Uri, to: &Uri) -> bool {
-    (from.scheme(), from.authority()) != (to.scheme(), to.authority())
+    let of = |uri: &Uri| (uri.scheme_str().map(str::to_owned), uri.host().map(str::to_ascii_lowercase), port(uri));
+    of(from) != of(to)
+}
+
+/// As it is said, or as it is where nobody says it.
+fn port(uri: &Uri) -> Option<u16> {
+    const PLAIN: u16 = 80;
+    const SECURE: u16 = 443;
+    uri.port_u16().or_else(|| if uri.scheme_str() == Some("https") { Some(SECURE) } else { Some(PLAIN) })
 }
 
 /// The host alone: a query may hold a signature.
@@ -41,18 +50,11 @@ pub(super) fn shown(url: &str) -> String {
     }
 }
 
-/// RFC 3986, section 5: whole addresses, `//host/path`, `/path`, and `path` beside the last one.
+/// Beside where we asked, as a browser would go there; a place within the answer is none of the server's.
 fn resolve(from: &Uri, place: &str) -> Option<Uri> {
-    let (scheme, authority) = (from.scheme_str()?, from.authority()?.as_str());
-    let place = place.split('#').next()?;
-    let beside = || from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-    let text = match place {
-        whole if whole.starts_with("http://") || whole.starts_with("https://") => whole.to_owned(),
-        rest if rest.starts_with("//") => format!("{scheme}:{rest}"),
-        path if path.starts_with('/') => format!("{scheme}://{authority}{path}"),
-        path => format!("{scheme}://{authority}{}/{path}", beside()),
-    };
-    text.parse().ok()
+    let mut next = Url::parse(&from.to_string()).ok()?.join(place).ok()?;
+    next.set_fragment(None);
+    if matches!(next.scheme(), "http" | "https") { next.as_str().parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -67,9 +69,28 @@ mod tests {
             ("//b.example/q", "https://b.example/q"),
             ("/q", "https://a.example:8443/q"),
             ("q", "https://a.example:8443/x/q"),
+            ("?v=2", "https://a.example:8443/x/y?v=2"),
+            ("../../q", "https://a.example:8443/q"),
+            ("./q/../r", "https://a.example:8443/x/r"),
+            ("HTTPS://B.example/Q", "https://b.example/Q"),
+            ("/größe.gguf", "https://a.example:8443/gr%C3%B6%C3%9Fe.gguf"),
         ] {
             assert_eq!(resolve(&from, place).unwrap().to_string(), wanted, "{place}");
         }
+        for nowhere in ["file:///etc/passwd", "ftp://b.example/q", "https://", "data:,x"] {
+            assert_eq!(resolve(&from, nowhere), None, "{nowhere}");
+        }
+        let answer = |place: &[u8]| Response::builder().status(302).header("location", place).body(()).unwrap();
+        assert_eq!(next(&from, &answer("/ü".as_bytes())).unwrap().unwrap().path(), "/%C3%BC");
+        assert!(matches!(next(&from, &answer(b"HTTP://a.example/q")), Err(Error::Downgraded { .. })));
+    }
+
+    #[test]
+    fn a_port_that_goes_without_saying_is_the_same_place() {
+        let leaves = |from: &str, to: &str| leaves(&from.parse().unwrap(), &to.parse().unwrap());
+        assert!(!leaves("https://a.example:443/x", "https://A.example/y"));
+        assert!(leaves("https://a.example/x", "https://a.example:8443/y") && leaves("https://a.example/x", "https://b.example/x"));
+        assert!(leaves("http://a.example:443/x", "https://a.example/x"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base::Fault as _;
+use base::{Backoff, Fault as _};
 use board::Table;
 use spec::deployment::Origin;
 use spec::{Deployment, Event, EventKind, Invalid, KeyFrom, Kind, Name, Record, Verb, Version};
@@ -21,8 +21,10 @@ use crate::{House, belongs, routes, shown};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an answer waits until the fleet has seen the wish, so that a call right after it finds its model.
 const SEEN_WITHIN: Duration = Duration::from_secs(5);
-/// Tries of a change while others change the same wish.
-const TRIES: usize = 8;
+/// Tries of a change while others change the same wish: with each one that fails, another one got through.
+const TRIES: u32 = 64;
+/// Between two of them, so that those who came at the same moment do not meet again.
+const TURNS: Backoff = Backoff { first: Duration::from_millis(2), most: Duration::from_millis(50) };
 
 /// All that can be told to be wrong before it is stored. Whether who asks may want it at all comes first: nothing is looked at for who may not.
 pub(crate) async fn check(house: &House, admin: &Admin, before: Option<&Record>, wanted: &Deployment) -> Result<(), Error> {
@@ -120,16 +122,16 @@ pub(crate) async fn put_because(
     (expect, admin, because): (&Expect, &Admin, &str),
     wanted: impl Fn(Option<&Record>) -> Result<Deployment, Error>,
 ) -> Result<Record, Error> {
-    for _ in 0..TRIES {
+    for tries in 1..=TRIES {
         let before = house.store.get_deployment(name).await?;
         expect.check(name, before.as_ref())?;
         let spec = wanted(before.as_ref())?;
         may_want(house, admin, before.as_ref(), &spec).await?;
         let generation = before.as_ref().map_or(0, |record| record.generation);
-        // An entry of the config stays one: the next start follows the file again.
+        // An entry of the config stays one: the next start follows the file again, and so does a reload once it was changed there.
         let origin = before.as_ref().filter(|record| !record.deleting).map_or(Origin::Api, |record| record.origin);
         match house.store.put_deployment_because(&spec, (origin, because), Some(generation)).await {
-            Err(store::Error::Stale { .. }) => {}
+            Err(store::Error::Stale { .. }) => tokio::time::sleep(TURNS.anywhere(tries)).await,
             Err(error) => return Err(error.into()),
             Ok(record) => {
                 if let Some(before) = &before {

@@ -171,17 +171,23 @@ fn told(upload: &Upload) -> Value {
     json!({ "digest": upload.digest, "offset": upload.offset, "length": upload.length })
 }
 
-/// Takes what comes until there is no more, or the sender is gone; what has come stays.
+/// Takes what comes until there is no more, the sender is gone, or one piece is refused; what has come before stays, and is told from then on.
 async fn take((house, admin): (&House, &Admin), mut receiving: Receiving, body: Body) -> Result<Upload, Error> {
     let mut bytes = body.into_data_stream();
-    while let Some(Ok(next)) = bytes.next().await {
-        receiving.append(next).await?;
+    let mut taken = Ok(());
+    while taken.is_ok()
+        && let Some(Ok(next)) = bytes.next().await
+    {
+        taken = receiving.append(next).await;
     }
-    let upload = receiving.end().await?;
-    if upload.offset == upload.length {
+    let ended = receiving.end().await;
+    if let Ok(upload) = &ended
+        && upload.offset == upload.length
+    {
         sent::note(house, admin, &upload.digest).await?; // it is theirs from now on
     }
-    Ok(upload)
+    taken?;
+    Ok(ended?)
 }
 
 /// What was cut off between its last byte and its end is theirs as well, once it is whole.

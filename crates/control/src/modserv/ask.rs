@@ -80,7 +80,7 @@ impl ServiceSpec {
             env: collect(&mut found, self.environment().map_err(Error::from))?.unwrap_or_default(),
             ..base
         };
-        spec.replicas.min = self.replica_count.unwrap_or(1);
+        spec.replicas.min = collect(&mut found, self.replicas().map_err(Error::from))?.unwrap_or(1);
         spec.replicas.max = spec.replicas.min;
         collect(&mut found, self.resource_requirements.accelerate(house, &mut spec).map(|()| None::<()>).map_err(Error::from))?;
         let known: Vec<String> = found.iter().map(|problem| problem.field.clone()).collect();
@@ -132,6 +132,13 @@ impl ServiceSpec {
         known.into_iter().find(|kind| kind.as_str() == word).map(Some).ok_or_else(|| {
             Invalid::one("runtime", format!("this build has no runtime `{word}`"), "use process or external, or leave it out")
         })
+    }
+
+    fn replicas(&self) -> Result<Option<u32>, Invalid> {
+        match self.replica_count {
+            Some(0) => Err(Invalid::one("replicaCount", "0 instances would serve nobody", "replicaCount is at least 1")),
+            count => Ok(count),
+        }
     }
 
     fn environment(&self) -> Result<Option<BTreeMap<String, String>>, Invalid> {

@@ -69,14 +69,14 @@ async fn a_patch_merges_and_null_goes_back_to_the_default() {
 async fn changes_at_the_same_time_all_arrive() {
     let room = Room::open().await;
     room.ask("POST", "/api/v1/deployments", ECHO).await.expect(202);
-    let bodies: Vec<String> = (0..5).map(|n| format!(r#"{{"labels":{{"n{n}":"x"}}}}"#)).collect();
+    let bodies: Vec<String> = (0..50).map(|n| format!(r#"{{"labels":{{"n{n}":"x"}}}}"#)).collect();
     let asks = bodies.iter().map(|body| room.ask("PATCH", "/api/v1/deployments/a", body));
     for answer in futures_util::future::join_all(asks).await {
         answer.expect(202);
     }
     let read = room.get("/api/v1/deployments/a").await;
-    assert_eq!(read["spec"]["labels"].as_object().unwrap().len(), 5);
-    assert_eq!(read["generation"], 6);
+    assert_eq!(read["spec"]["labels"].as_object().unwrap().len(), 50);
+    assert_eq!(read["generation"], 51);
 }
 
 #[tokio::test]

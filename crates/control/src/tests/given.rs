@@ -56,6 +56,39 @@ async fn who_makes_tokens_and_changes_users_gets_nothing_that_they_have_not() {
 }
 
 #[tokio::test]
+async fn what_a_user_makes_is_theirs_and_ends_with_them_unless_they_say_that_it_is_nobodys() {
+    let room = Room::open().await;
+    let (ann, bob) = (user(&room, "ann", &["admin"]).await, user(&room, "bob", &["developer"]).await);
+    let (of_ann, _) = Asker::with(&room, &json!({"name": "of ann", "owner": ann, "scopes": ["admin"]})).await;
+    let (of_bob, _) = Asker::with(&room, &json!({"name": "of bob", "owner": bob, "scopes": ["admin"]})).await;
+    let made = async |asker: &Asker<'_>, wanted: Value| asker.ask("POST", "/api/v1/tokens", &wanted).await.expect(201);
+    let laptop = made(&of_ann, json!({"name": "laptop", "scopes": ["admin"]})).await;
+    let machine = made(&of_ann, json!({"name": "machine", "scopes": ["admin"], "owner": null})).await;
+    assert_eq!((&laptop["owner"], &machine["owner"]), (&ann, &Value::Null));
+    assert_eq!(made(&of_bob, json!({"name": "mine"})).await["owner"], bob);
+    Asker::is_refused(of_bob.ask("POST", "/api/v1/tokens", &json!({"name": "machine", "owner": null})).await, "create tokens");
+    assert_eq!(room.ask("POST", "/api/v1/tokens", r#"{"name": "first"}"#).await.expect(201)["owner"], Value::Null, "nobody made it");
+
+    room.ask("PATCH", &format!("/api/v1/users/{}", ann.as_str().unwrap()), r#"{"disabled": true}"#).await.expect(200);
+    for (token, status) in [(laptop, 401), (machine, 200)] {
+        let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+        room.ask_with(&[("authorization", &bearer)], "GET", "/api/v1/users", "").await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_given_a_name_that_is_not_seen_as_it_is() {
+    let room = Room::open().await;
+    let ann = user(&room, "ann", &[]).await;
+    for name in ["\u{202e}nna", "a\u{200b}nn", "ann\u{2069}"] {
+        let body = json!({ "name": name }).to_string();
+        let made = room.ask("POST", "/api/v1/users", &body).await.expect(400);
+        assert_eq!(made["problems"][0]["field"], "name", "{made}");
+        room.ask("PATCH", &format!("/api/v1/users/{}", ann.as_str().unwrap()), &body).await.expect(400);
+    }
+}
+
+#[tokio::test]
 async fn a_bounded_token_rids_itself_of_no_bound() {
     let room = Room::open().await;
     let ann = user(&room, "ann", &["admin"]).await;

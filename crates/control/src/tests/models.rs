@@ -267,6 +267,31 @@ async fn a_model_is_sent_in_pieces_and_becomes_a_version() {
 }
 
 #[tokio::test]
+async fn a_piece_that_is_too_long_is_refused_and_how_far_the_file_is_is_told_at_once() {
+    const ALL: &str = "/api/v1/models/sent/versions/upload";
+    const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");
+    const PIECE: usize = 600_000;
+    let room = Room::open().await;
+    let file: Vec<u8> = (0..=250).cycle().take(4 * PIECE - 10).collect();
+    let (length, digest) = (file.len().to_string(), Digest::of(&file));
+    let repr = format!("sha-256=:{}:", base64(&bytes_of(digest.hex())));
+    let one = format!("{ALL}/{}", digest.hex());
+    assert_eq!(tus(&room, ("POST", ALL), &[("upload-length", &length), ("repr-digest", &repr)], b"").await.status.as_u16(), 201);
+
+    let longer = [&file[..], &[0; 10]].concat();
+    let pieces: Vec<_> = longer.chunks(PIECE).map(|piece| Ok::<_, std::io::Error>(bytes::Bytes::copy_from_slice(piece))).collect();
+    let request = Request::patch(&one).header("authorization", format!("Bearer {}", room.admin)).header("tus-resumable", "1.0.0");
+    let request = request.header(BYTES.0, BYTES.1).header("upload-offset", "0");
+    let refused = room.send(request.body(Body::from_stream(futures_util::stream::iter(pieces))).unwrap()).await;
+    assert_eq!(refused.status().as_u16(), 400);
+    let have = 3 * PIECE;
+    let look = tus(&room, ("HEAD", &one), &[], b"").await;
+    assert_eq!(look.header("upload-offset"), have.to_string(), "what came before it is here");
+    let rest = tus(&room, ("PATCH", &one), &[BYTES, ("upload-offset", look.header("upload-offset"))], &file[have..]).await;
+    assert_eq!((rest.status.as_u16(), rest.header("upload-offset")), (204, length.as_str()), "{}", rest.text);
+}
+
+#[tokio::test]
 async fn what_does_not_speak_tus_or_promises_nothing_is_refused() {
     const ALL: &str = "/api/v1/models/sent/versions/upload";
     const BYTES: (&str, &str) = ("content-type", "application/offset+octet-stream");

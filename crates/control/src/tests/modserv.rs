@@ -219,6 +219,7 @@ async fn errors_come_in_the_envelope() {
     for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/pipeline")] {
         let answer = room.ask(method, &format!("/api/v1/modserv/00000000{path}"), "").await.expect(404);
         assert_eq!((&answer["code"], &answer["data"]), (&json!(404), &Value::Null));
+        assert!(answer["message"].as_str().unwrap().ends_with("GET /api/v1/modserv/list lists what there is"), "{answer}");
     }
     room.ask("PUT", "/api/v1/modserv/00000000", &ask(&room, &json!({}))).await.expect(404);
     let id = deployed(&room, &json!({})).await;

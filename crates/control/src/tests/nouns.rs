@@ -109,6 +109,19 @@ async fn no_answer_and_no_event_shows_a_secret() {
 }
 
 #[tokio::test]
+async fn a_master_key_for_which_the_disk_has_no_room_is_507_and_stays_as_it_is() {
+    let room = Room::open().await;
+    let (key, beside) = (room.dir.path().join("master-key"), room.dir.path().join("master-key.new"));
+    let before = std::fs::read_to_string(&key).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &beside).unwrap();
+    let refused = room.ask("POST", "/api/v1/master-key/rotate", "").await.expect(507);
+    assert!(refused["hint"].as_str().unwrap().contains("free some space"), "{refused}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), before);
+    std::fs::remove_file(&beside).unwrap();
+    room.ask("POST", "/api/v1/master-key/rotate", "").await.expect(200);
+}
+
+#[tokio::test]
 async fn nodes_and_status_tell_what_is_held() {
     let room = Room::open().await;
     room.ask("PUT", "/api/v1/deployments/a", r#"{"engine":"echo","replicas":{"min":1}}"#).await.expect(202);

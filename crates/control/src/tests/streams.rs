@@ -153,6 +153,15 @@ async fn the_story_goes_on_where_its_reader_left_off() {
 }
 
 #[tokio::test]
+async fn who_read_further_than_the_story_goes_hears_what_comes_next() {
+    let room = Room::open().await;
+    deploy(&room, "a").await;
+    let mut live = Reader::open(&room, "/api/v1/events?watch=1", Some(1_000_000)).await;
+    deploy(&room, "b").await;
+    live.until(|told| told.data["kind"] == "deployment_created" && told.data["deployment"] == "b").await;
+}
+
+#[tokio::test]
 async fn a_watcher_of_one_deployment_sees_only_its_events() {
     let room = Room::open().await;
     deploy(&room, "a").await;

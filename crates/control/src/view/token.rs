@@ -10,7 +10,8 @@ use super::user::Rights;
 pub struct NewToken {
     /// What people call it.
     pub name: String,
-    /// The id of the user or service account whose it is: it never may more than its owner. Whoever may not make tokens for all is the owner.
+    /// The id of the user or service account whose it is: it never may more than its owner. When absent, the user who makes it; `null` makes one of
+    /// nobody, which stays when that user is shut out, and takes the right to make tokens for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// The project that its use is booked on.

@@ -59,8 +59,10 @@ pub(super) fn keep<'a>(scene: &Scene<'a>, weight: u32, decision: &mut Decision<'
         scene.create(status.to, decision);
     }
     scene.trim(&new, share(wanted, weight), decision);
-    // A revision in between, which never served.
-    decision.leave.extend(rest.into_iter().map(|item| (item, scene.superseded())));
+    // A revision in between, which never served; until the new one is frozen its engines may be those of that.
+    if scene.is_frozen() {
+        decision.leave.extend(rest.into_iter().map(|item| (item, scene.superseded())));
+    }
 }
 
 /// The canary has what its step takes, or has had it for long enough.

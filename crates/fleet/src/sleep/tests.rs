@@ -122,6 +122,7 @@ fn one_that_has_no_memory_when_it_wakes_failed_to_wake_and_is_placed_anew_at_onc
         spawn_error: None,
         last_lines: vec!["unable to allocate CPU buffer".into()],
         at: NOW,
+        lost: false,
     };
     let waking = Item { nap: Nap::Waking, sight: Sight::Exited(exit.clone()), ..item("i", "a", Phase::Loading) };
     assert!(matches!(life::next(&waking, NOW), Next::Fail(reason) if reason.code == ReasonCode::EngineExited));

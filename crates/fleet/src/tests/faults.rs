@@ -244,6 +244,19 @@ async fn an_engine_that_died_while_penstock_was_down_is_a_failure_that_can_be_lo
 }
 
 #[tokio::test]
+async fn callers_of_what_ended_while_penstock_was_down_wait_and_are_served() {
+    let room = Room::open().await;
+    room.deploy(|_| {}).await;
+    let first = room.lease().await.unwrap().member.id.clone();
+    let (runtime, dir) = room.crash().await;
+    runtime.lose(&first);
+    let room = Room::with(runtime, dir).await;
+    assert_ne!(room.lease().await.unwrap().member.id, first);
+    let failed = room.events().await.into_iter().find(|event| event.phase.is_some_and(|(_, to)| to == Phase::Failed)).unwrap();
+    assert_eq!(failed.reason.unwrap().message, "the engine ended by KILL while penstock was down: told that its keeper was killed");
+}
+
+#[tokio::test]
 async fn an_engine_whose_order_was_written_and_never_carried_out_is_no_failure_and_another_one_is_started_at_once() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;

@@ -133,7 +133,8 @@ fn what_can_never_fit_evicts_nobody() {
 #[test]
 fn the_phase_table_of_the_docs_is_the_one_of_the_code() {
     let runs = || Sight::Running { pid: Some(1), resident: None };
-    let exit = Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec!["error: bad".into()], at: NOW };
+    let exit =
+        Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec!["error: bad".into()], at: NOW, lost: false };
     let sights = [
         ("gone", Sight::Absent, Health::Unknown),
         ("runs, silent", runs(), Health::Unknown),
@@ -259,7 +260,7 @@ fn memory_is_held_until_the_engine_has_ended_however_it_ends() {
     let runs = failed(Sight::Running { pid: None, resident: None });
     assert!(runs.holds_memory());
     assert!(!failed(Sight::Absent).holds_memory());
-    let exit = Exit { code: Some(1), signal: None, asked: true, spawn_error: None, last_lines: vec![], at: NOW };
+    let exit = Exit { code: Some(1), signal: None, asked: true, spawn_error: None, last_lines: vec![], at: NOW, lost: false };
     assert!(!Item { sight: Sight::Exited(exit), ..item("i", "a", Phase::Stopping) }.holds_memory());
     let next = Item { created_at: NOW, memory: ByteSize(80), sight: Sight::Absent, ..item("n", "a", Phase::Pending) };
     let world = world(vec![wish("a", |w| w.demand.waiting = 1)], vec![runs, next]);
@@ -293,13 +294,22 @@ fn an_instance_that_is_not_seen_for_a_moment_is_not_lost() {
 
 #[test]
 fn an_exit_says_whether_callers_were_served() {
-    let exit = Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW };
+    let exit = Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW, lost: false };
     let said = |phase| match life::next(&Item { sight: Sight::Exited(exit.clone()), ..item("i", "a", phase) }, NOW) {
         Next::Fail(reason) => reason.message,
         other => panic!("{other:?}"),
     };
     assert!(said(Phase::Warming).contains("before it was ready"));
     assert!(said(Phase::Unhealthy).contains("while it served"));
+    let killed = |lost| {
+        let exit = Exit { code: None, signal: Some(9), lost, ..exit.clone() };
+        match life::next(&Item { sight: Sight::Exited(exit), ..item("i", "a", Phase::Ready) }, NOW) {
+            Next::Fail(reason) => reason.message,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(killed(false), "the engine ended by KILL while it served; the kernel does that when memory runs out");
+    assert_eq!(killed(true), "the engine ended by KILL while it served", "nobody knows by whom");
 }
 
 fn seen(resident: u64, log_lines: u64) -> spec::Seen {
@@ -477,7 +487,7 @@ fn who_has_left_is_not_said_to_have_had_no_caller_for_as_long_as_it_is_kept() {
 
 #[test]
 fn an_instance_that_has_ended_has_no_memory() {
-    let exit = spec::Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW };
+    let exit = spec::Exit { code: Some(1), signal: None, asked: false, spawn_error: None, last_lines: vec![], at: NOW, lost: false };
     let dead = Item { sight: Sight::Exited(exit), ..item("i", "a", Phase::Failed) };
     let shown = crate::snapshot::whole(&world(vec![wish("a", |_| {})], vec![dead, item("j", "a", Phase::Ready)]));
     assert_eq!(shown.instances.iter().map(|one| one.memory).collect::<Vec<_>>(), [ByteSize(0), ByteSize(40)]);

@@ -51,6 +51,7 @@ fn sights() -> Vec<(Sight, Health)> {
         spawn_error: spawn_error.map(str::to_owned),
         asked: false,
         at: NOW,
+        lost: false,
     };
     let runs = || Sight::Running { pid: Some(1), resident: Some(ByteSize(1)) };
     let exits = [

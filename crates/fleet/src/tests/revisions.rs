@@ -82,6 +82,72 @@ async fn a_revision_that_cannot_come_up_is_given_up_while_the_old_one_answers_ev
 }
 
 #[tokio::test]
+async fn what_was_killed_along_with_its_keeper_counts_against_no_revision() {
+    let room = Room::open().await;
+    room.deploy(|d| d.replicas.min = 1).await;
+    room.until(|seen| serves(seen, 1)).await;
+    room.runtime.script(Script { load: Duration::from_hours(1), ..Script::default() });
+    room.deploy(|d| (d.replicas.min, d.context) = (1, Some(128))).await;
+    let loads =
+        |seen: &Snapshot| seen.instances.iter().find(|one| one.revision == 2 && one.phase == Phase::Loading).map(|one| one.id.clone());
+    let lost = loads(&*room.until(|seen| loads(seen).is_some()).await).unwrap();
+    let (runtime, dir) = room.crash().await;
+    runtime.lose(&lost);
+    runtime.script(Script::default());
+    let room = Room::with(runtime, dir).await;
+    let seen = room.until(|seen| serves(seen, 2)).await;
+    assert_eq!((seen.deployments[&name()].rollout.failures, seen.counters.failures), (0, 1));
+}
+
+#[tokio::test]
+async fn a_canary_goes_on_where_it_was_when_a_change_needs_no_other_engine() {
+    let room = Room::open().await;
+    let wish = |d: &mut spec::Deployment, hold: Duration, words: u32| {
+        (d.replicas.min, d.max_queue, d.rollout.strategy) = (1, words, Strategy::Canary);
+        (d.rollout.canary.weights, d.rollout.canary.hold) = (vec![10, 20, 30, 40, 50], hold);
+    };
+    let (short, long) = (Duration::from_millis(100), Duration::from_hours(1));
+    room.deploy(|d| wish(d, short, 1)).await;
+    room.until(|seen| serves(seen, 1)).await;
+    let changed = |d: &mut spec::Deployment, hold, words| {
+        wish(d, hold, words);
+        d.context = Some(128);
+    };
+    room.deploy(|d| changed(d, short, 1)).await;
+    let seen = room.until(|seen| seen.deployments[&name()].rollout.step > 0).await;
+    let canary = seen.instances.iter().find(|one| one.revision == 2).unwrap().id.clone();
+    let goes_on = |seen: &Snapshot, number: u64| {
+        let (rollout, one) = (&seen.deployments[&name()].rollout, seen.instances.iter().find(|one| one.id == canary).unwrap());
+        assert_eq!((rollout.from, rollout.to, rollout.phase), (Some(1), number, RolloutPhase::Progressing));
+        assert!(rollout.step > 0 && one.revision == number && one.phase == Phase::Ready, "{rollout:?} {one:?}");
+    };
+    let frozen = |number: u64| move |seen: &Snapshot| seen.instances.iter().any(|one| one.revision == number);
+    for number in [3, 4] {
+        room.deploy(|d| changed(d, long, u32::try_from(number).unwrap())).await;
+        goes_on(&*room.until(frozen(number)).await, number);
+    }
+    room.until_true(|room| room.board.table().deployments[&name()].split.is_some_and(|split| split.revision == 4)).await;
+    room.events().await; // so that what was seen last is written down
+    let (runtime, dir) = room.crash().await;
+    let store = store::Store::open(dir.path().join("penstock.db")).await.unwrap();
+    let mut spec = store.get_deployment(&name()).await.unwrap().unwrap().spec;
+    spec.max_queue = 9;
+    store.put_deployment(&spec, spec::deployment::Origin::Api, None).await.unwrap();
+    store.close().await;
+    let room = Room::with(runtime, dir).await;
+    room.until(frozen(5)).await;
+    goes_on(&*room.until(|seen| seen.instances.iter().all(|one| one.phase == Phase::Ready)).await, 5);
+    assert_eq!(room.runtime.launches().len(), 2, "nothing was started anew");
+    room.deploy(|d| {
+        changed(d, long, 9);
+        d.context = Some(256);
+    })
+    .await;
+    let seen = room.until(|seen| seen.instances.iter().any(|one| one.revision == 6)).await;
+    assert_eq!(seen.deployments[&name()].rollout.step, 0, "another engine has all of it before it");
+}
+
+#[tokio::test]
 async fn what_was_not_good_is_not_tried_again_by_a_change_that_needs_no_other_engine() {
     let room = Room::open().await;
     room.deploy(|d| d.replicas.min = 1).await;

@@ -267,6 +267,45 @@ fn a_canary_has_instances_for_its_share_and_the_old_ones_all_of_theirs() {
 }
 
 #[test]
+fn the_engine_of_a_canary_serves_on_until_it_is_known_whether_a_change_needs_another_one() {
+    let again = |resolve| changed(canary(2, Some(Duration::ZERO))).with(|w| w.resolve = resolve);
+    let mut items = with_canary(MemberUse::default(), 9, 0);
+    for item in &mut items {
+        item.endpoint = Some(spec::Endpoint::Url("http://e/v1".into()));
+    }
+    let unknown = world(vec![again(Resolve::Running)], items.clone());
+    assert_eq!(plan(&unknown), vec![]);
+    let entry = Arc::clone(&crate::publish::table(&unknown, &board::Table::default(), &|_| None).deployments[&name("a")]);
+    assert_eq!((entry.instances.len(), entry.revision, entry.split), (5, 1, Some(board::Split { revision: 2, percent: 5 })));
+    let another = changed(canary(2, Some(Duration::ZERO)));
+    let leaves = plan(&world(vec![another], items));
+    assert!(leaves.iter().any(|action| matches!(action, Action::Move(id, Phase::Draining, _) if id.as_str() == "n")), "{leaves:?}");
+    let mut lazy = again(Resolve::Running);
+    (lazy.record.spec.replicas.min, lazy.record.spec.replicas.max) = (0, 2);
+    assert_eq!(
+        plan(&world(vec![lazy], vec![item("o", "a", Phase::Ready), new("n", Phase::Ready)])),
+        vec![],
+        "one is as many as there were"
+    );
+}
+
+#[test]
+fn the_first_revision_that_serves_while_it_is_paused_is_what_later_ones_are_held_at() {
+    let paused = |w: &mut Wish| {
+        let settings = &w.record.spec.rollout;
+        (w.rollout, w.stable) = (RolloutStatus::first(1, settings, NOW).paused(), None);
+        (w.record.spec.replicas.min, w.record.spec.replicas.max) = (1, 1);
+    };
+    assert_eq!(plan(&world(vec![wish("a", paused)], vec![])), vec![Action::Create(name("a"), 1)]);
+    let serves = plan(&world(vec![wish("a", paused)], vec![item("o", "a", Phase::Ready)]));
+    let status = rolled(&serves).expect("it serves").clone();
+    assert_eq!((status.phase, status.paused), (RolloutPhase::Complete, true));
+    let later = changed(wish("a", paused).with(|w| (w.rollout, w.stable) = (status, Some(revision("a", 1)))));
+    assert_eq!(plan(&world(vec![later.clone()], vec![item("o", "a", Phase::Ready)])), vec![]);
+    assert_eq!(plan(&world(vec![later], vec![])), vec![Action::Create(name("a"), 1)]);
+}
+
+#[test]
 fn a_canary_that_does_well_gets_the_next_share_after_its_hold_and_then_all_of_it() {
     let well = MemberUse { calls: 20, failures: 0, first_token: Some(Duration::from_millis(150)), ..MemberUse::default() };
     let at = |step, held| world(vec![canary(step, Some(held))], with_canary(well, 100, 0));

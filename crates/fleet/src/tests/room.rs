@@ -60,7 +60,12 @@ impl Room {
             store: store.clone().into(),
             board: Arc::clone(&board),
             runtimes: vec![Arc::clone(&runtime) as Arc<dyn Runtime>, ExternalRuntime::new()],
-            programs: Arc::new(Programs::new("/bin/true".into(), std::collections::BTreeMap::default(), None, None)),
+            programs: Arc::new(Programs::new(
+                "/bin/true".into(),
+                [(EngineKind::LlamaServer, dir.path().join("llama-server"))].into(),
+                None,
+                None,
+            )),
             secrets: Arc::new(|from| (from == spec::KeyFrom::Variable("SET")).then(|| Secret::new("s"))),
             config: Config { tick: Duration::from_millis(50), budget, ..Config::new(dir.path()) },
         };

@@ -291,7 +291,8 @@ impl Model {
             item.sight = match engine {
                 None => Sight::Absent,
                 Some(Engine::Ended(asked)) => {
-                    let exit = Exit { code: Some(1), signal: None, asked: *asked, spawn_error: None, last_lines: vec![], at: now };
+                    let exit =
+                        Exit { code: Some(1), signal: None, asked: *asked, spawn_error: None, last_lines: vec![], at: now, lost: false };
                     Sight::Exited(exit)
                 }
                 Some(Engine::Asleep) => Sight::Running { pid: Some(1), resident: Some(ByteSize(KEPT)) },

@@ -108,7 +108,7 @@ impl Street {
         let now = self.world.now;
         for item in self.world.items.values_mut() {
             if let Some((_, at)) = self.ends.iter().find(|(id, _)| *id == item.id) {
-                let exit = Exit { code: Some(0), signal: None, asked: true, spawn_error: None, last_lines: vec![], at: now };
+                let exit = Exit { code: Some(0), signal: None, asked: true, spawn_error: None, last_lines: vec![], at: now, lost: false };
                 item.sight = if *at <= now { Sight::Exited(exit) } else { item.sight.clone() };
             } else if item.start == Start::Done && item.launched_at.is_some_and(|at| now.since(at) >= LOAD) {
                 item.health = Health::Up;

@@ -57,6 +57,7 @@ pub(crate) fn wish(deployment: &str, change: impl FnOnce(&mut Wish)) -> Wish {
         stable: Some(self::revision(deployment, 1)),
         refused: None,
         wanted: Lately::default(),
+        interrupted: None,
     };
     change(&mut wish);
     wish

@@ -76,6 +76,35 @@ fn an_index_that_names_what_is_not_there_is_refused() {
 }
 
 #[test]
+fn without_an_index_the_names_say_how_many_parts_there_must_be() {
+    let dir = model();
+    std::fs::remove_file(dir.path().join(super::INDEX)).expect("gone");
+    assert!(read(dir.path()).is_ok(), "all of them are there");
+    std::fs::remove_file(dir.path().join("model-00002-of-00002.safetensors")).expect("gone");
+    let said = refusal(&dir).to_string();
+    assert!(said.contains("names 2 parts, among them model-00002-of-00002.safetensors"), "{said}");
+    for whole in ["model-00003-of-00002.safetensors", "model-1-of-2.safetensors", "model-of-00002.safetensors"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), whole, weights("a", 6));
+        assert!(read(dir.path()).is_ok(), "{whole} is no part");
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_and_nobody_waits_for_it() {
+    for name in ["config.json", "tokenizer_config.json", "chat_template.jinja", super::INDEX] {
+        let dir = model();
+        let path = dir.path().join(name);
+        let _ = std::fs::remove_file(&path); // the template is not there
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        assert!(matches!(refusal(&dir), Error::NotAFile { path } if path.ends_with(name)), "{name}");
+        assert!(matches!(crate::sniff(&path), Err(Error::NotAFile { .. })));
+        assert!(matches!(crate::safetensors::read(&path), Err(Error::NotAFile { .. })));
+        assert!(matches!(crate::onnx::read(&path), Err(Error::NotAFile { .. })));
+    }
+}
+
+#[test]
 fn a_pickle_beside_the_weights_is_refused() {
     let dir = model();
     write(dir.path(), "sub/pytorch_model.bin", b"\x80\x02}.");

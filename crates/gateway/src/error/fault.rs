@@ -17,6 +17,7 @@ impl Fault for Error {
             | Self::BodyLost { .. }
             | Self::NotServed { .. }
             | Self::UnknownPrevious { .. }
+            | Self::LongConversation { .. }
             | Self::NotBackground { .. }
             | Self::TooLong { .. } => Kind::Invalid,
             Self::SlowBody { .. }
@@ -30,7 +31,7 @@ impl Fault for Error {
             Self::Board(error) => error.kind(),
             Self::Connect { .. } | Self::Broken { .. } | Self::Said(_) => Kind::Upstream,
             Self::Stopping | Self::Store(_) | Self::StoreSlow => Kind::Unavailable,
-            Self::Background { .. } => Kind::Limited,
+            Self::Background { .. } | Self::BackgroundFull { .. } => Kind::Limited,
             Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => Kind::Internal,
         }
     }
@@ -73,7 +74,9 @@ impl Fault for Error {
             Self::UnknownResponse { .. } => "it was deleted, was made by another token or project, or is older than what is kept",
             Self::UnknownPrevious { .. } => "send the whole conversation as `input` instead; responses with `store: false` are not kept",
             Self::NotBackground { .. } => "close its connection to end it; only responses with `background: true` can be cancelled",
+            Self::LongConversation { .. } => "begin a new one with a summary of it as `input`, or raise `max_body_bytes`",
             Self::Background { .. } => "wait for some of them, or cancel them",
+            Self::BackgroundFull { .. } => "ask again later, or without `background`",
             Self::Store(_) | Self::StoreSlow => "try again; if it stays so, look at the store",
             Self::NotHere { instead, .. } => instead,
             Self::NoModel => "add `model`, or start the server with `--default-model`",

@@ -102,7 +102,10 @@ impl Error {
             Self::UnknownPrevious { .. } => {
                 Look::invalid(StatusCode::BAD_REQUEST).code("previous_response_not_found").param("previous_response_id")
             }
-            Self::Background { .. } => Look::new(StatusCode::TOO_MANY_REQUESTS, OVERLOADED).code("queue_full").wait(SOON),
+            Self::LongConversation { .. } => Look::invalid(StatusCode::BAD_REQUEST).param("previous_response_id"),
+            Self::Background { .. } | Self::BackgroundFull { .. } => {
+                Look::new(StatusCode::TOO_MANY_REQUESTS, OVERLOADED).code("queue_full").wait(SOON)
+            }
             Self::Store(_) | Self::StoreSlow => Look::new(StatusCode::SERVICE_UNAVAILABLE, "server_error").wait(SOON),
             Self::Stopping => stopping(),
             Self::Unsendable { .. } | Self::Lost | Self::Metrics(_) => internal(),

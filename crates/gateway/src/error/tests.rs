@@ -72,6 +72,9 @@ fn at_the_door() -> Vec<Error> {
         Error::NoModel,
         Error::NotServed { model: name(), what: "embeddings" },
         Error::TooLong { model: name(), tokens: 5000, limit: 4096, param: "messages" },
+        Error::LongConversation { bytes: 5000, limit: 4096 },
+        Error::Background { most: 64, whose: "this project" },
+        Error::BackgroundFull { most: 256 },
     ]
 }
 

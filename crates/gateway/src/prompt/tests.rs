@@ -39,3 +39,25 @@ fn what_is_no_prompt_counts_nothing_and_breaks_nothing() {
     }
     assert_eq!(of(Shape::Completions, r#"{"prompt":{}}"#), Prompts::default());
 }
+
+#[test]
+fn tools_and_their_calls_are_estimated_and_are_no_text() {
+    let long = "word".repeat(1_000);
+    let plain = of(Shape::Chat, r#"{"messages":[{"role":"user","content":"hi"}]}"#);
+    let call = format!(r#"{{"name":"f","arguments":"{{\"a\":\"{long}\"}}"}}"#);
+    for body in [
+        format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{{"type":"function","function":{{"name":"{long}"}}}}]}}"#),
+        format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],"functions":[{{"name":"{long}"}}],"tools":null}}"#),
+        format!(
+            r#"{{"messages":[{{"role":"assistant","content":"hi","tool_calls":[{{"id":"a","type":"function","function":{call}}}]}}]}}"#
+        ),
+        format!(r#"{{"messages":[{{"role":"assistant","content":"hi","function_call":{call}}}]}}"#),
+        format!(r#"{{"messages":[{{"role":"assistant","content":"hi","reasoning_content":"{long}"}}]}}"#),
+    ] {
+        let prompts = of(Shape::Chat, &body);
+        assert!((1_000..1_040).contains(&(prompts.estimate() - plain.estimate())), "{prompts:?}");
+        assert_eq!(Prompts { beside: 0, ..prompts }, plain, "what is refused for its length is counted without them");
+    }
+    let nothing = of(Shape::Chat, r#"{"messages":[{"role":"user","content":"hi","tool_calls":null}],"tools":null,"functions":null}"#);
+    assert_eq!(nothing, plain);
+}

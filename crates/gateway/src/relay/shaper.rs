@@ -51,7 +51,7 @@ impl Shaper {
             None if call.face == Face::Lines => Manner::Lines(Lines::new(call.streamed).prompt_estimate(prompt)),
             None => {
                 let wish = Wish { usage: call.ask.include_usage, shape: call.ask.shape };
-                Manner::Events(Filter::new(wish).prompt_estimate(prompt))
+                Manner::Events(Filter::new(wish).prompts(call.ask.prompts).prompt_estimate(prompt))
             }
         };
         Self { manner, face: call.face, ended: None, began: call.arrival.began }

@@ -52,6 +52,6 @@ async fn counted(gateway: &Gateway, request: Request) -> Result<(Bytes, String),
     let (caller, id) = (Arc::clone(&raw.caller), raw.arrival.id.to_string());
     let call = chat(raw, body, (Face::Messages, Manner::Plain), false)?;
     let entry = choose::find(gateway.board(), &caller, &call.ask)?;
-    let tokens = count::count(gateway.counts(), &entry, call.body).await;
+    let tokens = count::count(gateway, &caller, &entry, call.body).await;
     Ok((anthropic::token_count(tokens), id))
 }

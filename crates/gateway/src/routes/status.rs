@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::HeaderMap;
 use serde::Serialize;
-use spec::Name;
+use spec::{Kind, Name, Verb};
 
 use crate::Gateway;
 use crate::call::Face;
@@ -97,8 +97,12 @@ pub(super) async fn status(State(gateway): State<Gateway>, headers: HeaderMap) -
     match identify(gateway.access(), &headers) {
         Ok(caller) => {
             let (mut status, table) = (gateway.status(), gateway.board().table());
+            let may_look = caller.may(Verb::Get, Kind::Deployments).is_ok();
             cut(&mut status, |model| match table.deployments.get(model) {
-                Some(entry) => caller.calls_reach(entry.spec.project.as_ref().map(Name::as_str)),
+                Some(entry) => {
+                    let is_known = may_look || caller.may_infer(model).is_ok();
+                    is_known && caller.calls_reach(entry.spec.project.as_ref().map(Name::as_str))
+                }
                 None => caller.calls_everywhere(), // it is gone, and nobody can say whose it was
             });
             Json(status).into_response()

@@ -69,6 +69,31 @@ async fn a_whole_answer_that_counts_nothing_is_counted_here() {
 }
 
 #[tokio::test]
+async fn each_prompt_of_a_call_is_paid_for() {
+    const ASK: &str = r#"{"model":"m","prompt":["a","b","c"],"max_tokens":3}"#;
+    let ended = |index: u64, prompt: u64| {
+        let choice = format!(r#"{{"text":"a","index":{index},"logprobs":null,"finish_reason":"length"}}"#);
+        let usage = format!(r#"{{"prompt_tokens":{prompt},"completion_tokens":3,"prompt_tokens_details":{{"cached_tokens":{index}}}}}"#);
+        format!(r#"{{"id":"c","object":"text_completion","created":1,"model":"up","choices":[{choice}],"usage":{usage}}}"#)
+    };
+    let house = House::new().await;
+    let parts = [ended(1, 201), ended(0, 101), ended(2, 301)];
+    let engine = Fake::unix(house.dir.path(), "e.sock", move |_, _| fake::events(&[&parts[0], &parts[1], &parts[2], fake::DONE]));
+    house.publish([limited(entry("m", STREAMS, &[(&engine.endpoint, 1)]), |spec| spec.prices = PRICES)]);
+    let streamed = ASK.replace('}', r#","stream":true,"stream_options":{"include_usage":true}}"#);
+    for body in [ASK.to_owned(), streamed] {
+        let answer = house.ask(house.request("/v1/completions", body)).await;
+        assert!(answer.body.contains(r#""usage":{"prompt_tokens":603,"completion_tokens":9,"total_tokens":612,"#), "{}", answer.body);
+    }
+    let rows = books(&house).await;
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        assert_eq!((row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.estimated), (603, 3, 9, false));
+        assert_eq!(row.cost, cost(&row));
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_is_left_pays_for_what_was_made() {
     let house = House::new().await;
     let chunk = |data: &str| Step::Chunk(format!("data: {data}\n\n").into_bytes());
@@ -184,4 +209,39 @@ async fn an_id_that_comes_twice_is_two_calls() {
     }
     let rows = books(&house).await;
     assert_eq!(rows.iter().map(|row| row.request_id.as_str()).collect::<Vec<_>>(), ["the-same", "the-same"]);
+}
+
+#[tokio::test]
+async fn tools_and_their_calls_are_part_of_the_prompt_that_is_paid_for_on_every_face() {
+    let long = "word ".repeat(1_000);
+    let (user, schema) = (r#"{"role":"user","content":"hi"}"#, format!(r#"{{"type":"object","description":"{long}"}}"#));
+    let tool = format!(r#"{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}"#);
+    let called = |arguments: &str| format!(r#"{{"id":"c","type":"function","function":{{"name":"f","arguments":{arguments}}}}}"#);
+    let (spelt, object) = (called(&format!(r#""{{\"a\":\"{long}\"}}""#)), called(&format!(r#"{{"a":"{long}"}}"#)));
+    let chat = |call: &str| {
+        let turns = format!(
+            r#"{user},{{"role":"assistant","content":"","tool_calls":[{call}]}},{{"role":"tool","tool_call_id":"c","content":"1"}}"#
+        );
+        format!(r#"{{"model":"m","messages":[{turns}],"tools":[{tool}],"stream":false}}"#)
+    };
+    let used = format!(r#"{{"role":"assistant","content":[{{"type":"tool_use","id":"c","name":"f","input":{{"a":"{long}"}}}}]}}"#);
+    let result = r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"c","content":"1"}]}"#;
+    let messages =
+        format!(r#"{{"model":"m","max_tokens":9,"messages":[{user},{used},{result}],"tools":[{{"name":"f","input_schema":{schema}}}]}}"#);
+    let said = format!(r#"{{"type":"function_call","call_id":"c","name":"f","arguments":"{{\"a\":\"{long}\"}}"}}"#);
+    let input = format!(r#"[{user},{said},{{"type":"function_call_output","call_id":"c","output":"1"}}]"#);
+    let responses =
+        format!(r#"{{"model":"m","input":{input},"tools":[{{"type":"function","name":"f","parameters":{schema}}}],"store":false}}"#);
+    let reply = r#"{"id":"c1","object":"chat.completion","created":1,"model":"up","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"#;
+    for (path, body) in
+        [("/v1/chat/completions", chat(&spelt)), ("/v1/messages", messages), ("/v1/responses", responses), ("/api/chat", chat(&object))]
+    {
+        let house = House::new().await;
+        let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::whole("200 OK", reply));
+        house.publish([limited(entry("m", ALL, &[(&engine.endpoint, 1)]), |spec| spec.prices = PRICES)]);
+        let answer = house.ask(house.request(path, body)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let [row] = books(&house).await.try_into().unwrap();
+        assert!(row.estimated && (2_500..2_700).contains(&row.prompt_tokens) && row.cost == cost(&row), "{path}: {row:?}");
+    }
 }

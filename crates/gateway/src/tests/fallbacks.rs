@@ -69,6 +69,9 @@ async fn a_body_that_the_engine_makes_no_sense_of_is_its_callers_error_and_says_
         r#"Failed to parse messages: Missing 'role' in message: {\"content\":\"x\"}"#,
         r"Failed to parse tools: Missing tool type: {}; tools = [\n  {}\n]",
         "Failed to parse tool call arguments as JSON: not json",
+        r#"\"prompt\" elements must be a string, a list of tokens, a JSON object containing a prompt string, or a list of mixed strings & tokens."#,
+        "Unknown reasoning format: loud",
+        "Cannot use both json_schema and grammar",
         "[json.exception.parse_error.101] parse error at line 1, column 46: syntax error while parsing value",
     ];
     let house = House::new().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Config, Gateway, MetricsAccess, Parts, StatusDoc};
+use crate::{Config, Gateway, MetricsAccess, Parts, StatusDoc, StatusInstance};
 use access::{Access, Mode, NewToken};
 use axum::Router;
 use axum::body::Body;
@@ -12,7 +12,7 @@ use board::{Board, Entry, Member, State, Table};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use spec::{Deployment, Dialect, Endpoint, InstanceId, Limits, Name};
+use spec::{Deployment, Dialect, Endpoint, Format, InstanceId, Limits, Name, Version};
 use store::{GroupBy, Journal, JournalConfig, Store, UsageQuery};
 use tempfile::TempDir;
 use tokens::Counts;
@@ -63,6 +63,11 @@ impl House {
         let access = Access::open(store.clone(), Mode::Tokens).await.unwrap();
         let board = Board::new();
         let counts = Arc::new(Counts::default());
+        let published = Arc::clone(&board);
+        let instances = move || {
+            let of = |name: &Name| StatusInstance { model_id: name.to_string(), state: "ready", ..StatusInstance::default() };
+            published.table().deployments.keys().map(of).collect()
+        };
         let gateway = Gateway::new(Parts {
             board: Arc::clone(&board),
             access: access.clone(),
@@ -71,7 +76,7 @@ impl House {
             counts: Arc::clone(&counts),
             // These requests come over no connection, so from nowhere.
             config: Config { metrics: MetricsAccess::Open, ..config },
-            status: Arc::new(|| StatusDoc { state: "ready", loads_total: 3, ..StatusDoc::default() }),
+            status: Arc::new(move || StatusDoc { state: "ready", loads_total: 3, instances: instances(), ..StatusDoc::default() }),
             watch,
         });
         let router = gateway.router();
@@ -173,6 +178,29 @@ pub(crate) fn limited(mut entry: Entry, change: impl FnOnce(&mut Deployment)) ->
     change(&mut spec);
     entry.spec = Arc::new(spec);
     entry
+}
+
+/// The small model of the house.
+pub(crate) fn tiny() -> Version {
+    Version {
+        digest: "sha256:tiny".to_owned(),
+        path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny.gguf").into(),
+        size: base::ByteSize::mib(2),
+        format: Format::Gguf,
+        architecture: "llama".to_owned(),
+        quantisation: "F16".to_owned(),
+        title: None,
+        parameters: 869_504,
+        context_length: 4096,
+        layers: 4,
+        weights: base::ByteSize::mib(2),
+        kv_bytes_per_token: 1024,
+        embedding_length: 128,
+        vocabulary: 1024,
+        has_template: true,
+        contents: spec::Contents::default(),
+        body: spec::Body::default(),
+    }
 }
 
 pub(crate) const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;

@@ -77,6 +77,23 @@ async fn a_thousand_at_once_on_one_budget_settle_to_what_the_engine_counted() {
 }
 
 #[tokio::test]
+async fn what_an_engine_heeds_by_another_name_is_set_aside_as_well() {
+    let mut house = House::new().await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| answer(10));
+    house.publish([entry("m", ALL, &[(&engine.endpoint, 4)])]);
+    house.token = token(&house, NewToken { budget: daily(200), ..NewToken::named("t") }).await.1;
+    for more in [r#""n_predict":200"#, r#""max_completion_tokens":200"#, r#""n_cmpl":128,"n_predict":2"#, r#""best_of":100,"n_predict":2"#]
+    {
+        for (path, prompt) in [("chat/completions", r#""messages":[{}]"#), ("completions", r#""prompt":"hi""#)] {
+            let body = format!(r#"{{"model":"m",{prompt},"max_tokens":1,"n":1,{more}}}"#);
+            assert_eq!(house.ask(house.request(&format!("/v1/{path}"), body)).await.status, 429, "{path} {more}");
+        }
+    }
+    assert!(engine.seen().is_empty(), "more than there is");
+    assert_eq!(house.chat(&chat(100)).await.status, 200);
+}
+
+#[tokio::test]
 async fn every_answer_tells_the_tightest_limit_of_token_project_and_deployment() {
     let mut house = House::new().await;
     let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| answer(3));

@@ -1,6 +1,7 @@
 //! The NDJSON face.
 
-use spec::{Reason, ReasonCode};
+use access::NewToken;
+use spec::{Kind, Limits, Reason, ReasonCode, Rights, Verb};
 
 use super::fake::{self, Fake, Step};
 use super::house::{ALL, House, STREAMS, entry};
@@ -91,4 +92,19 @@ async fn status_is_the_document_that_app_makes() {
     insta::assert_snapshot!(answer.body);
     let stranger = http::Request::get("/status").body(axum::body::Body::empty()).unwrap();
     assert_eq!(house.ask(stranger).await.json()["code"], 401);
+}
+
+#[tokio::test]
+async fn status_names_the_models_that_the_reader_may_call_and_all_to_who_may_look_at_them() {
+    let mut house = House::new().await;
+    house.publish([entry("a", ALL, &[]), entry("b", ALL, &[])]);
+    let looks = NewToken { scopes: Vec::new(), rights: Rights::default().with(Verb::Get, Kind::Deployments), ..NewToken::named("looks") };
+    let looks = house.access.create(looks).await.unwrap().1.expose().to_owned();
+    let one = house.token_for(Some(vec!["a".to_owned()]), Limits::default()).await;
+    for (token, named) in [(house.token.clone(), &["a", "b"][..]), (one, &["a"]), (looks, &["a", "b"])] {
+        house.token = token;
+        let status = house.ask(house.get("/status")).await.json();
+        let ids: Vec<&str> = status["instances"].as_array().unwrap().iter().map(|of| of["model_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, named);
+    }
 }

@@ -1,11 +1,14 @@
 //! Anthropic's face.
 
+use std::sync::Arc;
+
 use axum::body::Body;
+use board::Entry;
 use http::Request;
 use spec::{Dialect, Limits};
 
 use super::fake::{self, Fake, Step};
-use super::house::{ALL, House, MS, STREAMS, entry, limited, piece};
+use super::house::{ALL, House, MS, STREAMS, entry, limited, piece, tiny};
 
 const ASK: &str = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"stop_sequences":["END"]}"#;
 
@@ -170,6 +173,19 @@ async fn tokens_are_counted_for_every_model_without_calling_it() {
         house.ask(house.request("/v1/responses/input_tokens", r#"{"model":"m","input":"What is the capital of France?"}"#)).await;
     assert_eq!(responses.json()["input_tokens"], estimate, "{}", responses.body);
     assert_eq!(engine.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn a_long_chat_is_counted_like_a_short_one() {
+    let house = House::new().await;
+    house.publish([Entry { version: Some(Arc::new(tiny())), ..entry("m", STREAMS, &[]) }]);
+    let ask = async |times: u64| {
+        let words = "The capital of France is Paris. ".repeat(usize::try_from(times).unwrap());
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{words}"}}]}}"#);
+        house.ask(house.request("/v1/messages/count_tokens", body)).await.json()["input_tokens"].as_u64().unwrap()
+    };
+    let (one, two, many) = (ask(1).await, ask(2).await, ask(6_000).await);
+    assert_eq!(many, one + 5_999 * (two - one));
 }
 
 #[tokio::test]

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use spec::{Format, Version};
 use tokio::sync::Semaphore;
 
 use super::fake::{self, Fake, Step};
-use super::house::{ALL, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece};
+use super::house::{ALL, Answer, CHAT, House, MS, STREAM, STREAMS, entry, limited, piece, tiny};
 use super::until;
 
 #[tokio::test]
@@ -231,36 +230,18 @@ async fn once_the_models_vocabulary_is_read_long_prompts_are_counted_here() {
     let ask = async |words: usize| house.chat(&CHAT.replace("hi", &"The capital of France is Paris. ".repeat(words))).await;
     assert_eq!(ask(100).await.status, 200, "the first call does not wait for the vocabulary");
     until(|| house.counts.ready("sha256:tiny").is_some()).await;
-    let (fits, longer, far_longer) = (ask(5).await, ask(20).await, ask(1000).await);
+    let (fits, longer, far_longer, farthest) = (ask(5).await, ask(20).await, ask(1000).await, ask(20_000).await);
     assert_eq!(fits.status, 200, "more bytes than the context has tokens, but not more tokens: {}", fits.body);
-    for answer in [longer, far_longer] {
+    for answer in [&longer, &far_longer, &farthest] {
         assert_eq!((answer.status.as_u16(), answer.code().as_str()), (400, "context_length_exceeded"));
         assert!(answer.body.contains("the context of `m` is 64 tokens"), "{}", answer.body);
     }
     assert_eq!(engine.seen().len(), 2);
-}
-
-/// The small model of the house.
-fn tiny() -> Version {
-    Version {
-        digest: "sha256:tiny".to_owned(),
-        path: concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny.gguf").into(),
-        size: base::ByteSize::mib(2),
-        format: Format::Gguf,
-        architecture: "llama".to_owned(),
-        quantisation: "F16".to_owned(),
-        title: None,
-        parameters: 869_504,
-        context_length: 4096,
-        layers: 4,
-        weights: base::ByteSize::mib(2),
-        kv_bytes_per_token: 1024,
-        embedding_length: 128,
-        vocabulary: 1024,
-        has_template: true,
-        contents: spec::Contents::default(),
-        body: spec::Body::default(),
-    }
+    let counted = |answer: &Answer| {
+        let (_, tokens) = answer.body.split_once("at least ").unwrap();
+        tokens.split(' ').next().unwrap().parse::<usize>().unwrap()
+    };
+    assert!(counted(&farthest) < 5 * counted(&far_longer), "no more is counted than shows that it is too long: {}", farthest.body);
 }
 
 #[tokio::test]

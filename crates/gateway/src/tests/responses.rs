@@ -106,6 +106,43 @@ async fn another_response_goes_on_with_the_whole_conversation() {
 }
 
 #[tokio::test]
+async fn a_conversation_is_gone_on_with_until_it_is_larger_than_a_body_may_be() {
+    let house = House::with(Config { max_body_bytes: 2_000, ..Config::default() }).await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let first = json!({"model": "m", "instructions": "i".repeat(1_000), "input": "a".repeat(800)});
+    let mut id = house.respond(&first.to_string()).await.json()["id"].clone();
+    let next = |id: &Value, letters: usize| json!({"model": "m", "input": "b".repeat(letters), "previous_response_id": id}).to_string();
+    id = house.respond(&next(&id, 300)).await.json()["id"].clone();
+    assert!(id.is_string(), "instructions are no part of what is gone on with");
+    for path in ["/v1/responses", "/v1/responses/input_tokens"] {
+        let refused = house.ask(house.request(path, next(&id, 600))).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["error"]["param"].as_str()), (400, Some("previous_response_id")), "{path}");
+        assert!(refused.body.contains("at most 2000; ") && refused.body.contains("`max_body_bytes`"), "{path}: {}", refused.body);
+    }
+    assert_eq!(engine.seen().len(), 2);
+    assert_eq!(house.on(Method::GET, &format!("/v1/responses/{}", id.as_str().unwrap())).await.status, 200, "it is still there");
+}
+
+#[tokio::test]
+async fn a_conversation_larger_than_memory_is_there_as_soon_as_it_was_answered() {
+    let keeping = crate::Keeping { memory_bytes: 1_000, ..crate::Keeping::default() };
+    let house = House::with(Config { keeping, ..Config::default() }).await;
+    let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());
+    house.publish([entry("m", STREAMS, &[(&engine.endpoint, 1)])]);
+    let mut previous = Value::Null;
+    for turn in 1..=4 {
+        let body = json!({"model": "m", "input": "many words ".repeat(20_000), "previous_response_id": previous});
+        let made = house.respond(&body.to_string()).await.json();
+        previous = made["id"].clone();
+        let fetched = house.on(Method::GET, &format!("/v1/responses/{}", previous.as_str().unwrap())).await;
+        assert_eq!(fetched.json(), made, "turn {turn}");
+        let seen: Value = serde_json::from_str(&engine.seen()[turn - 1].body).unwrap();
+        assert_eq!(seen["messages"].as_array().unwrap().len(), 2 * turn - 1, "turn {turn}");
+    }
+}
+
+#[tokio::test]
 async fn input_items_are_listed_a_page_at_a_time() {
     let house = House::new().await;
     let engine = Fake::unix(house.dir.path(), "e.sock", |_, _| fake::answer());

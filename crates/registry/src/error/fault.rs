@@ -15,7 +15,9 @@ impl Fault for Error {
             Self::Permission { .. } | Self::Denied { .. } => Kind::Forbidden,
             Self::NotThere { .. } | Self::NoPull(_) => Kind::NotFound,
             Self::TooManyPulls(_) | Self::TooManyOfYours(_) => Kind::Limited,
-            Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => Kind::Upstream,
+            Self::Answered { .. } | Self::BadAnswer { .. } | Self::OtherRange { .. } | Self::List { .. } | Self::Moved { .. } => {
+                Kind::Upstream
+            }
             Self::Changed { .. }
             | Self::Busy(_)
             | Self::Taken(_)
@@ -53,7 +55,7 @@ impl Fault for Error {
         const UNTIL_WRITTEN: Duration = Duration::from_secs(5);
         match self {
             Self::Changing { .. } => Retry::After(UNTIL_WRITTEN),
-            Self::Read { .. } | Self::Moved { .. } => Retry::Safe,
+            Self::Read { .. } | Self::OtherRange { .. } | Self::Moved { .. } => Retry::Safe,
             Self::Answered { status: 408 | 425 | 429 | 500..=599, after, .. } => after.map_or(Retry::Safe, Retry::After),
             Self::Store(error) => error.retry(),
             Self::Blobs(error) => error.retry(),
@@ -99,10 +101,11 @@ impl Fault for Error {
             Self::UnknownArchitecture { suggestion: None, .. } => "fetch another model, or update Penstock if this one is newer",
             Self::NoProjector { .. } => "name only the projector `mmproj-….gguf`, or leave it out",
             Self::Unreachable(_) => "download the files yourself and use file:PATH",
-            Self::BadSource { .. } => "write it as the reference of sources says: docs/reference/sources.md",
+            Self::BadSource { .. } | Self::List { .. } => "write it as the reference of sources says: docs/reference/sources.md",
             Self::NotThere { .. } | Self::Denied { .. } | Self::Answered { .. } | Self::BadAnswer { .. } | Self::Moved { .. } => {
                 return self.hint_of_host();
             }
+            Self::OtherRange { .. } => "try again later; what has come is kept",
             Self::OtherPull { operation, .. } => {
                 return Some(format!(
                     "wait until operation `{operation}` has ended and ask again, which fetches nothing twice; or stop it (`DELETE \

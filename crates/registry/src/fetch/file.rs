@@ -163,7 +163,7 @@ impl Visit<'_> {
             part.restart().await?;
             return Err(Error::Moved { url: self.origin.wanted.shown() });
         }
-        if at > 0 && !continues(&reply, at) {
+        if !continues(&reply, at, &self.origin.wanted.shown())? && at > 0 {
             // The whole comes anew: ranges are not known there.
             part.restart().await?;
             self.show(0);
@@ -244,10 +244,14 @@ impl Wanted {
     }
 }
 
-/// The answer goes on at this byte.
-pub(super) fn continues(reply: &Reply, at: u64) -> bool {
+/// The answer goes on at this byte, or is the whole. Another part is of no use, and no reason to give up what is here.
+pub(super) fn continues(reply: &Reply, at: u64, url: &str) -> Result<bool, Error> {
     let first = || reply.header("content-range")?.strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok();
-    reply.status.as_u16() == PARTIAL && first() == Some(at)
+    match reply.status.as_u16() {
+        PARTIAL if first() == Some(at) => Ok(true),
+        PARTIAL => Err(Error::OtherRange { host: reply.host(), url: url.to_owned(), at }),
+        _ => Ok(false),
+    }
 }
 
 /// How long to wait before the next try; none when it would fail again.

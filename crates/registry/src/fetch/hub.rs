@@ -4,7 +4,7 @@
 //! near names where there is no such file; with how to give a token. From: the API of huggingface.co, which its mirrors speak too;
 //! quantisations as llama.cpp's `-hf` picks them.
 
-use ::http::{HeaderMap, header};
+use ::http::{HeaderMap, Uri, header};
 use base::Secret;
 use blobs::web::{Reply, Web, bearer};
 use serde::Deserialize;
@@ -102,13 +102,19 @@ impl Hub<'_> {
             let next = reply.header("link").and_then(next_page);
             let page: Vec<Entry> = self.json(&mut reply).await?;
             all.extend(page.into_iter().filter(|entry| entry.kind == "file"));
-            // Only pages of the same hub: the token goes along.
-            match next.filter(|next| next.starts_with(&format!("{}/", self.base))) {
-                Some(next) => url = next,
-                None => return Ok(all),
-            }
+            let Some(next) = next else { return Ok(all) };
+            let endless = |what: String| Error::List { host: reply.host(), what };
+            url = self.own(&next).ok_or_else(|| endless(format!("goes on at `{next}`, which is no address")))?;
         }
-        Ok(all)
+        Err(Error::List { host: self.base.to_owned(), what: format!("has more than {MOST_PAGES} pages") })
+    }
+
+    /// An address at this very hub, since the token goes along: a mirror may pass on what another hub says.
+    fn own(&self, link: &str) -> Option<String> {
+        if link.starts_with(&format!("{}/", self.base)) {
+            return Some(link.to_owned());
+        }
+        Some(format!("{}{}", self.base, link.parse::<Uri>().ok()?.path_and_query()?))
     }
 
     fn wanted(&self, place: &Place, commit: &str, entry: &Entry, name: String) -> Result<Wanted, Error> {

@@ -87,7 +87,7 @@ async fn range(
     if !reply.status.is_success() {
         return Err(refused(&reply, &wanted.shown(), wanted.token.as_ref()));
     }
-    if !continues(&reply, from) || wanted.state().is_some_and(|state| is_other_state(&reply, state)) {
+    if wanted.state().is_some_and(|state| is_other_state(&reply, state)) || !continues(&reply, from, &wanted.shown())? {
         return Err(Error::Moved { url: wanted.shown() });
     }
     let mut at = from;

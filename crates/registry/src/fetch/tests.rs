@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gguf::sample::Sample;
-use spec::Source;
+use spec::{Format, Name, Source};
 use store::Store;
 use tempfile::TempDir;
 use testkit::{FileHost, HostedFile};
 
-use crate::{Asker, Config, Error, Fetching, Progress, Registry};
+use crate::{Asker, Bringing, Config, Error, Fetching, Progress, Pull, Registry, Told};
 
 use blobs::{Blobs, Digest};
 
@@ -57,7 +57,7 @@ impl House {
         self.pull_for(source, &stranger()).await
     }
     async fn pull_for(&self, source: &str, by: &Asker) -> Result<crate::Pulled, Error> {
-        self.registry.pull(&Source::parse(source).expect("a source"), by, &Progress::new()).await
+        self.registry.pull(&Source::parse(source).expect("a source"), None, by, &Progress::new()).await
     }
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.host.url())
@@ -118,6 +118,43 @@ async fn a_line_that_breaks_is_taken_up_where_it_broke() {
     // What was in the line when it broke is lost; everything before is not asked for again.
     assert_eq!(gets.len(), 3);
     assert!((MB / 4..=MB).contains(&starts[0]) && starts[1] > starts[0] && starts[1] <= 2 * MB + 17, "{starts:?}");
+}
+
+#[tokio::test]
+async fn another_part_than_was_asked_for_is_never_taken_for_the_whole() {
+    let house = house().await;
+    let bytes = model("shifted", 3 * MB);
+    house.host.put("/tiny.gguf", HostedFile { cuts: vec![MB as u64], shifts: vec![100], ..HostedFile::of(bytes.clone()) });
+    let pulled = house.pull(&house.url("/tiny.gguf")).await.expect("a version");
+    assert_eq!((pulled.version.digest, pulled.fetched), (Digest::of(&bytes).to_string(), bytes.len() as u64), "what had come is kept");
+}
+
+#[tokio::test]
+async fn a_format_that_is_said_is_heeded_and_remembered() {
+    let house = house().await;
+    house.host.put("/x.bin", HostedFile::of(Bytes::from_static(b"nobody knows what this is")));
+    house.host.put("/tiny.gguf", HostedFile::of(model("said", MB)));
+    let pulled = async |path: &str, format: Option<Format>| {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let told_to: Told = Box::new(move |operation, model| drop(tell.send((operation, model))));
+        let bringing = Bringing { format, ..Bringing::by("a test") };
+        let (name, source) = (Name::parse("m").unwrap(), Source::parse(&house.url(path)).unwrap());
+        house.registry.begin_pull(Pull { name, source, project: None, bringing, by: stranger() }, told_to).await.expect("begun");
+        let (operation, model) = told.await.expect("an end");
+        model.ok_or_else(|| operation.reason.expect("a reason").message)
+    };
+    assert!(pulled("/x.bin", None).await.unwrap_err().contains("no format that is known"));
+    let model = pulled("/x.bin", Some(Format::Opaque)).await.expect("a model");
+    assert_eq!(model.versions[0].version.format, Format::Opaque);
+    assert!(pulled("/tiny.gguf", Some(Format::Onnx)).await.unwrap_err().contains("is gguf, not onnx"));
+    // The next start asks nobody, and takes it for the same.
+    house.host.asked();
+    let House { dir, host, registry: before } = house;
+    drop(before);
+    let again = registry(&dir, Fetching::default()).await;
+    let source = Source::parse(&format!("{}/x.bin", host.url())).unwrap();
+    assert_eq!(again.resolve(&source).await.expect("the version").digest, model.versions[0].version.digest);
+    assert_eq!(host.asked(), []);
 }
 
 #[tokio::test]

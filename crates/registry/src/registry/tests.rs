@@ -357,17 +357,55 @@ async fn a_changed_file_is_a_new_version_and_the_old_one_is_not_served_in_its_pl
 }
 
 #[tokio::test]
-async fn versions_are_bounded_and_the_newest_stay() {
+async fn versions_are_bounded_what_is_named_and_the_newest_stay_and_what_goes_is_told() {
     let house = house().await;
+    let mut digests = Vec::new();
     for n in 0..104 {
         let path = house.write("m.gguf", &named(&format!("number {n}")));
         // Same length, same age: only the content tells them apart, so it must be read.
         age(&path, 1_000 + n);
-        house.registry.register(&name("m"), &Source::File(path), &Bringing::by("a test")).await.expect("a model");
+        let model = house.registry.register(&name("m"), &Source::File(path), &Bringing::by("a test")).await.expect("a model");
+        digests.push(model.versions[0].version.digest.clone());
+        if n == 0 {
+            // It may be frozen with it later.
+            let source = Source::parse(&format!("m@{}", &digests[0][..7 + 12])).expect("a source");
+            let pinned = spec::Deployment { model: Some(source), ..spec::Deployment::named(name("pinned")) };
+            house.registry.inner.store.put_deployment(&pinned, spec::deployment::Origin::Api, None).await.expect("stored");
+        }
     }
     let model = house.registry.get(&name("m")).await.expect("a model");
     assert_eq!(model.versions.len(), 100);
     assert_eq!(model.tags.get("latest"), Some(&model.versions[0].version.digest));
+    assert!(model.version(&digests[0]).is_some(), "a deployment names it");
+    let told: Vec<String> = house.registry.news().into_iter().map(|event| event.message).collect();
+    assert_eq!(told.len(), 4);
+    for (digest, told) in digests[1..].iter().zip(&told) {
+        assert!(told.contains(digest) && told.contains("`m`") && told.contains("(a test)"), "{told}");
+    }
+    assert!(house.registry.news().is_empty(), "once");
+}
+
+#[tokio::test]
+async fn what_an_engine_is_about_to_read_is_what_was_registered_or_nothing() {
+    let house = house().await;
+    let path = house.write("m.gguf", &named("one"));
+    let version = house.resolve(&format!("file:{}", path.display())).await.expect("a version");
+    let at_hand = async || house.registry.at_hand(&version).await.map(drop);
+    at_hand().await.expect("the same");
+    age(&path, 30);
+    at_hand().await.expect("it was touched, and is the same");
+    let other = house.write("other.gguf", &named("two"));
+    fs::rename(&other, &path).expect("another in its place");
+    let error = at_hand().await.expect_err("another");
+    assert!(matches!(&error, Error::Changed { wanted, .. } if *wanted == version.digest), "{error:?}");
+    // Only somebody who does not read the file again gives this answer.
+    let file = parts::stamp(&path).expect("a stamp");
+    house.registry.inner.store.put_digest(&file, &version.digest).await.expect("stored");
+    at_hand().await.expect("it is read once");
+    fs::remove_file(&path).expect("gone");
+    assert!(matches!(at_hand().await, Err(Error::Missing { .. })));
+    let _socket = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    assert!(matches!(at_hand().await, Err(Error::NotAFile { .. })));
 }
 
 #[tokio::test]

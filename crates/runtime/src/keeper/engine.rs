@@ -253,7 +253,7 @@ impl Engine {
 }
 
 fn exit_of(code: Option<i32>, signal: Option<i32>) -> Exit {
-    Exit { code, signal, asked: false, spawn_error: None, last_lines: Vec::new(), at: Timestamp::now() }
+    Exit { code, signal, asked: false, spawn_error: None, last_lines: Vec::new(), at: Timestamp::now(), lost: false }
 }
 
 /// Starts the step between keeper and engine; see [`super::trampoline`].

@@ -1,7 +1,7 @@
 //! The last lines of a log, within so many bytes.
 //!
 //! In: bytes as they come from a pipe. Out: whole lines by their number; the first line ever has
-//! number 0. Fails: never; a line that is too long is cut, and the oldest lines leave first.
+//! number 0. Fails: never; a line that is too long is cut between two characters, and the oldest lines leave first.
 
 use std::collections::VecDeque;
 
@@ -69,6 +69,8 @@ impl Ring {
         let room = LONGEST_LINE - self.partial.len();
         self.partial.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
+            let begun = self.partial.utf8_chunks().last().map_or(0, |chunk| chunk.invalid().len());
+            self.partial.truncate(self.partial.len() - begun);
             self.partial.extend_from_slice(CUT);
             self.cutting = true;
         }
@@ -148,5 +150,19 @@ mod tests {
         ring.take(b"\n");
         assert_eq!(ring.line(0).unwrap().len(), LONGEST_LINE + 1);
         assert!(ring.line(1).unwrap().ends_with(b"b [cut]\n"));
+    }
+
+    #[test]
+    fn no_character_is_cut_in_two() {
+        for (first, size) in [("", 1), ("x", 2), ("xx", 3), ("xxx", 4)] {
+            let mut ring = Ring::new(1 << 20);
+            let text = format!("{first}{}\n", "\u{1f989}".repeat(LONGEST_LINE));
+            for piece in text.as_bytes().chunks(size) {
+                ring.take(piece);
+            }
+            let line = std::str::from_utf8(ring.line(0).unwrap()).unwrap();
+            let owls = (LONGEST_LINE - first.len()) / "\u{1f989}".len();
+            assert_eq!(line, format!("{first}{} [cut]\n", "\u{1f989}".repeat(owls)));
+        }
     }
 }

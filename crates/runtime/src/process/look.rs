@@ -113,8 +113,9 @@ pub(super) fn sweep(folder: &Folder) {
 /// The exit of an engine whose keeper is gone without a word; written down, so that it stays the same.
 fn lost(folder: &Folder, facts: Option<&Facts>, _place: &File) -> Result<Exit, Error> {
     proc::kill_tagged(folder.id());
-    let mut exit = Exit { code: None, signal: None, asked: false, spawn_error: None, last_lines: Vec::new(), at: Timestamp::now() };
-    if facts.is_some() {
+    let (last_lines, at) = (Vec::new(), Timestamp::now());
+    let mut exit = Exit { code: None, signal: None, asked: false, spawn_error: None, last_lines, at, lost: facts.is_some() };
+    if exit.lost {
         exit.signal = Some(SIGKILL);
         exit.last_lines.push(KEEPER_DIED.to_owned());
     } else {

@@ -221,6 +221,17 @@ impl RolloutStatus {
         let reason = self.paused.then(Self::paused_by_hand);
         Self { from: self.stable(), paused: self.paused, reason, ..Self::first(to, settings, now) }
     }
+    /// The same with what was shown in the one before it: its engines serve on. `by` and `before_by` are the settings of both; where
+    /// the steps are others now they begin anew.
+    #[must_use]
+    pub fn going_on_from(&self, before: &Self, by: &Rollout, before_by: &Rollout) -> Self {
+        let goes_on = Self { failures: before.failures, progress_at: before.progress_at, ..self.clone() };
+        let same_steps = (by.strategy, &by.canary.weights) == (before_by.strategy, &before_by.canary.weights);
+        if self.step > 0 || !same_steps {
+            return goes_on;
+        }
+        Self { step: before.step, held_since: before.held_since, before: before.before, ..goes_on }
+    }
     /// Why a rollout stands still.
     fn paused_by_hand() -> Reason {
         Reason::new(ReasonCode::Paused, "paused by hand", "`penstock rollout resume` lets it go on")
@@ -241,9 +252,13 @@ impl RolloutStatus {
     pub fn stable(&self) -> Option<u64> {
         if self.phase == RolloutPhase::Complete { Some(self.to) } else { self.from }
     }
+    /// It goes from one revision to another now.
+    pub fn moves_on(&self) -> bool {
+        self.phase == RolloutPhase::Progressing && self.from.is_some()
+    }
     /// The percentage of calls that the new revision gets while it is a canary beside the old one.
     pub fn weight(&self, settings: &Rollout) -> Option<u32> {
-        let is_canary = self.phase == RolloutPhase::Progressing && self.strategy == Strategy::Canary && self.from.is_some();
+        let is_canary = self.moves_on() && self.strategy == Strategy::Canary;
         settings.canary.weights.get(self.step).copied().filter(|_| is_canary)
     }
 }

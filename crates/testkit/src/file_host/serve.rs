@@ -21,6 +21,7 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Way {
     pub(super) cut: Option<u64>,
     pub(super) stall: Option<u64>,
+    pub(super) shift: usize,
     pub(super) count: Count,
     pub(super) rate: Rate,
 }
@@ -47,7 +48,7 @@ pub(super) fn file(file: &HostedFile, asked: &Asked, if_range: Option<&str>, way
     let range = asked.range.as_deref().filter(|_| !file.no_ranges && same).map(|text| range(text, len));
     let (status, start, end) = match range {
         None => (200, 0, len),
-        Some(Some((start, end))) => (206, start, end),
+        Some(Some((start, end))) => (206, start.saturating_sub(way.shift), end),
         Some(None) => return empty(416),
     };
     let mut response = with_headers(empty(status), file);

@@ -126,9 +126,12 @@ fn stop_reason(end: &End<'_>, stop: Option<&str>) -> &'static str {
     }
 }
 
+/// To Anthropic's clients the tokens in are three counts that do not overlap.
 fn counts(usage: &Usage) -> Value {
+    let Usage { prompt, cached, completion, .. } = usage;
     json!({
-        "input_tokens": usage.prompt, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": usage.completion,
+        "input_tokens": prompt.saturating_sub(*cached), "cache_creation_input_tokens": 0, "cache_read_input_tokens": cached,
+        "output_tokens": completion,
     })
 }
 

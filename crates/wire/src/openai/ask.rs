@@ -1,13 +1,18 @@
 //! What must the gateway know of a request before it sends it on?
 //!
-//! In: the scan of a body. Out: an [`Ask`]. Fails: on a required member that is missing and on members of the wrong
-//! type, with the name of the member. An explicit `null` counts as absent. What is not needed here is not
-//! looked at: the engine judges the rest.
+//! In: the scan of a body. Out: an [`Ask`]. Fails: on a required member that is missing, on members of the wrong
+//! type and on more choices than an answer may have, with the name of the member. An explicit `null` counts as absent. What is
+//! not needed here is not looked at: the engine judges the rest.
+//!
+//! The body goes on as it is, to an engine that may heed other names than the usual ones: llama-server takes `n_predict` before
+//! other bounds, `max_completion_tokens` on the completions path too, and `n_cmpl` before `n`; OpenAI itself makes `best_of`
+//! answers to choose `n` of. Of several names the one that asks for most counts.
 
 use std::borrow::Cow;
 
 use super::Shape;
 use crate::Error;
+use crate::chunk::MAX_CHOICES;
 use crate::scan::{self, Kind, Member, Scan};
 
 /// The most choices per prompt that a request may ask for.
@@ -24,9 +29,9 @@ pub struct Ask {
     pub stream: bool,
     /// The client wants the usage at the end of its stream.
     pub include_usage: bool,
-    /// Choices for each prompt.
+    /// Answers that are made for each prompt: its choices, and others that they are chosen from.
     pub n: u64,
-    /// The most tokens that each choice may have, if the client set a bound.
+    /// The most tokens that each of them may have, if the client set a bound.
     pub max_tokens: Option<u64>,
     /// Prompts or inputs in the body.
     pub prompts: u64,
@@ -40,12 +45,8 @@ impl Ask {
             Shape::Completions => "prompt",
             Shape::Embeddings => "input",
         };
-        let keys = ["model", prompt_key, "stream", "stream_options", "n", "max_completion_tokens", "max_tokens"];
-        let mut members = scan.pick(keys);
-        for member in &mut members {
-            *member = member.filter(|member| member.kind != Kind::Null);
-        }
-        let [model_member, prompt, stream, options, n_member, newer_bound, bound] = members;
+        let [common @ .., bound, newer_bound, llama_bound, n, llama_n, best_of] = scan.pick(keys(prompt_key)).map(not_null);
+        let [model_member, prompt, stream, options] = common;
         let model = model(scan, model_member)?;
         let prompts = match shape {
             Shape::Chat => messages(scan, prompt).map(|()| 1)?,
@@ -53,16 +54,31 @@ impl Ask {
         };
         let streams = shape != Shape::Embeddings;
         let stream = streams && boolean(scan, "stream", stream)?.unwrap_or(false);
+        let include_usage = streams && include_usage(scan, stream, options)?;
+        let choices = count(scan, "n", n)?.max(count(scan, "n_cmpl", llama_n)?);
+        if streams && choices.saturating_mul(prompts) > MAX_CHOICES as u64 {
+            return Err(value(prompt_key, "asks for more than 1024 choices, `n` for each text; ask for them in several calls"));
+        }
+        let bounds = [("max_tokens", bound), ("max_completion_tokens", newer_bound), ("n_predict", llama_bound)];
         Ok(Self {
             shape,
             model,
             stream,
-            include_usage: streams && include_usage(scan, stream, options)?,
-            n: n(scan, n_member)?,
-            max_tokens: max_tokens(shape, scan, newer_bound, bound)?,
+            include_usage,
+            n: choices.max(count(scan, "best_of", best_of)?),
+            max_tokens: if streams { largest(scan, bounds)? } else { None },
             prompts,
         })
     }
+}
+
+/// The members that are looked at: those of every call, then bounds, then counts.
+fn keys(prompt: &'static str) -> [&'static str; 10] {
+    ["model", prompt, "stream", "stream_options", "max_tokens", "max_completion_tokens", "n_predict", "n", "n_cmpl", "best_of"]
+}
+
+fn not_null(member: Option<Member>) -> Option<Member> {
+    member.filter(|member| member.kind != Kind::Null)
 }
 
 fn wrong(param: &'static str, expected: &'static str, found: Kind) -> Error {
@@ -93,7 +109,7 @@ fn messages(scan: &Scan<'_>, member: Option<Member>) -> Result<(), Error> {
     }
 }
 
-/// A string or one list of token ids is one prompt; other lists hold one for each element.
+/// A string or one list of token ids, with texts among them or without, is one prompt; other lists hold one for each element.
 fn prompts(scan: &Scan<'_>, param: &'static str, member: Option<Member>) -> Result<u64, Error> {
     let member = match member {
         None => return Err(Error::Missing { param }),
@@ -101,16 +117,22 @@ fn prompts(scan: &Scan<'_>, param: &'static str, member: Option<Member>) -> Resu
         Some(member) if member.kind == Kind::Array => member,
         Some(member) => return Err(wrong(param, "a string or an array", member.kind)),
     };
-    let (mut first, mut count) = (None, 0);
+    let (mut ids, mut lists, mut count, mut other) = (false, false, 0, None);
     scan.each(member.value_span, |_, kind| {
-        first.get_or_insert(kind);
         count += 1;
+        match kind {
+            Kind::String => {}
+            Kind::Number => ids = true,
+            Kind::Array => lists = true,
+            Kind::Object | Kind::Bool | Kind::Null => other = Some(kind),
+        }
     })?;
-    match first {
-        None => Err(value(param, "must hold at least one text")),
-        Some(Kind::Number) => Ok(1),
-        Some(Kind::String | Kind::Array) => Ok(count),
+    match other {
         Some(kind) => Err(wrong(param, "a string, or an array of strings, of token ids or of lists of token ids", kind)),
+        None if count == 0 => Err(value(param, "must hold at least one text")),
+        None if ids && lists => Err(value(param, "must hold token ids or lists of token ids, not both")),
+        None if ids => Ok(1),
+        None => Ok(count),
     }
 }
 
@@ -135,27 +157,29 @@ fn include_usage(scan: &Scan<'_>, stream: bool, member: Option<Member>) -> Resul
     Ok(boolean(&options, "stream_options.include_usage", wish)?.unwrap_or(false))
 }
 
-fn n(scan: &Scan<'_>, member: Option<Member>) -> Result<u64, Error> {
+fn count(scan: &Scan<'_>, param: &'static str, member: Option<Member>) -> Result<u64, Error> {
     match member {
         None => Ok(1),
         Some(member) if member.kind == Kind::Number => match member.u64(scan.bytes()) {
             Some(n @ 1..=MAX_N) => Ok(n),
-            _ => Err(value("n", "must be a whole number from 1 to 128")),
+            _ => Err(value(param, "must be a whole number from 1 to 128")),
         },
-        Some(member) => Err(wrong("n", "an integer", member.kind)),
+        Some(member) => Err(wrong(param, "an integer", member.kind)),
     }
 }
 
 /// A negative bound means "no bound" to some engines; it is theirs to refuse.
-fn max_tokens(shape: Shape, scan: &Scan<'_>, newer: Option<Member>, older: Option<Member>) -> Result<Option<u64>, Error> {
-    let bound = |param, member: Option<Member>| match member {
-        None => Ok(None),
-        Some(member) if member.kind == Kind::Number => Ok(member.u64(scan.bytes())),
-        Some(member) => Err(wrong(param, "an integer", member.kind)),
-    };
-    let newer = if shape == Shape::Chat { bound("max_completion_tokens", newer)? } else { None };
-    let older = if shape == Shape::Embeddings { None } else { bound("max_tokens", older)? };
-    Ok(newer.or(older))
+fn largest<const N: usize>(scan: &Scan<'_>, bounds: [(&'static str, Option<Member>); N]) -> Result<Option<u64>, Error> {
+    let (mut largest, mut none) = (None, false);
+    for (param, member) in bounds.into_iter().filter_map(|(param, member)| Some((param, member?))) {
+        if member.kind != Kind::Number {
+            return Err(wrong(param, "an integer", member.kind));
+        }
+        let bound = member.u64(scan.bytes());
+        none |= bound.is_none();
+        largest = largest.max(bound);
+    }
+    Ok(largest.filter(|_| !none))
 }
 
 /// Of an array.

@@ -43,6 +43,8 @@ fn prompts_are_counted_as_the_engine_counts_them() {
     assert_eq!(prompts("[\"a\",\"b\",\"c\"]"), 3);
     assert_eq!(prompts("[1,2,3]"), 1);
     assert_eq!(prompts("[[1,2],[3]]"), 2);
+    assert_eq!(prompts("[\"a\",[1,2]]"), 2);
+    assert_eq!(prompts("[1,\"a\",2]"), 1, "a text among its token ids");
     assert_eq!(ask(Shape::Embeddings, r#"{"model":"m","input":["a","b"],"stream":7}"#).unwrap().prompts, 2);
 }
 
@@ -86,6 +88,15 @@ fn a_wrong_request_names_the_member_at_fault() {
             "input",
             "`input` must be a string, or an array of strings, of token ids or of lists of token ids, not null",
         ),
+        (
+            Shape::Embeddings,
+            r#"{"model":"m","input":["a",true]}"#,
+            "input",
+            "`input` must be a string, or an array of strings, of token ids or of lists of token ids, not a boolean",
+        ),
+        (Shape::Embeddings, r#"{"model":"m","input":[1,[1]]}"#, "input", "`input` must hold token ids or lists of token ids, not both"),
+        (Shape::Chat, r#"{"model":"m","messages":[{}],"n_cmpl":129}"#, "n_cmpl", "`n_cmpl` must be a whole number from 1 to 128"),
+        (Shape::Completions, r#"{"model":"m","prompt":"a","n_predict":"9"}"#, "n_predict", "`n_predict` must be an integer, not a string"),
     ];
     for (shape, body, param, text) in cases {
         let error = ask(shape, body).unwrap_err();
@@ -97,6 +108,46 @@ fn a_wrong_request_names_the_member_at_fault() {
 #[test]
 fn a_negative_bound_is_the_engines_to_judge() {
     assert_eq!(ask(Shape::Chat, r#"{"model":"m","messages":[{}],"max_tokens":-1}"#).unwrap().max_tokens, None);
+}
+
+#[test]
+fn of_the_names_that_engines_heed_the_one_that_asks_for_most_counts() {
+    let both = |more: &str| {
+        [(Shape::Chat, r#""messages":[{}]"#), (Shape::Completions, r#""prompt":"a""#)].map(|(shape, prompt)| {
+            let read = ask(shape, &format!(r#"{{"model":"m",{prompt},{more}}}"#)).unwrap();
+            (read.n, read.max_tokens)
+        })
+    };
+    for (more, expected) in [
+        (r#""max_tokens":1,"n_predict":200"#, (1, Some(200))),
+        (r#""n_predict":1,"max_tokens":200"#, (1, Some(200))),
+        (r#""max_tokens":1,"max_completion_tokens":200"#, (1, Some(200))),
+        (r#""max_tokens":1,"n_predict":-1"#, (1, None)),
+        (r#""n_predict":200,"max_tokens":1.5"#, (1, None)),
+        (r#""max_tokens":1,"n_predict":null"#, (1, Some(1))),
+        (r#""max_tokens":1,"n_predict":2,"n_predict":3"#, (1, Some(3))),
+        (r#""n":2,"n_cmpl":4"#, (4, None)),
+        (r#""n":4,"n_cmpl":2"#, (4, None)),
+        (r#""n":2,"best_of":5"#, (5, None)),
+    ] {
+        assert_eq!(both(more), [expected, expected], "{more}");
+    }
+    let embeddings = ask(Shape::Embeddings, r#"{"model":"m","input":"a","n_predict":200,"max_tokens":"x"}"#).unwrap();
+    assert_eq!(embeddings.max_tokens, None, "nothing is generated");
+}
+
+#[test]
+fn more_choices_than_a_stream_may_have_are_refused_before_it_is_asked_for() {
+    let texts = |count: usize| vec![r#""a""#; count].join(",");
+    let choices = |count, more: &str| ask(Shape::Completions, &format!(r#"{{"model":"m","prompt":[{}]{more}}}"#, texts(count)));
+    for (count, more) in [(1024, ""), (512, r#","n":2"#), (1000, r#","best_of":20"#)] {
+        assert_eq!(choices(count, more).unwrap().prompts, count as u64);
+    }
+    for (count, more) in [(1025, ""), (513, r#","n":2"#), (513, r#","n_cmpl":2"#)] {
+        let error = choices(count, more).unwrap_err();
+        assert_eq!((error.param(), error.kind()), (Some("prompt"), base::Kind::Invalid), "{count} {more}");
+    }
+    assert_eq!(ask(Shape::Embeddings, &format!(r#"{{"model":"m","input":[{}]}}"#, texts(2048))).unwrap().prompts, 2048);
 }
 
 #[test]
@@ -164,6 +215,8 @@ fn a_usage_is_read_with_its_details_and_without() {
     let without_prompt = [(r#"{"completion_tokens":8,"total_tokens":23}"#, 15), (r#"{"completion_tokens":8}"#, 0)];
     assert!(without_prompt.iter().all(|(text, prompt)| Usage::parse(text) == Some(Usage::new(*prompt, 8))));
     assert_eq!(Usage::parse(r#"{"prompt_tokens":15,"total_tokens":23}"#), Some(Usage::new(15, 8)));
+    let too_many = r#"{"prompt_tokens":10,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":100}}"#;
+    assert_eq!(Usage::parse(too_many).unwrap().cached, 10, "no more is cached than there is");
     assert_eq!((Usage::parse("null"), Usage::parse("{}")), (None, None));
     assert_eq!(Usage::parse(&Usage::new(1, 2).to_json()), Some(Usage::new(1, 2)));
 }
@@ -183,4 +236,24 @@ fn usages_of_several_choices_become_one() {
     assert_eq!(running.total(2).unwrap().0, Usage::new(15, 5));
     running.note(&part(5), std::iter::empty());
     assert_eq!(running.total(2).unwrap(), (Usage::new(15, 5), part(5)), "a count of the whole call is taken as it is");
+}
+
+#[test]
+fn usages_of_several_prompts_are_summed() {
+    let part = |(prompt, cached)| Usage { cached, ..Usage::new(prompt, 3) }.to_json();
+    let total = |parts: &[(u64, u64)], by_choice: bool| {
+        let mut tally = Tally::default();
+        tally.of_prompts(2);
+        for (index, told) in parts.iter().enumerate() {
+            tally.note(&part(*told), by_choice.then_some(index as u64).into_iter());
+        }
+        tally.total(4).unwrap().0
+    };
+    let summed = |prompt, cached, completion| Usage { cached, ..Usage::new(prompt, completion) };
+    for by_choice in [true, false] {
+        assert_eq!(total(&[(201, 4), (11, 0)], by_choice), summed(212, 4, 6));
+        assert_eq!(total(&[(201, 4), (201, 4), (11, 0), (11, 0)], by_choice), summed(212, 4, 12), "two choices of each");
+        assert_eq!(total(&[(10, 0), (10, 0), (16, 0)], by_choice), summed(24, 0, 9), "one is yet to end");
+        assert_eq!(total(&[(212, 4)], by_choice), summed(212, 4, 3), "a count of the whole call is taken as it is");
+    }
 }

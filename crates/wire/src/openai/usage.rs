@@ -2,7 +2,8 @@
 //!
 //! In: the `usage` members of replies and stream events. Out: one [`Usage`]. Fails: where a whole reply is none; what is not a
 //! usage is none. Engines differ: one usage at the end, one on the last chunk of each choice, or one usage-only chunk for
-//! each choice (llama-server with `n` over 1); `Tally` makes one of them all.
+//! each choice (llama-server with `n` over 1 or several prompts, each choice with the tokens of its own prompt); `Tally` makes
+//! one of them all.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub struct Usage {
     pub completion: u64,
     /// Both.
     pub total: u64,
-    /// Of the tokens in, those that the engine had cached.
+    /// Of the tokens in, those that the engine had cached, and no more.
     pub cached: u64,
     /// Of the tokens out, those of reasoning, where the engine says so.
     pub reasoning: u64,
@@ -52,7 +53,7 @@ impl Usage {
         let other = total.map_or(0, |total| total.saturating_sub(known));
         let (prompt, completion) = (prompt.unwrap_or(other), completion.unwrap_or(other));
         let total = total.unwrap_or(prompt.saturating_add(completion));
-        let cached = detail(of_prompt, "cached_tokens").unwrap_or(0);
+        let cached = detail(of_prompt, "cached_tokens").unwrap_or(0).min(prompt);
         let reasoning = detail(of_completion, "reasoning_tokens").unwrap_or(0);
         Some(Self { prompt, completion, total, cached, reasoning })
     }
@@ -86,6 +87,8 @@ impl Usage {
 /// The usages that one stream has brought so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// Prompts of the call, where they are more than one.
+    prompts: Option<u64>,
     /// From chunks without choices.
     alone: Vec<Usage>,
     /// The last one from chunks of each choice.
@@ -98,6 +101,11 @@ pub(crate) struct Tally {
 const MOST_ALONE: usize = 1024;
 
 impl Tally {
+    /// The call has so many prompts: a usage of one choice tells of one of them.
+    pub(crate) fn of_prompts(&mut self, prompts: u64) {
+        self.prompts = Some(prompts).filter(|prompts| *prompts > 1);
+    }
+
     /// Notes a usage and the choices of the chunk that it came with.
     pub(crate) fn note(&mut self, text: &str, mut choices: impl Iterator<Item = u64>) {
         let Some(usage) = Usage::parse(text) else { return };
@@ -118,11 +126,16 @@ impl Tally {
         if parts.len() == 1 || choices <= 1 {
             return Some((last, self.last.clone().unwrap_or_else(|| last.to_json())));
         }
-        let prompt = parts.iter().map(|part| part.prompt).max().unwrap_or(0);
-        let completion = parts.iter().map(|part| part.completion).fold(0, u64::saturating_add);
-        let cached = parts.iter().map(|part| part.cached).min().unwrap_or(0);
-        let reasoning = parts.iter().map(|part| part.reasoning).fold(0, u64::saturating_add);
-        let usage = Usage { cached, reasoning, ..Usage::new(prompt, completion) };
+        let sum = |count: fn(&Usage) -> u64| parts.iter().map(count).fold(0, u64::saturating_add);
+        let (prompt, cached) = if let Some(prompts) = self.prompts {
+            // Each has as many choices as the others; those of which nothing was told yet are taken to be like them.
+            let of_all = |told: u64| told.saturating_mul(prompts) / parts.len() as u64;
+            (of_all(sum(|part| part.prompt)), of_all(sum(|part| part.cached)))
+        } else {
+            let (prompt, cached) = (parts.iter().map(|part| part.prompt), parts.iter().map(|part| part.cached));
+            (prompt.max().unwrap_or(0), cached.min().unwrap_or(0))
+        };
+        let usage = Usage { cached, reasoning: sum(|part| part.reasoning), ..Usage::new(prompt, sum(|part| part.completion)) };
         Some((usage, usage.to_json()))
     }
 }

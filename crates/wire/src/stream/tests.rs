@@ -82,6 +82,20 @@ fn a_usage_on_the_last_choice_moves_to_a_chunk_of_its_own() {
 }
 
 #[test]
+fn usages_of_several_prompts_come_as_one() {
+    let wish = Wish { usage: true, shape: Shape::Completions };
+    let ended = |index: u64, prompt: u64| {
+        let usage = Usage::new(prompt, 3).to_json();
+        let choice = format!(r#"{{"text":"a","index":{index},"finish_reason":"length"}}"#);
+        chat(&choice).replace("]}\n\n", &format!("],\"usage\":{usage}}}\n\n"))
+    };
+    let stream = [ended(1, 200), ended(0, 100), ended(2, 300), DONE.to_owned()].concat();
+    let Seen { text, filter, .. } = see(Filter::new(wish).prompts(3), &[Bytes::from(stream)]);
+    assert_eq!(filter.summary().usage, Some(Usage::new(600, 9)));
+    assert!(text.contains(&format!(r#""choices":[],"usage":{}"#, Usage::new(600, 9).to_json())), "{text}");
+}
+
+#[test]
 fn an_engine_without_usage_is_counted_for() {
     let stream = format!("{}{}{}{}{DONE}", chat(ROLE), chat(WORD), chat(WORD), chat(STOP));
     let chunks = [Bytes::from(stream.clone())];

@@ -13,7 +13,7 @@ const API: &str = "https://penstock.example.org";
 const NOW: i64 = 1_800_000_000;
 
 /// A key of a provider, as good as its seed.
-fn key(id: &str, seed: u8) -> CoreEdDsaPrivateSigningKey {
+pub(in crate::login) fn key(id: &str, seed: u8) -> CoreEdDsaPrivateSigningKey {
     let mut der = vec![0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     der.extend([seed; 32]);
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
@@ -21,7 +21,7 @@ fn key(id: &str, seed: u8) -> CoreEdDsaPrivateSigningKey {
 }
 
 /// Signs whatever it is given.
-fn signed(head: &Value, claims: &Value, key: &CoreEdDsaPrivateSigningKey) -> String {
+pub(in crate::login) fn signed(head: &Value, claims: &Value, key: &CoreEdDsaPrivateSigningKey) -> String {
     let text = format!("{}.{}", BASE64.encode(head.to_string()), BASE64.encode(claims.to_string()));
     let signature = key.sign(&Algorithm::EdDsa, text.as_bytes()).expect("a signature");
     format!("{text}.{}", BASE64.encode(signature))
@@ -87,6 +87,23 @@ fn clocks_may_differ_by_a_minute_and_no_more() {
     assert!(let_in(&head(), &access(&json!({"nbf": NOW + 60}))).is_ok());
     assert!(matches!(let_in(&head(), &access(&json!({"nbf": NOW + 61}))), Err(Doubt::Wrong(_))));
     assert_eq!(let_in(&head(), &access(&json!({"exp": NOW - 61}))).err(), Some(Doubt::Expired));
+}
+
+#[test]
+fn a_date_is_a_number_with_a_fraction_or_without_and_nothing_else() {
+    let fraction = json!({"iat": 1_799_999_999.5, "exp": 1_800_000_300.25, "nbf": 1_800_000_000.75});
+    assert!(let_in(&head(), &access(&fraction)).is_ok());
+    assert!(logged_in(&head(), &login(&fraction)).is_ok());
+    for date in ["iat", "exp", "nbf"] {
+        for text in [json!(NOW.to_string()), json!("2027-01-15T08:00:00Z"), json!([NOW]), json!(true)] {
+            let change = json!({date: text});
+            assert!(matches!(let_in(&head(), &access(&change)), Err(Doubt::Wrong(_))), "{change}");
+            assert!(matches!(logged_in(&head(), &login(&change)), Err(Doubt::Wrong(_))), "{change}");
+        }
+    }
+    let mut null = access(&json!({}));
+    null["nbf"] = Value::Null;
+    assert!(matches!(let_in(&head(), &null), Err(Doubt::Wrong(_))), "nor is null");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::*;
 use crate::access::Mode;
 use crate::ask::NewToken;
 use crate::login::{Config, Logins};
+use crate::users::UserPatch;
 use crate::words::Denied;
 
 fn ann(roles: &[&str]) -> Person {
@@ -39,6 +40,20 @@ async fn a_later_word_counts_that_comes_after_an_earlier_one_was_brought_late() 
     access.arrive(ann(&["admin"]), ahead, &Came::default()).await.expect("the user");
     let user = access.arrive(ann(&["viewer"]), Timestamp::now(), &Came::default()).await.expect("the user");
     assert_eq!(roles(&user), ["viewer"], "a clock that is ahead keeps nobody's word out");
+}
+
+#[tokio::test]
+async fn a_disabled_user_does_not_come_in_whenever_their_provider_spoke_of_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open(dir.path().join("x.db")).await.expect("a store");
+    let access = Access::open(store, Mode::Tokens).await.expect("a door");
+    let user = access.arrive(ann(&["viewer"]), ago(10), &Came::default()).await.expect("a user");
+    let shut_out = UserPatch { disabled: Some(true), ..UserPatch::default() };
+    access.patch_user(&user.id, shut_out).await.expect("shut out");
+    for said in [ago(15), ago(10), ago(5)] {
+        let came = access.arrive(ann(&["viewer"]), said, &Came::default()).await;
+        assert!(matches!(&came, Err(Error::Disabled { user }) if user == "ann"), "{came:?}");
+    }
 }
 
 #[tokio::test]

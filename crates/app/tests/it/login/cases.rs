@@ -62,7 +62,8 @@ async fn a_token_of_the_provider_is_exchanged_for_one_of_ours() {
     let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=";
     let (status, given) = form(&scene, "/auth/token", &format!("{grant}{token}")).await;
     assert_eq!(status, 200, "{given:#}");
-    assert!(given["expires_in"].as_u64().is_some_and(|seconds| (3_500..=3_600).contains(&seconds)), "{given:#}");
+    // As long as the provider's, and the minute by which clocks may differ.
+    assert!(given["expires_in"].as_u64().is_some_and(|seconds| (560..=660).contains(&seconds)), "{given:#}");
     let ours = scene.client.with_token(given["access_token"].as_str());
     assert_eq!(ours.get("/v1/models").await.status, 200);
     assert_eq!(ours.get("/api/v1/users").await.status, 403, "no more than the robot may");

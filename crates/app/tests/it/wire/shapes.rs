@@ -127,7 +127,7 @@ async fn embeddings_take_strings_and_token_ids_and_answer_floats_by_default() {
             assert_eq!((&vector["index"], vector["embedding"][1].as_f64()), (&json!(place), Some(0.5)), "{input}");
         }
     }
-    for input in ["[]", "{}", "[true]", "7"] {
+    for input in ["[]", "{}", "[true]", "7", r#"["a",true]"#, "[1,[1]]"] {
         let reply = door.post("/v1/embeddings", &format!(r#"{{"model":"m","input":{input}}}"#)).await;
         assert_eq!((reply.status, reply.json()["error"]["param"].as_str()), (400, Some("input")), "{input}");
     }
@@ -137,13 +137,21 @@ async fn embeddings_take_strings_and_token_ids_and_answer_floats_by_default() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_prompts_is_reserved_for_each_and_reaches_the_engine_as_it_is() {
     let door = Door::open().await;
-    let client = door.with_token(json!({"name": "t", "limits": {"tokens_per_minute": 10_000}})).await;
-    let body = r#"{"model":"m","prompt":["a","b"],"n":2,"max_tokens":500,"stream":true}"#;
-    let stream = client.stream_with(TEXT, &[], body).await;
-    let left: u64 = stream.headers["x-ratelimit-remaining-tokens"].to_str().expect("text").parse().expect("a number");
-    assert!((7000..=8300).contains(&left), "2 prompts x 2 choices x 500: {left}");
-    soon(stream.text()).await;
-    assert!(door.upstream.asks()[0].text().starts_with(&body[..body.len() - 1]));
+    // OpenAI's words, and those that llama-server takes before them.
+    let bounds = [r#""n":2,"max_tokens":500"#, r#""n":1,"n_cmpl":2,"max_tokens":1,"n_predict":500"#];
+    for (at, bound) in bounds.into_iter().enumerate() {
+        let client = door.with_token(json!({"name": format!("t{at}"), "limits": {"tokens_per_minute": 10_000}})).await;
+        let body = format!(r#"{{"model":"m","prompt":["a","b"],{bound},"stream":true}}"#);
+        let stream = client.stream_with(TEXT, &[], body.clone()).await;
+        let left: u64 = stream.headers["x-ratelimit-remaining-tokens"].to_str().expect("text").parse().expect("a number");
+        assert!((7000..=8300).contains(&left), "2 prompts x 2 choices x 500: {left}, {bound}");
+        soon(stream.text()).await;
+        assert!(door.upstream.asks()[at].text().starts_with(&body[..body.len() - 1]));
+    }
+    let texts = vec![r#""a""#; 513].join(",");
+    let refused = door.post(TEXT, &format!(r#"{{"model":"m","prompt":[{texts}],"n":2}}"#)).await;
+    assert_eq!((refused.status, refused.json()["error"]["param"].as_str()), (400, Some("prompt")), "more choices than an answer may have");
+    assert_eq!(door.upstream.asks().len(), bounds.len());
     door.close().await;
 }
 

@@ -248,7 +248,7 @@ impl Engines {
         let Some(engine) = inner.engines.get_mut(id).filter(|engine| engine.lives()) else { return };
         let (node, bytes) = (engine.order.grant.node.clone(), engine.resident(now));
         let (code, last_lines) = (Some(i32::from(!asked)), vec!["error: it ended".to_owned()]);
-        engine.state = State::Ended(Exit { code, signal: None, asked, spawn_error: None, last_lines, at: now });
+        engine.state = State::Ended(Exit { code, signal: None, asked, spawn_error: None, last_lines, at: now, lost: false });
         inner.lingering.push((node, bytes, now.plus(back)));
         drop(inner);
         self.play.note(format_args!("{id} ended, asked: {asked}"));

@@ -22,7 +22,7 @@ const MOST_ERROR: usize = 1 << 20;
 
 /// Lets it be made; the answer tells the limits of its caller, as every answer does.
 pub(super) async fn start(gateway: &Gateway, call: Box<Call>, prompts: Prompts, ticket: &Ticket) -> Result<Response, Error> {
-    let running = ticket.kept.run(&ticket.id)?;
+    let running = ticket.kept.run(&ticket.id, &ticket.owner)?;
     let opened = open(gateway, &call, prompts).await;
     if opened.is_refused() {
         return Ok(go_on(gateway.clone(), call, opened).await);

@@ -37,6 +37,23 @@ async fn a_repository_on_a_hub_is_fetched_by_quantisation_by_file_or_as_people_u
 }
 
 #[tokio::test]
+async fn a_list_of_files_is_read_to_its_end_at_this_very_hub_whomever_its_links_name() {
+    let house = house().await;
+    let (_, q8) = add_repo(&house, None);
+    let first = "/api/models/me/tiny/tree/0123456789abcdef0123456789abcdef01234567?recursive=true";
+    let goes_on = |at: &str| house.host.change(first, |page| page.headers = vec![("link".to_owned(), format!("<{at}>; rel=\"next\""))]);
+    for next in [format!("https://hub.example{first}&cursor=2"), format!("{first}&cursor=2")] {
+        goes_on(&next);
+        assert_eq!(house.pull("hf:me/tiny:q8_0").await.expect(&next).version.digest, Digest::of(&q8).to_string());
+    }
+    for (next, what) in [("cursor 2", "no address"), (first, "more than 50 pages")] {
+        goes_on(next);
+        let error = house.pull("hf:me/tiny:q8_0").await.unwrap_err();
+        assert!(matches!(&error, Error::List { .. }) && error.to_string().contains(what), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_hub_sends_is_checked_against_what_it_promised() {
     let house = house().await;
     let (q4, _) = add_repo(&house, None);

@@ -52,6 +52,22 @@ fn a_change_in_the_middle_still_comes_from_the_revision_that_served() {
 }
 
 #[test]
+fn what_the_same_engine_has_shown_counts_on_and_other_steps_begin_anew() {
+    let (now, later) = (Timestamp::from_millis(5), Timestamp::from_millis(9));
+    let settings = Rollout { strategy: Strategy::Canary, ..Rollout::default() };
+    let served = RolloutStatus { phase: RolloutPhase::Complete, ..RolloutStatus::first(1, &settings, now) };
+    let canary = RolloutStatus { step: 2, held_since: Some(now), before: (7, 1), failures: 2, ..served.aimed_at(2, &settings, now) };
+    let next = canary.aimed_at(3, &settings, later);
+    let goes_on = next.going_on_from(&canary, &settings, &settings);
+    assert_eq!(goes_on, RolloutStatus { to: 3, started_at: later, ..canary.clone() });
+    let other = Rollout { canary: super::Canary { weights: vec![50], ..settings.canary.clone() }, ..settings.clone() };
+    let anew = next.going_on_from(&canary, &other, &settings);
+    assert_eq!((anew.step, anew.held_since, anew.failures), (0, None, 2));
+    let promoted = RolloutStatus { step: 3, ..next };
+    assert_eq!(promoted.going_on_from(&canary, &settings, &settings).step, 3);
+}
+
+#[test]
 fn only_a_canary_under_way_has_a_weight() {
     let settings = Rollout { strategy: Strategy::Canary, ..Rollout::default() };
     let first = RolloutStatus::first(1, &settings, Timestamp::default());
