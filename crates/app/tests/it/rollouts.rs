@@ -207,6 +207,7 @@ routes:
     let stage = Stage::new();
     let mut house = stage.house(CONFIG).await;
     let client = stage.client(&house);
+    reaches(&client, "m", "complete", 1).await;
     let bad = CONFIG.replace("parallel: 8", "parallel: 1");
     stage.write_config(&bad);
     house.reload(&app::config::Flags::default()).await.expect("a config");

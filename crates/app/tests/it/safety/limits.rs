@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -224,7 +224,13 @@ async fn who_is_refused_or_let_go_is_counted_by_reason() {
         let scrape = stage.client(&house).get("/metrics").await.text;
         scrape.lines().find_map(|one| one.strip_prefix(&line)?.parse::<u64>().ok()).expect("each reason is told from the start")
     };
-    let connect = async || TcpStream::connect(address).await.expect("a connection");
+    // From an address of their own, so that those who read the counts take no place among them.
+    let socket = || {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((Ipv4Addr::new(127, 0, 0, 2), 0).into()).expect("an address of this machine");
+        socket
+    };
+    let connect = async || socket().connect(address).await.expect("a connection");
     assert_eq!(counted("address_full").await, 0);
 
     let silent = [connect().await, connect().await, connect().await];
@@ -245,7 +251,7 @@ async fn who_is_refused_or_let_go_is_counted_by_reason() {
     until("a body that stopped is counted", async || (counted("slow_body").await == 1).then_some(())).await;
 
     // One who asks for much and takes nothing: what the system sets aside for it is soon full.
-    let small = TcpSocket::new_v4().expect("a socket");
+    let small = socket();
     small.set_recv_buffer_size(4096).expect("a size");
     let mut stream = small.connect(address).await.expect("a connection");
     let get = "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(16);
