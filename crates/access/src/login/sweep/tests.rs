@@ -103,8 +103,8 @@ async fn sessions_logins_of_devices_and_tokens_of_logins_are_forgotten_after_the
     }
     let least = [IDLE, IDLE, Duration::from_mins(10), LOGIN + TOLD_FOR];
     for (end, least) in ends.into_iter().flatten().zip(least) {
-        // One round later at most, the second of them for what is written late; and one more, for a machine that is busy.
-        assert!((least..least + 3 * EVERY).contains(&end), "{end:?} of {least:?}");
+        // One round later at most, the second of them for what is written late; and some more, since minutes go by here while a busy machine writes.
+        assert!((least..least + 8 * EVERY).contains(&end), "{end:?} of {least:?}");
     }
     assert!(matches!(enter(&of_login), Err(Error::WrongToken)));
     let left = store.list_tokens().await.expect("tokens");
