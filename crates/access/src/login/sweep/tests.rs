@@ -89,6 +89,8 @@ async fn sessions_logins_of_devices_and_tokens_of_logins_are_forgotten_after_the
     let enter = |token: &Secret| access.enter(Some(token.expose()), None).map(drop);
     while ends.iter().any(Option::is_none) {
         tokio::time::advance(Duration::from_mins(1)).await;
+        // What a round writes takes time of this machine, in which no minutes go by.
+        _ = tasks::blocking("a round writes", || std::thread::sleep(Duration::from_millis(10))).await;
         // Asked for before anything is counted: a token leaves the store first and the memory last.
         let told = enter(&of_login);
         let (now, after) = (left(&logins, &store).await, began.elapsed());
@@ -103,8 +105,8 @@ async fn sessions_logins_of_devices_and_tokens_of_logins_are_forgotten_after_the
     }
     let least = [IDLE, IDLE, Duration::from_mins(10), LOGIN + TOLD_FOR];
     for (end, least) in ends.into_iter().flatten().zip(least) {
-        // One round later at most, the second of them for what is written late; and some more, since minutes go by here while a busy machine writes.
-        assert!((least..least + 8 * EVERY).contains(&end), "{end:?} of {least:?}");
+        // One round later at most, the second of them for what is written late; and one more, for a machine that is busy.
+        assert!((least..least + 3 * EVERY).contains(&end), "{end:?} of {least:?}");
     }
     assert!(matches!(enter(&of_login), Err(Error::WrongToken)));
     let left = store.list_tokens().await.expect("tokens");
